@@ -1,0 +1,1 @@
+//! Credentials, STS and the parts of IAM that clients ask for.

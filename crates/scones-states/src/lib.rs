@@ -1,0 +1,1 @@
+//! Step Functions: durable executions of state machines.

@@ -1,0 +1,55 @@
+//! What can go wrong in a store.
+
+/// A failed store operation. `Fenced` and `Conflict` are for callers to branch
+/// on; the rest say that the store itself is unwell.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else appended first: the history is at another position.
+    #[error("history `{history}` is at position {actual}, not {expected}: another writer has appended to it")]
+    Fenced {
+        /// The history's name.
+        history: String,
+        /// Where the caller thought that the history ended.
+        expected: u64,
+        /// Where it ends.
+        actual: u64,
+    },
+    /// A record is not in the state that the write expected.
+    #[error("record `{key}` of `{table}` has changed since it was read")]
+    Conflict {
+        /// The record's table.
+        table: String,
+        /// The record's key.
+        key: String,
+    },
+    /// No blob has this id.
+    #[error("blob `{0}` does not exist")]
+    NoSuchBlob(String),
+    /// A record holds something that this version cannot read.
+    #[error("record `{key}` of `{table}` cannot be read")]
+    Malformed {
+        /// The record's table.
+        table: String,
+        /// The record's key.
+        key: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The database refused.
+    #[error("the database failed")]
+    Database(#[from] rusqlite::Error),
+    /// The disk refused.
+    #[error("the data directory failed")]
+    Io(#[from] std::io::Error),
+}
+
+/// A store's failure is never the client's fault; its cause belongs in the log.
+impl From<Error> for scones_api::ApiError {
+    fn from(error: Error) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
+        Self::internal("the store failed; the server's log has the cause")
+    }
+}

@@ -1,0 +1,2 @@
+//! The scones program: command line, configuration and wiring.
+fn main() {}
