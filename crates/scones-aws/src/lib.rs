@@ -1,1 +1,3 @@
-//! AWS wire protocols: signatures, routing, error shapes.
+//! AWS's wire protocols at the edge.
+
+pub mod sigv4;
