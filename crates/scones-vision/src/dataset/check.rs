@@ -1,0 +1,269 @@
+//! What is wrong with a dataset, found before time is spent on training.
+
+use std::collections::HashMap;
+
+use super::{Dataset, Sample};
+
+/// Smallest share of the samples that a class may have, relative to an even share, without a
+/// warning.
+const BALANCE_MIN: f64 = 0.25;
+/// Most file names listed in one finding.
+const FILES_SHOWN_MAX: usize = 5;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Training can go on and its numbers can be trusted less.
+    Warning,
+    /// Training would fail or its result would mean nothing.
+    Error,
+}
+
+/// What kind of problem was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// No samples.
+    Empty,
+    /// All samples of one class.
+    OneClass,
+    /// A class without samples, beside at least two with some.
+    EmptyClass,
+    /// A class with far fewer samples than an even share.
+    Imbalance,
+    /// The same pixels more than once under one label.
+    Duplicate,
+    /// The same pixels under different labels.
+    ConflictingLabels,
+    /// The same pixels in training and validation.
+    Leak,
+    /// Images of another size than the network takes.
+    Size,
+}
+
+/// One problem with the files that show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// What kind.
+    pub problem: Problem,
+    /// What is wrong and what to do, for people.
+    pub message: String,
+    /// All files concerned.
+    pub files: Vec<String>,
+}
+
+/// Checks a training set, and a validation set against it. `image_size` is the width and height
+/// that every image must have, or `None` when images are resized anyway. Images are compared by
+/// all their pixels. Cost: linear in the pixels.
+#[must_use]
+pub fn check(training: &Dataset, validation: Option<&Dataset>, image_size: Option<(u32, u32)>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    classes(training, &mut findings);
+    let seen = duplicates("training", training, &mut findings);
+    if let Some(validation) = validation {
+        duplicates("validation", validation, &mut findings);
+        leaks(&seen, validation, &mut findings);
+    }
+    if let Some(size) = image_size {
+        for dataset in [Some(training), validation].into_iter().flatten() {
+            sizes(dataset, size, &mut findings);
+        }
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
+type Pixels<'a> = (u32, u32, &'a [u8]);
+
+fn pixels(sample: &Sample) -> Pixels<'_> {
+    (sample.image.width(), sample.image.height(), sample.image.as_raw())
+}
+
+fn classes(dataset: &Dataset, findings: &mut Vec<Finding>) {
+    let counts = dataset.class_counts();
+    let total = dataset.samples.len();
+    let mut find = |severity, problem, message: String| {
+        findings.push(Finding {
+            severity,
+            problem,
+            message,
+            files: Vec::new(),
+        });
+    };
+    let present: Vec<usize> = (0..counts.len()).filter(|&class| counts[class] > 0).collect();
+    match present.as_slice() {
+        [] => {
+            return find(
+                Severity::Error,
+                Problem::Empty,
+                "there are no training images".to_owned(),
+            );
+        }
+        &[only] => {
+            let name = &dataset.classes[only];
+            let message = format!("all {total} training images are of one class, {name}: add images of another class");
+            return find(Severity::Error, Problem::OneClass, message);
+        }
+        _ => {}
+    }
+    for (name, &count) in dataset.classes.iter().zip(&counts) {
+        if count == 0 {
+            let message = format!("class {name} has no training images: add some, or lower num_classes");
+            find(Severity::Warning, Problem::EmptyClass, message);
+        } else if (count * counts.len()) as f64 / (total as f64) < BALANCE_MIN {
+            let message = format!("class {name} has only {count} of {total} training images: add more of them");
+            find(Severity::Warning, Problem::Imbalance, message);
+        }
+    }
+}
+
+/// Finds equal images within one set; returns its images by their pixels.
+fn duplicates<'a>(set: &str, dataset: &'a Dataset, findings: &mut Vec<Finding>) -> HashMap<Pixels<'a>, &'a Sample> {
+    let mut groups: HashMap<Pixels<'_>, Vec<&Sample>> = HashMap::new();
+    for sample in &dataset.samples {
+        groups.entry(pixels(sample)).or_default().push(sample);
+    }
+    let mut repeated: Vec<&Vec<&Sample>> = groups.values().filter(|group| group.len() > 1).collect();
+    repeated.sort_by_key(|group| &group[0].name);
+    let (conflicting, same): (Vec<_>, Vec<_>) = repeated
+        .into_iter()
+        .partition(|group| group.iter().any(|sample| sample.label != group[0].label));
+    let mut find = |groups: Vec<&Vec<&Sample>>, problem, what: &str| {
+        let files: Vec<String> = groups
+            .iter()
+            .flat_map(|group| group.iter().map(|sample| sample.name.clone()))
+            .collect();
+        if !files.is_empty() {
+            let (count, shown) = (groups.len(), shown(&files));
+            let message = format!("{count} images occur more than once in the {set} set{what}: {shown}");
+            findings.push(Finding {
+                severity: Severity::Warning,
+                problem,
+                message,
+                files,
+            });
+        }
+    };
+    find(
+        conflicting,
+        Problem::ConflictingLabels,
+        " under different labels; keep the right one",
+    );
+    find(same, Problem::Duplicate, "; keep one of each");
+    groups.into_iter().map(|(pixels, group)| (pixels, group[0])).collect()
+}
+
+fn leaks(training: &HashMap<Pixels<'_>, &Sample>, validation: &Dataset, findings: &mut Vec<Finding>) {
+    let leaked = validation
+        .samples
+        .iter()
+        .filter(|sample| training.contains_key(&pixels(sample)));
+    let files: Vec<String> = leaked.map(|sample| sample.name.clone()).collect();
+    if !files.is_empty() {
+        let message = format!(
+            "{} validation images are also training images, so the validation accuracy will be too high; \
+             remove them from one set: {}",
+            files.len(),
+            shown(&files)
+        );
+        findings.push(Finding {
+            severity: Severity::Warning,
+            problem: Problem::Leak,
+            message,
+            files,
+        });
+    }
+}
+
+fn sizes(dataset: &Dataset, (width, height): (u32, u32), findings: &mut Vec<Finding>) {
+    let other = dataset
+        .samples
+        .iter()
+        .filter(|sample| sample.image.dimensions() != (width, height));
+    let files: Vec<String> = other.clone().map(|sample| sample.name.clone()).collect();
+    if let Some(first) = other.clone().next() {
+        let (found_width, found_height) = first.image.dimensions();
+        let message = format!(
+            "{} images do not have the {width}x{height} pixels (width x height) of image_shape; {} has \
+             {found_width}x{found_height}: set image_shape to the images' size, or resize to have them fitted",
+            files.len(),
+            first.name
+        );
+        findings.push(Finding {
+            severity: Severity::Error,
+            problem: Problem::Size,
+            message,
+            files,
+        });
+    }
+}
+
+fn shown(files: &[String]) -> String {
+    let more = files.len().saturating_sub(FILES_SHOWN_MAX);
+    let names = files[..files.len() - more].join(", ");
+    if more > 0 {
+        format!("{names} and {more} more")
+    } else {
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::RgbImage;
+
+    /// A dataset of `NAME CLASS SHADE` words; the shade decides all pixels.
+    fn dataset(samples: &[(&str, usize, u8)]) -> Dataset {
+        let sample = |&(name, label, shade): &(&str, usize, u8)| Sample {
+            image: RgbImage::from_pixel(4, 4, image::Rgb([shade; 3])),
+            label,
+            name: name.to_owned(),
+        };
+        Dataset {
+            classes: vec!["bike".into(), "moto".into()],
+            samples: samples.iter().map(sample).collect(),
+        }
+    }
+
+    fn shown(findings: &[Finding]) -> String {
+        findings
+            .iter()
+            .map(|f| format!("{:?} {:?}: {} {:?}\n", f.severity, f.problem, f.message, f.files))
+            .collect()
+    }
+
+    #[test]
+    fn a_clean_dataset_has_no_findings() {
+        let training = dataset(&[("a", 0, 1), ("b", 1, 2)]);
+        let validation = dataset(&[("c", 0, 3), ("d", 1, 4)]);
+        assert_eq!(check(&training, Some(&validation), Some((4, 4))), []);
+    }
+
+    #[test]
+    fn findings_name_the_files() {
+        let training = dataset(&[("a", 0, 1), ("b", 1, 2), ("c", 0, 2), ("d", 0, 1)]);
+        let validation = dataset(&[("v", 1, 2), ("w", 0, 9)]);
+        insta::assert_snapshot!(shown(&check(&training, Some(&validation), Some((4, 5)))), @r#"
+        Error Size: 4 images do not have the 4x5 pixels (width x height) of image_shape; a has 4x4: set image_shape to the images' size, or resize to have them fitted ["a", "b", "c", "d"]
+        Error Size: 2 images do not have the 4x5 pixels (width x height) of image_shape; v has 4x4: set image_shape to the images' size, or resize to have them fitted ["v", "w"]
+        Warning ConflictingLabels: 1 images occur more than once in the training set under different labels; keep the right one: b, c ["b", "c"]
+        Warning Duplicate: 1 images occur more than once in the training set; keep one of each: a, d ["a", "d"]
+        Warning Leak: 1 validation images are also training images, so the validation accuracy will be too high; remove them from one set: v ["v"]
+        "#);
+    }
+
+    #[test]
+    fn one_class_none_and_imbalance() {
+        insta::assert_snapshot!(shown(&check(&dataset(&[("a", 1, 1), ("b", 1, 2)]), None, None)), @"Error OneClass: all 2 training images are of one class, moto: add images of another class []");
+        insta::assert_snapshot!(shown(&check(&dataset(&[]), None, None)), @"Error Empty: there are no training images []");
+        let mut rows: Vec<(String, usize, u8)> = (0..20).map(|at| (format!("n{at}"), 0, at)).collect();
+        rows.push(("rare".into(), 1, 99));
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(name, label, shade)| (name.as_str(), *label, *shade))
+            .collect();
+        insta::assert_snapshot!(shown(&check(&dataset(&rows), None, None)), @"Warning Imbalance: class moto has only 1 of 21 training images: add more of them []");
+    }
+}

@@ -1,0 +1,293 @@
+//! SageMaker's image lists (`.lst`): index, tab, label, tab, path relative to the channel.
+//!
+//! <https://docs.aws.amazon.com/sagemaker/latest/dg/image-classification.html#IC-inputoutput>
+
+use std::{
+    collections::HashSet,
+    fmt::Write as _,
+    path::{Component, Path, PathBuf},
+};
+
+use super::{Dataset, Error, Sample, is_plain_file_name, read_images, read_limited};
+
+/// Longest image list read.
+pub const LIST_BYTES_MAX: u64 = 256 << 20;
+/// Labels from 0 to one below this, so that a wrong column cannot ask for a vast network.
+pub const LABELS_MAX: usize = 10_000;
+
+/// One row of an image list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// One-based line in the file.
+    pub line: usize,
+    /// The image's index: unique by custom, with gaps allowed, and otherwise unused.
+    pub index: u64,
+    /// The class.
+    pub label: usize,
+    /// Relative to the channel's folder.
+    pub path: String,
+}
+
+/// What is wrong with a row and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowProblem {
+    /// Fewer than three columns.
+    #[error("a row needs an index, a label and a path, separated by tabs")]
+    Columns,
+    /// More than one label.
+    #[error("the row has {0} labels; multi-label classification is not supported yet: keep one label a row")]
+    MultiLabel(usize),
+    /// The first column is no integer.
+    #[error("the index {0:?} is not a whole number")]
+    Index(String),
+    /// The second column is no class number.
+    #[error("the label {0:?} is not a whole number from 0 to {max}", max = LABELS_MAX - 1)]
+    Label(String),
+    /// A path that leaves the channel's folder.
+    #[error("the path {0:?} must be relative and stay inside the channel's folder")]
+    Path(String),
+    /// The file is not there.
+    #[error("the file {} does not exist: add the image or remove the row", .0.display())]
+    Missing(PathBuf),
+    /// The file is there but does not decode.
+    #[error("the image cannot be used: {0}")]
+    Image(String),
+}
+
+/// Reads the rows of an image list. Blank lines, Windows line ends, a byte-order mark and labels
+/// written as `1.000000` (as `im2rec` does) are accepted.
+///
+/// # Errors
+/// The one-based line number and what is wrong with it.
+pub fn parse(text: &str) -> Result<Vec<Row>, (usize, RowProblem)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(at, line)| parse_row(at + 1, line).map_err(|problem| (at + 1, problem)))
+        .collect()
+}
+
+fn parse_row(line: usize, text: &str) -> Result<Row, RowProblem> {
+    let columns: Vec<&str> = text.trim_matches(['\r', ' ']).split('\t').map(str::trim).collect();
+    let &[index, label, path] = columns.as_slice() else {
+        return Err(if columns.len() < 3 {
+            RowProblem::Columns
+        } else {
+            RowProblem::MultiLabel(columns.len() - 2)
+        });
+    };
+    Ok(Row {
+        line,
+        index: index.parse().map_err(|_| RowProblem::Index(index.to_owned()))?,
+        label: parse_label(label).ok_or_else(|| RowProblem::Label(label.to_owned()))?,
+        path: inside(path).ok_or_else(|| RowProblem::Path(path.to_owned()))?,
+    })
+}
+
+fn parse_label(text: &str) -> Option<usize> {
+    let whole = match text.split_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|digit| digit == b'0') => whole,
+        Some(_) => return None,
+        None => text,
+    };
+    whole.parse().ok().filter(|&label| label < LABELS_MAX)
+}
+
+fn inside(path: &str) -> Option<String> {
+    let relative = Path::new(path)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    (relative && !path.is_empty() && !path.contains('\0')).then(|| path.to_owned())
+}
+
+/// Reads an image list and its images below `root`. Classes are named by their numbers unless
+/// `classes` names them.
+///
+/// # Errors
+/// A list that cannot be read, a row that cannot be used, a missing or damaged image: each with
+/// the line.
+pub fn read(list: &Path, root: &Path, classes: Option<&[String]>) -> Result<Dataset, Error> {
+    let bytes = read_limited(list, LIST_BYTES_MAX).map_err(Error::io("read", list))?;
+    let at_line = |line, problem| Error::ListRow {
+        list: list.to_owned(),
+        line,
+        problem,
+    };
+    let rows = parse(&String::from_utf8_lossy(&bytes)).map_err(|(line, problem)| at_line(line, problem))?;
+    if rows.is_empty() {
+        let problem = "the image list has no rows".to_owned();
+        return Err(Error::Layout {
+            path: list.to_owned(),
+            problem,
+        });
+    }
+    let paths: Vec<PathBuf> = rows.iter().map(|row| root.join(&row.path)).collect();
+    let images = read_images(&paths).map_err(|(at, error)| match error {
+        Error::Io {
+            ref source, ref path, ..
+        } if source.kind() == std::io::ErrorKind::NotFound => at_line(rows[at].line, RowProblem::Missing(path.clone())),
+        Error::Image { source, .. } => at_line(rows[at].line, RowProblem::Image(source.to_string())),
+        other => other,
+    })?;
+    let highest = rows.iter().map(|row| row.label).max().unwrap_or(0);
+    let numbered = || (0..=highest).map(|label| label.to_string()).collect();
+    let classes = classes.map_or_else(numbered, <[String]>::to_vec);
+    if let Some(row) = rows.iter().find(|row| row.label >= classes.len()) {
+        return Err(at_line(row.line, RowProblem::Label(row.label.to_string())));
+    }
+    let samples = images.into_iter().zip(rows);
+    let samples = samples.map(|(image, row)| Sample {
+        image,
+        label: row.label,
+        name: row.path,
+    });
+    Ok(Dataset {
+        samples: samples.collect(),
+        classes,
+    })
+}
+
+/// Writes a dataset in the layout of SageMaker's channels: `ROOT/CHANNEL/NAME.png` for each sample
+/// and `ROOT/CHANNEL.lst`. Existing files of the same names are replaced; the list comes last, so
+/// that a list never names a file that is not there.
+///
+/// # Errors
+/// A file that cannot be written; a sample's name that is no plain file name or is used twice.
+pub fn write(root: &Path, channel: &str, dataset: &Dataset) -> Result<(), Error> {
+    let folder = root.join(channel);
+    std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    let mut rows = String::new();
+    let mut used = HashSet::new();
+    for (index, sample) in dataset.samples.iter().enumerate() {
+        let name = Path::new(&sample.name)
+            .with_extension("png")
+            .to_string_lossy()
+            .into_owned();
+        if !is_plain_file_name(&name) || !used.insert(name.clone()) {
+            let problem = format!(
+                "the sample name {:?} is used twice or is not a plain file name",
+                sample.name
+            );
+            return Err(Error::Layout { path: folder, problem });
+        }
+        let path = folder.join(&name);
+        let encoded = sample.image.save_with_format(&path, image::ImageFormat::Png);
+        encoded.map_err(|error| Error::Io {
+            action: "write",
+            path,
+            source: std::io::Error::other(error),
+        })?;
+        let _ = writeln!(rows, "{index}\t{}\t{name}", sample.label);
+    }
+    let list = root.join(format!("{channel}.lst"));
+    std::fs::write(&list, rows).map_err(Error::io("write", &list))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::synthetic;
+    use proptest::prelude::*;
+
+    fn check(text: &str, expect: &str) {
+        let shown = match parse(text) {
+            Ok(rows) => rows
+                .iter()
+                .map(|r| format!("{}:{},{},{};", r.line, r.index, r.label, r.path))
+                .collect(),
+            Err((line, problem)) => format!("line {line}: {problem}"),
+        };
+        assert_eq!(shown, expect);
+    }
+
+    #[test]
+    fn rows() {
+        check(
+            "16\t0\ta.png\n\r\n130\t1.000000\tsub/b c.png\r\n",
+            "1:16,0,a.png;3:130,1,sub/b c.png;",
+        );
+        check("\u{feff}5\t0\t./a.png", "1:5,0,./a.png;");
+        check("", "");
+        check(
+            "1\t0\ta\n2 0 b",
+            "line 2: a row needs an index, a label and a path, separated by tabs",
+        );
+        check(
+            "1\t0\t1\t0\ta",
+            "line 1: the row has 3 labels; multi-label classification is not supported yet: keep one label a row",
+        );
+        check("x\t0\ta", "line 1: the index \"x\" is not a whole number");
+        check(
+            "1\t0.5\ta",
+            "line 1: the label \"0.5\" is not a whole number from 0 to 9999",
+        );
+        check(
+            "1\t-1\ta",
+            "line 1: the label \"-1\" is not a whole number from 0 to 9999",
+        );
+        check(
+            "1\t0\t../a",
+            "line 1: the path \"../a\" must be relative and stay inside the channel's folder",
+        );
+        check(
+            "1\t0\t/a",
+            "line 1: the path \"/a\" must be relative and stay inside the channel's folder",
+        );
+        check(
+            "1\t0\t",
+            "line 1: the path \"\" must be relative and stay inside the channel's folder",
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_parses_or_names_a_line_that_exists(text in "[0-9\t\r\n a./\\PC]{0,80}") {
+            match parse(&text) {
+                Ok(rows) => prop_assert!(rows.len() <= text.lines().count()),
+                Err((line, _)) => prop_assert!(line >= 1 && line <= text.lines().count()),
+            }
+        }
+
+        #[test]
+        fn round_trip(rows in prop::collection::vec((any::<u64>(), 0_usize..LABELS_MAX, "[a-z0-9_]{1,9}(/[a-z]{1,5} [a-z])?\\.png"), 0..20), windows: bool) {
+            let end = if windows { "\r\n" } else { "\n" };
+            let text: String = rows.iter().map(|(index, label, path)| format!("{index}\t{label}\t{path}{end}")).collect();
+            let parsed = parse(&text).unwrap();
+            prop_assert_eq!(parsed.into_iter().map(|row| (row.index, row.label, row.path)).collect::<Vec<_>>(), rows);
+        }
+    }
+
+    #[test]
+    fn written_datasets_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let drawn = synthetic::draw(6, 1);
+        write(folder.path(), "train", &drawn).unwrap();
+        let list = folder.path().join("train.lst");
+        let read_back = read(&list, &folder.path().join("train"), Some(&drawn.classes)).unwrap();
+        assert_eq!(read_back, drawn);
+
+        let gone = folder.path().join("train").join(&drawn.samples[2].name);
+        std::fs::write(&gone, "nonsense").unwrap();
+        let error = read(&list, &folder.path().join("train"), None).unwrap_err().to_string();
+        assert!(
+            error.contains("train.lst line 3: the image cannot be used: not a PNG"),
+            "{error}"
+        );
+        std::fs::remove_file(&gone).unwrap();
+        let error = read(&list, &folder.path().join("train"), None).unwrap_err().to_string();
+        assert!(
+            error.contains("train.lst line 3: the file ") && error.ends_with("remove the row"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn names_that_leave_the_folder_are_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["../a.png", "/a.png", "b/c.png", "..", ""] {
+            let mut drawn = synthetic::draw(1, 1);
+            drawn.samples[0].name = name.to_owned();
+            assert!(write(folder.path(), "train", &drawn).is_err(), "{name}");
+        }
+    }
+}

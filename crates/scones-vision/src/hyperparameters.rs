@@ -1,0 +1,193 @@
+//! The contract of SageMaker's built-in image-classification algorithm: names, defaults, ranges.
+//!
+//! Values come as strings, as CreateTrainingJob sends them. Every name and every value is checked
+//! against AWS's table before any work. A valid value that this program does not honour is an
+//! error that names it; the few that change nothing here become [`Hyperparameters::notes`] for
+//! the job's log. What the user leaves out takes this program's own default, chosen for small
+//! images, and [`TABLE`] has AWS's beside it.
+//!
+//! <https://docs.aws.amazon.com/sagemaker/latest/dg/IC-Hyperparameter.html>
+
+mod table;
+mod values;
+
+use std::collections::BTreeMap;
+
+pub use table::{Kind, Parameter, TABLE};
+
+/// Why a hyperparameter was refused. [`Error::name`] tells which.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// A name that the algorithm does not have.
+    #[error("Additional hyperparameters are not allowed: '{name}' was unexpected{}", suggest(.suggestion))]
+    Unknown {
+        /// The name that was sent.
+        name: String,
+        /// A known name like it.
+        suggestion: Option<&'static str>,
+    },
+    /// A required name that was not sent.
+    #[error("'{name}' is a required hyperparameter")]
+    Missing {
+        /// Which.
+        name: &'static str,
+    },
+    /// A value outside the range.
+    #[error("hyperparameter '{name}' has the value '{value}': {expected}")]
+    Invalid {
+        /// Which.
+        name: &'static str,
+        /// What was sent.
+        value: String,
+        /// What is valid.
+        expected: String,
+    },
+    /// Valid on AWS, and not built here.
+    #[error("hyperparameter '{name}' has the value '{value}', which is not supported here yet: {instead}")]
+    Unsupported {
+        /// Which.
+        name: &'static str,
+        /// What was sent.
+        value: String,
+        /// What to do.
+        instead: &'static str,
+    },
+}
+
+fn suggest(suggestion: &Option<&str>) -> String {
+    suggestion
+        .map(|name| format!("; did you mean '{name}'?"))
+        .unwrap_or_default()
+}
+
+impl Error {
+    /// The hyperparameter concerned.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Unknown { name, .. } => name,
+            Self::Missing { name } | Self::Invalid { name, .. } | Self::Unsupported { name, .. } => name,
+        }
+    }
+}
+
+/// The optimiser's update rule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Optimizer {
+    /// Stochastic gradient descent; `nesterov` for AWS's `nag`.
+    Sgd {
+        /// From 0 to 1.
+        momentum: f32,
+        /// Look ahead along the momentum.
+        nesterov: bool,
+    },
+    /// Adam with decoupled weight decay.
+    Adam {
+        /// Decay of the first moment, from 0 to 1.
+        beta_1: f32,
+        /// Decay of the second moment, from 0 to 1.
+        beta_2: f32,
+        /// Added to the divisor.
+        epsilon: f32,
+    },
+}
+
+/// How the learning rate falls.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Schedule {
+    /// Linear warm-up, then a cosine down to zero.
+    WarmUpCosine,
+    /// AWS's: multiplied by `factor` after each of these epochs.
+    Steps {
+        /// Epochs, ascending, counted from 1.
+        epochs: Vec<u32>,
+        /// From 0 to 1.
+        factor: f32,
+    },
+}
+
+/// How training images are varied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Augmentation {
+    /// `crop`: random shifts and mirror images.
+    Crop,
+    /// `crop_color`: also random hue, saturation and lightness.
+    CropColor,
+    /// `crop_color_transform`: also random rotation, shear and aspect ratio.
+    CropColorTransform,
+}
+
+/// When to end before the last epoch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EarlyStopping {
+    /// Epochs that always run.
+    pub epochs_min: u32,
+    /// Epochs to wait for an improvement.
+    pub patience: u32,
+    /// Relative improvement below which an epoch counts as none.
+    pub tolerance: f32,
+}
+
+/// A checked set of hyperparameters. `None` means that the user left the choice to this program.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hyperparameters {
+    /// Classes of the network's output, at least 2.
+    pub num_classes: usize,
+    /// Promised size of the training set.
+    pub num_training_samples: usize,
+    /// Layers of the residual network.
+    pub num_layers: Option<u32>,
+    /// Channels, height, width.
+    pub image_shape: [u32; 3],
+    /// Shortest side to fit images to before cropping.
+    pub resize: Option<u32>,
+    /// Images a step.
+    pub mini_batch_size: Option<usize>,
+    /// Passes over the training set.
+    pub epochs: Option<u32>,
+    /// Peak learning rate.
+    pub learning_rate: Option<f32>,
+    /// How it falls.
+    pub schedule: Schedule,
+    /// Update rule.
+    pub optimizer: Option<Optimizer>,
+    /// Strength of the pull of weights to zero.
+    pub weight_decay: Option<f32>,
+    /// How images are varied.
+    pub augmentation: Option<Augmentation>,
+    /// When to end early.
+    pub early_stopping: Option<EarlyStopping>,
+    /// Also report how often the right class is among this many best.
+    pub top_k: Option<usize>,
+    /// For the job's log: what was accepted and changes nothing here.
+    pub notes: Vec<String>,
+}
+
+impl Hyperparameters {
+    /// Checks a job's hyperparameters. Names are checked first, then presence, then values.
+    ///
+    /// # Errors
+    /// The first offence, in the order of the names.
+    pub fn parse(given: &BTreeMap<String, String>) -> Result<Self, Error> {
+        for name in given.keys() {
+            if !TABLE.iter().any(|parameter| parameter.name == name) {
+                let suggestion = table::nearest(name);
+                return Err(Error::Unknown {
+                    name: name.clone(),
+                    suggestion,
+                });
+            }
+        }
+        for parameter in TABLE {
+            match given.get(parameter.name) {
+                Some(value) => parameter.check(value)?,
+                None if parameter.required => return Err(Error::Missing { name: parameter.name }),
+                None => {}
+            }
+        }
+        values::Values(given).assemble()
+    }
+}
+
+#[cfg(test)]
+mod tests;

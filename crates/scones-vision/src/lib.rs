@@ -1,0 +1,20 @@
+//! Image datasets, the classifier, its training and evaluation, and the model artefact.
+//!
+//! This crate turns labelled images into a calibrated classifier and back into answers. It reads
+//! what it is given (a path, a stream, bytes) and computes. It never opens a connection, never
+//! reads the clock, never draws a random number that a seed argument does not decide, never runs
+//! code from a data file, and prints nothing: progress is handed to the caller as values.
+//!
+//! The map, in the order in which data flows:
+//!
+//! - [`decode`]: bytes of a PNG or JPEG to pixels, within limits.
+//! - [`dataset`]: labelled images in memory, their file formats, drawn examples, and checks.
+//! - [`hyperparameters`]: the contract of SageMaker's built-in image-classification algorithm.
+#![doc(test(attr(deny(warnings))))]
+
+pub mod dataset;
+pub mod decode;
+pub mod hyperparameters;
+pub mod random;
+
+pub use image::RgbImage;
