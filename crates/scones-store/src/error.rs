@@ -1,5 +1,7 @@
 //! What can go wrong in a store.
 
+use std::path::PathBuf;
+
 /// A failed store operation. `Fenced` and `Conflict` are for callers to branch
 /// on; the rest say that the store itself is unwell.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,26 @@ pub enum Error {
         key: String,
         /// What is wrong with it.
         source: serde_json::Error,
+    },
+    /// Another process has the data directory open.
+    #[error(
+        "the data directory {} is in use by another process{}: stop that one, or choose another directory",
+        directory.display(),
+        process.map_or_else(String::new, |id| format!(" (number {id})"))
+    )]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+        /// The other process, if it left its number.
+        process: Option<u32>,
+    },
+    /// A newer version wrote the data directory.
+    #[error("the data was written by a newer version (format {found}, this version knows {known}): use that version")]
+    NewerSchema {
+        /// The format in the database.
+        found: i64,
+        /// The newest format that this program reads.
+        known: i64,
     },
     /// The store was closed.
     #[error("the store is closed")]

@@ -3,7 +3,7 @@
 //! processes. What a method acknowledged survives `kill -9`; what it did not
 //! acknowledge leaves no half state.
 //!
-//! `SqliteStore` is the backend for one machine. Nothing above this crate
+//! [`SqliteStore`] is the backend for one machine. Nothing above this crate
 //! may assume it: two servers could share a store, so every write that
 //! depends on an earlier read is fenced by a position or a revision.
 
@@ -13,6 +13,7 @@ mod error;
 mod histories;
 mod queues;
 mod records;
+mod sqlite;
 mod timers;
 
 pub use blobs::{BlobId, BlobReader, BlobWriter, Blobs};
@@ -21,6 +22,7 @@ pub use error::Error;
 pub use histories::Histories;
 pub use queues::{Delivery, Queues};
 pub use records::{Expected, ListQuery, Record, Records, Revision};
+pub use sqlite::SqliteStore;
 pub use timers::{Timer, Timers};
 
 /// Everything a Scones server keeps.
