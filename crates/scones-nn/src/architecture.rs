@@ -1,0 +1,335 @@
+//! What a network looks like: the value that is validated, stored beside the
+//! weights, and built from.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// Largest height and width of an input image, pixels.
+pub const SIDE_MAX: usize = 4096;
+/// Most channels of an input image or a layer.
+pub const CHANNELS_MAX: usize = 4096;
+/// Most classes.
+pub const CLASSES_MAX: usize = 1 << 16;
+/// Most residual stages.
+pub const STAGES_MAX: usize = 16;
+/// Most residual blocks in one stage.
+pub const BLOCKS_MAX: usize = 256;
+/// Most trainable parameters: 1 GiB of them.
+pub const PARAMETERS_MAX: usize = 1 << 28;
+/// Inputs whose longer side exceeds this get the strided stem.
+const SMALL_SIDE_MAX: usize = 64;
+
+/// The size of an input image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Shape {
+    /// Rows of pixels.
+    pub height: usize,
+    /// Pixels a row.
+    pub width: usize,
+    /// Floats a pixel.
+    pub channels: usize,
+}
+
+impl Shape {
+    /// Floats in an image.
+    pub fn length(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+}
+
+/// A run of residual blocks of equal width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stage {
+    /// Channels of every block.
+    pub channels: usize,
+    /// How many blocks.
+    pub blocks: usize,
+    /// Stride of the first block, 1 or 2; the others have stride 1.
+    pub stride: usize,
+}
+
+/// A residual classifier of basic blocks (two 3×3 convolutions each), after
+/// He et al., "Deep Residual Learning for Image Recognition", 2015.
+///
+/// The stem is a 3×3 convolution, as in their CIFAR networks; where a side of
+/// the input exceeds 64 pixels it is a 7×7 convolution of stride 4, which
+/// shrinks as much as their ImageNet stem does in two steps. A block that
+/// changes the shape has a 1×1 convolution as its shortcut (their option B).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Architecture {
+    /// The size of an input image.
+    pub input: Shape,
+    /// Channels after the first convolution.
+    pub stem_channels: usize,
+    /// The stages, in order.
+    pub stages: Vec<Stage>,
+    /// How many classes are told apart.
+    pub classes: usize,
+}
+
+impl Architecture {
+    /// The network of `depth` layers: 18 and 34 as for ImageNet (64 to 512
+    /// channels), and 6n + 2 as for CIFAR (16 to 64 channels; 20, 32, 44, 56
+    /// and 110 in the paper).
+    ///
+    /// # Errors
+    /// [`Error::Depth`] for any other depth, such as those that need
+    /// bottleneck blocks (50, 101, 152, 200), and what
+    /// [`validate`](Self::validate) finds.
+    pub fn resnet(depth: u32, input: Shape, classes: usize) -> Result<Self, Error> {
+        let (channels, blocks): (&[usize], &[usize]) = match depth {
+            18 => (&[64, 128, 256, 512], &[2, 2, 2, 2]),
+            34 => (&[64, 128, 256, 512], &[3, 4, 6, 3]),
+            50 | 152 | 200 => return Err(Error::Depth { depth }),
+            _ if depth >= 8 && depth % 6 == 2 => (&[16, 32, 64], &[(depth as usize - 2) / 6; 3]),
+            _ => return Err(Error::Depth { depth }),
+        };
+        let stages = channels.iter().zip(blocks).enumerate();
+        let architecture = Self {
+            input,
+            stem_channels: channels[0],
+            stages: stages
+                .map(|(index, (&channels, &blocks))| Stage {
+                    channels,
+                    blocks,
+                    stride: if index == 0 { 1 } else { 2 },
+                })
+                .collect(),
+            classes,
+        };
+        architecture.validate()?;
+        Ok(architecture)
+    }
+
+    /// Whether a network can be built of this.
+    ///
+    /// # Errors
+    /// [`Error::Architecture`] naming the first field that is out of range.
+    pub fn validate(&self) -> Result<(), Error> {
+        within("input.height", self.input.height, SIDE_MAX)?;
+        within("input.width", self.input.width, SIDE_MAX)?;
+        within("input.channels", self.input.channels, CHANNELS_MAX)?;
+        within("stem_channels", self.stem_channels, CHANNELS_MAX)?;
+        within("classes", self.classes, CLASSES_MAX)?;
+        within("stages", self.stages.len(), STAGES_MAX)?;
+        for (index, stage) in self.stages.iter().enumerate() {
+            within(&format!("stages[{index}].channels"), stage.channels, CHANNELS_MAX)?;
+            within(&format!("stages[{index}].blocks"), stage.blocks, BLOCKS_MAX)?;
+            within(&format!("stages[{index}].stride"), stage.stride, 2)?;
+        }
+        within("parameters", self.parameter_count(), PARAMETERS_MAX)
+    }
+
+    /// Trainable numbers: weights, biases, and the scale and shift of each
+    /// batch normalisation.
+    pub fn parameter_count(&self) -> usize {
+        let convolutions = self.convolutions().map(|c| c.weights() + 2 * c.outputs).sum::<usize>();
+        convolutions + self.classes * (self.features() + 1)
+    }
+
+    /// Multiplications each followed by an addition, to classify one image.
+    pub fn multiply_adds(&self) -> u64 {
+        let convolutions = self
+            .convolutions()
+            .map(|c| (c.weights() * c.height * c.width) as u64)
+            .sum::<u64>();
+        convolutions + (self.classes * self.features()) as u64
+    }
+
+    /// Channels that reach the dense layer.
+    pub(crate) fn features(&self) -> usize {
+        self.stages.last().map_or(self.stem_channels, |stage| stage.channels)
+    }
+
+    /// Kernel side and stride of the stem.
+    pub(crate) fn stem(&self) -> (usize, usize) {
+        if self.input.height.max(self.input.width) <= SMALL_SIDE_MAX {
+            (3, 1)
+        } else {
+            (7, 4)
+        }
+    }
+
+    /// Every convolution, in the order of [`crate::Network::tensors`].
+    pub(crate) fn convolutions(&self) -> impl Iterator<Item = ConvolutionShape> + '_ {
+        let (kernel, stride) = self.stem();
+        let stem = ConvolutionShape {
+            place: Place::Stem,
+            inputs: self.input.channels,
+            outputs: self.stem_channels,
+            kernel,
+            stride,
+            height: self.input.height.div_ceil(stride),
+            width: self.input.width.div_ceil(stride),
+        };
+        let mut last = stem;
+        let blocks = self
+            .stages
+            .iter()
+            .enumerate()
+            .flat_map(|(index, stage)| (0..stage.blocks).map(move |block| (index + 1, block, *stage)));
+        let convolutions = blocks.flat_map(move |(stage, block, of)| {
+            let stride = if block == 0 { of.stride } else { 1 };
+            let input = last;
+            let first = ConvolutionShape {
+                place: Place::Block {
+                    stage,
+                    block,
+                    part: Part::First,
+                },
+                inputs: input.outputs,
+                outputs: of.channels,
+                kernel: 3,
+                stride,
+                height: input.height.div_ceil(stride),
+                width: input.width.div_ceil(stride),
+            };
+            let second = ConvolutionShape {
+                place: Place::Block {
+                    stage,
+                    block,
+                    part: Part::Second,
+                },
+                inputs: of.channels,
+                stride: 1,
+                ..first
+            };
+            let projection = ConvolutionShape {
+                place: Place::Block {
+                    stage,
+                    block,
+                    part: Part::Projection,
+                },
+                kernel: 1,
+                ..first
+            };
+            last = second;
+            let reshapes = stride != 1 || input.outputs != of.channels;
+            [Some(first), Some(second), reshapes.then_some(projection)]
+                .into_iter()
+                .flatten()
+        });
+        std::iter::once(stem).chain(convolutions)
+    }
+}
+
+/// Where in the network a convolution is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Stem,
+    Block { stage: usize, block: usize, part: Part },
+}
+
+/// Which convolution of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    First,
+    Second,
+    Projection,
+}
+
+/// One convolution, always followed by a batch normalisation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConvolutionShape {
+    pub(crate) place: Place,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    /// Of the output.
+    pub(crate) height: usize,
+    /// Of the output.
+    pub(crate) width: usize,
+}
+
+impl ConvolutionShape {
+    fn weights(&self) -> usize {
+        self.outputs * self.inputs * self.kernel * self.kernel
+    }
+}
+
+fn within(field: &str, value: usize, max: usize) -> Result<(), Error> {
+    if (1..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::Architecture {
+        field: field.to_owned(),
+        value,
+        expected: format!("from 1 to {max}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CIFAR: Shape = Shape {
+        height: 32,
+        width: 32,
+        channels: 3,
+    };
+    const IMAGENET: Shape = Shape {
+        height: 224,
+        width: 224,
+        channels: 3,
+    };
+
+    #[test]
+    fn counts_are_those_of_the_paper() {
+        let check = |depth, input, classes, parameters, multiply_adds| {
+            let architecture = Architecture::resnet(depth, input, classes).unwrap();
+            assert_eq!(architecture.parameter_count(), parameters, "ResNet-{depth}");
+            assert_eq!(architecture.multiply_adds(), multiply_adds, "ResNet-{depth}");
+        };
+        // The usual 269,722 of option A, and two projections of 16 to 32 and
+        // 32 to 64 channels, each with a normalisation.
+        check(20, CIFAR, 10, 269_722 + 16 * 32 + 64 + 32 * 64 + 128, 40_813_184);
+        // 11,689,512 in every library; the stem strides once, not twice.
+        check(
+            18,
+            IMAGENET,
+            1000,
+            11_689_512,
+            1_814_073_344 - 112 * 112 * 147 * 64 + 56 * 56 * 147 * 64,
+        );
+    }
+
+    #[test]
+    fn depths() {
+        let supported = |depth| Architecture::resnet(depth, CIFAR, 10).is_ok();
+        let depths: Vec<u32> = (0..60).chain([110, 152, 200]).filter(|&d| supported(d)).collect();
+        assert_eq!(depths, [8, 14, 18, 20, 26, 32, 34, 38, 44, 56, 110]);
+    }
+
+    #[test]
+    fn what_cannot_be_built_is_named() {
+        let check = |change: fn(&mut Architecture), field: &str| {
+            let mut architecture = Architecture::resnet(20, CIFAR, 10).unwrap();
+            change(&mut architecture);
+            match architecture.validate() {
+                Err(Error::Architecture { field: got, .. }) => assert_eq!(got, field),
+                other => panic!("{field}: {other:?}"),
+            }
+        };
+        check(|a| a.classes = 0, "classes");
+        check(|a| a.input.height = 0, "input.height");
+        check(|a| a.input.width = usize::MAX, "input.width");
+        check(|a| a.input.channels = 0, "input.channels");
+        check(|a| a.stem_channels = 0, "stem_channels");
+        check(|a| a.stages.clear(), "stages");
+        check(|a| a.stages[1].stride = 3, "stages[1].stride");
+        check(|a| a.stages[2].blocks = 0, "stages[2].blocks");
+        check(|a| a.stages[0].channels = 0, "stages[0].channels");
+        check(
+            |a| {
+                a.stages = vec![Stage {
+                    channels: 4096,
+                    blocks: 256,
+                    stride: 1,
+                }]
+            },
+            "parameters",
+        );
+    }
+}

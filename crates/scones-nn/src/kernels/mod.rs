@@ -1,0 +1,9 @@
+//! The arithmetic, each kernel written once for every [`crate::simd::Simd`].
+//!
+//! All work on one image at a time and check the extents of their operands
+//! before they start.
+
+pub(crate) mod convolve;
+pub(crate) mod dense;
+pub(crate) mod norm;
+pub(crate) mod weight_gradient;

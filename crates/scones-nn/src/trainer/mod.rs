@@ -1,0 +1,335 @@
+//! Training: one optimiser step per batch.
+//!
+//! The images of a batch are split among the threads, each with a [`Shard`] of
+//! its own buffers. A step runs the network node by node; where batch
+//! normalisation couples the images, the shards' sums are merged in order. The
+//! same seed, data, thread count and processor therefore give the same weights,
+//! however the threads are scheduled.
+
+mod shard;
+
+use rayon::prelude::*;
+
+use self::shard::Shard;
+use crate::architecture::Architecture;
+use crate::buffer::{Buffer, padded};
+use crate::error::{Error, check_length, check_values};
+use crate::network::Network;
+use crate::norm::Norm;
+use crate::optimizer::{Optimizer, OptimizerState};
+use crate::plan::{Plan, Role};
+use crate::simd::SimdLevel;
+
+/// Most images in a batch.
+pub const BATCH_SIZE_MAX: usize = 1 << 14;
+/// Most threads of a trainer.
+pub const THREADS_MAX: usize = 1024;
+
+/// What may change from step to step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepSettings {
+    /// How far to move; at least 0.
+    pub learning_rate: f32,
+    /// Share of each weight added to its gradient; at least 0. Biases and
+    /// normalisations do not decay.
+    pub weight_decay: f32,
+}
+
+/// How the network did on a batch, before it learnt from it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Mean cross entropy, nats.
+    pub loss: f32,
+    /// Images whose most likely class is that of the target.
+    pub correct: usize,
+}
+
+/// A network in training: its optimiser's memory and all buffers of a step.
+pub struct Trainer {
+    network: Network,
+    optimizer: OptimizerState,
+    pool: rayon::ThreadPool,
+    batch_size_max: usize,
+    shards: Vec<Shard>,
+    norms: Vec<Norm>,
+    packed: Packed,
+    gradient: Vec<f32>,
+}
+
+/// The weights as the kernels read them.
+struct Packed {
+    units: Vec<PackedUnit>,
+    /// Dense layer, its rows padded to whole vectors.
+    head: Buffer,
+}
+
+struct PackedUnit {
+    forward: Buffer,
+    backward: Buffer,
+}
+
+impl Trainer {
+    /// A trainer for batches of at most `batch_size_max` images, on `threads`
+    /// threads of its own. Allocates all it will need: about three times the
+    /// activations of a batch, and a few times the weights.
+    ///
+    /// # Errors
+    /// [`Error::Count`] for a batch size or thread count out of range,
+    /// [`Error::Value`] for the optimiser's settings, [`Error::Threads`].
+    pub fn new(network: Network, batch_size_max: usize, optimizer: Optimizer, threads: usize) -> Result<Self, Error> {
+        Self::with_level(network, batch_size_max, optimizer, threads, SimdLevel::detect())
+    }
+
+    /// The same with chosen instructions.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn with_level(
+        network: Network,
+        batch_size_max: usize,
+        optimizer: Optimizer,
+        threads: usize,
+        level: SimdLevel,
+    ) -> Result<Self, Error> {
+        check_count("batch size", batch_size_max, BATCH_SIZE_MAX)?;
+        check_count("thread count", threads, THREADS_MAX)?;
+        optimizer.validate()?;
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("train-{index}"))
+            .build()
+            .map_err(|source| Error::Threads { threads, source })?;
+        let plan = &network.plan;
+        let images = batch_size_max.div_ceil(threads);
+        let units = &plan.units;
+        Ok(Self {
+            optimizer: OptimizerState::new(optimizer, plan.length),
+            pool,
+            batch_size_max,
+            shards: (0..threads).map(|_| Shard::new(plan, level, images)).collect(),
+            norms: units.iter().map(|unit| Norm::new(padded(unit.gamma.len()))).collect(),
+            packed: Packed {
+                units: units
+                    .iter()
+                    .map(|unit| PackedUnit {
+                        forward: Buffer::zeros(unit.convolution.forward_weights()),
+                        backward: Buffer::zeros(unit.convolution.backward_weights()),
+                    })
+                    .collect(),
+                head: Buffer::zeros(plan.head.classes * padded(plan.head.features)),
+            },
+            gradient: vec![0.0; plan.length],
+            network,
+        })
+    }
+
+    /// The network as trained so far.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Ends training.
+    pub fn into_network(self) -> Network {
+        self.network
+    }
+
+    /// Learns from one batch. `images` holds whole images, each by row, pixel
+    /// and channel; `targets` a soft label for each: numbers of at least 0,
+    /// one a class, that should sum to 1.
+    ///
+    /// # Errors
+    /// [`Error::Length`] and [`Error::Value`] for malformed input, and
+    /// [`Error::Diverged`]; the network is then as it was before the step.
+    pub fn step(&mut self, images: &[f32], targets: &[f32], settings: &StepSettings) -> Result<StepReport, Error> {
+        let count = self.check(images, targets, settings)?;
+        let Self {
+            network,
+            optimizer,
+            pool,
+            shards,
+            norms,
+            packed,
+            gradient,
+            ..
+        } = self;
+        let plan = &*network.plan;
+        let mut pass = Pass {
+            plan,
+            values: &network.values,
+            shards,
+            norms,
+            packed,
+            gradient,
+        };
+        let report = pool.install(|| pass.run(network.architecture(), images, targets, count));
+        if !report.loss.is_finite() || gradient.iter().any(|value| !value.is_finite()) {
+            return Err(Error::Diverged { loss: report.loss });
+        }
+        optimizer.begin_step();
+        for tensor in &plan.tensors {
+            let decay = match tensor.role {
+                Role::Weight => settings.weight_decay,
+                Role::Offset => 0.0,
+                Role::Mean | Role::Variance => continue,
+            };
+            let range = tensor.range.clone();
+            let (weights, gradient) = (&mut network.values[range.clone()], &gradient[range]);
+            let rate = settings.learning_rate;
+            optimizer.update(tensor.range.start, weights, gradient, rate, decay);
+        }
+        for (unit, norm) in plan.units.iter().zip(norms) {
+            // The variance follows the mean in the order of tensors.
+            let (before, after) = network.values.split_at_mut(unit.running_variance.start);
+            let mean = &mut before[unit.running_mean.clone()];
+            norm.update_running(mean, &mut after[..unit.running_variance.len()]);
+        }
+        Ok(report)
+    }
+
+    /// The number of images, if everything is as it must be.
+    fn check(&self, images: &[f32], targets: &[f32], settings: &StepSettings) -> Result<usize, Error> {
+        let architecture = self.network.architecture();
+        let image_length = architecture.input.length();
+        let count = images.len() / image_length;
+        if images.len() % image_length != 0 || count == 0 || count > self.batch_size_max {
+            return Err(Error::Length {
+                what: "images".to_owned(),
+                expected: format!("1 to {} times {image_length}", self.batch_size_max),
+                got: images.len(),
+            });
+        }
+        check_length("targets", targets.len(), count * architecture.classes)?;
+        let expected = "finite numbers of at least 0";
+        let not_negative = |value: f32| value.is_finite() && value >= 0.0;
+        check_values("images", images, "finite numbers", f32::is_finite)?;
+        check_values("targets", targets, expected, not_negative)?;
+        check_values("learning rate", &[settings.learning_rate], expected, not_negative)?;
+        check_values("weight decay", &[settings.weight_decay], expected, not_negative)?;
+        Ok(count)
+    }
+}
+
+/// One pass forward and back, which leaves the gradient.
+struct Pass<'a> {
+    plan: &'a Plan,
+    values: &'a [f32],
+    shards: &'a mut [Shard],
+    norms: &'a mut [Norm],
+    packed: &'a mut Packed,
+    gradient: &'a mut [f32],
+}
+
+impl Pass<'_> {
+    fn run(&mut self, architecture: &Architecture, images: &[f32], targets: &[f32], count: usize) -> StepReport {
+        self.pack();
+        let threads = self.shards.len();
+        let (image_length, classes) = (architecture.input.length(), architecture.classes);
+        self.shards
+            .par_iter_mut()
+            .with_max_len(1)
+            .enumerate()
+            .for_each(|(index, shard)| {
+                let (start, end) = (count * index / threads, count * (index + 1) / threads);
+                shard.begin(
+                    self.plan,
+                    &images[start * image_length..end * image_length],
+                    &targets[start * classes..end * classes],
+                );
+            });
+        self.forward();
+        let report = self.head(count);
+        if report.loss.is_finite() {
+            self.backward();
+        }
+        report
+    }
+
+    /// Packs the weights of this step.
+    fn pack(&mut self) {
+        let Self { plan, values, .. } = *self;
+        let units = plan.units.par_iter().with_max_len(1).zip(&mut self.packed.units);
+        units.for_each(|(unit, packed)| {
+            let weights = &values[unit.weights.clone()];
+            unit.convolution.pack_forward(weights, &mut packed.forward);
+            unit.convolution.pack_backward(weights, &mut packed.backward);
+        });
+        let rows = self.packed.head.chunks_exact_mut(padded(plan.head.features));
+        let weights = values[plan.head.weights.clone()].chunks_exact(plan.head.features);
+        for (row, weights) in rows.zip(weights) {
+            row[..weights.len()].copy_from_slice(weights);
+        }
+    }
+
+    fn forward(&mut self) {
+        for (index, node) in self.plan.nodes.iter().enumerate() {
+            let (plan, norms, packed) = (self.plan, &*self.norms, &*self.packed);
+            self.shards.par_iter_mut().with_max_len(1).for_each(|shard| {
+                shard.forward(plan, index, norms, &packed.units);
+            });
+            for unit in node.units() {
+                let parts = self.shards.iter().map(|shard| shard.statistics(unit));
+                let of = &plan.units[unit];
+                let (gamma, beta) = (&self.values[of.gamma.clone()], &self.values[of.beta.clone()]);
+                self.norms[unit].set_forward(parts, gamma, beta);
+            }
+        }
+    }
+
+    /// The dense layer and the loss, there and back.
+    fn head(&mut self, count: usize) -> StepReport {
+        let head = &self.plan.head;
+        let (plan, norms, packed) = (self.plan, &*self.norms, &*self.packed);
+        let bias = &self.values[head.bias.clone()];
+        self.shards.par_iter_mut().with_max_len(1).for_each(|shard| {
+            shard.head(plan, norms, &packed.head, bias, 1.0 / count as f32);
+        });
+        self.gradient[head.weights.clone()].fill(0.0);
+        self.gradient[head.bias.clone()].fill(0.0);
+        let (mut loss, mut correct) = (0.0, 0);
+        for shard in &*self.shards {
+            loss += shard.loss();
+            correct += shard.correct();
+            shard.add_head_gradient(head, self.gradient);
+        }
+        StepReport {
+            loss: (loss / count as f64) as f32,
+            correct,
+        }
+    }
+
+    fn backward(&mut self) {
+        for (index, node) in self.plan.nodes.iter().enumerate().rev() {
+            for unit in node.units() {
+                let parts = self.shards.iter().map(|shard| shard.totals(unit));
+                let of = &self.plan.units[unit];
+                // Beta follows gamma in the order of tensors.
+                let (before, after) = self.gradient.split_at_mut(of.beta.start);
+                self.norms[unit].set_backward(
+                    parts,
+                    &self.values[of.gamma.clone()],
+                    &mut before[of.gamma.clone()],
+                    &mut after[..of.beta.len()],
+                );
+            }
+            let (plan, norms, packed) = (self.plan, &*self.norms, &*self.packed);
+            self.shards.par_iter_mut().with_max_len(1).for_each(|shard| {
+                shard.backward(plan, index, norms, &packed.units);
+            });
+        }
+        for (index, unit) in self.plan.units.iter().enumerate() {
+            let gradient = &mut self.gradient[unit.weights.clone()];
+            gradient.fill(0.0);
+            for shard in &*self.shards {
+                unit.convolution.add_unpacked(shard.weight_gradient(index), gradient);
+            }
+        }
+    }
+}
+
+fn check_count(what: &'static str, value: usize, max: usize) -> Result<(), Error> {
+    if (1..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(Error::Count { what, value, max })
+    }
+}

@@ -1,0 +1,159 @@
+//! The whole network against its definition, by way of the public interface.
+
+mod reference;
+
+use reference::{Mode, Reference};
+use scones_nn::{Architecture, Network, Optimizer, Shape, SimdLevel, Stage, StepSettings, Trainer};
+
+const PLAIN: Optimizer = Optimizer::Sgd {
+    momentum: 0.0,
+    nesterov: false,
+};
+
+fn architecture(
+    (height, width, channels): (usize, usize, usize),
+    stem_channels: usize,
+    stages: &[(usize, usize, usize)],
+    classes: usize,
+) -> Architecture {
+    let stages = stages.iter().map(|&(channels, blocks, stride)| Stage {
+        channels,
+        blocks,
+        stride,
+    });
+    Architecture {
+        input: Shape {
+            height,
+            width,
+            channels,
+        },
+        stem_channels,
+        stages: stages.collect(),
+        classes,
+    }
+}
+
+/// Architectures with every kind of shape change, odd sizes and odd channels.
+fn architectures() -> Vec<Architecture> {
+    vec![
+        architecture((6, 5, 3), 4, &[(4, 1, 1), (6, 2, 2)], 3),
+        architecture((7, 9, 1), 17, &[(5, 1, 2), (19, 1, 1)], 2),
+        architecture((1, 3, 2), 3, &[(3, 2, 2)], 5),
+        architecture((4, 4, 20), 33, &[(34, 1, 2)], 2),
+        architecture((66, 9, 2), 3, &[(4, 1, 2)], 2),
+    ]
+}
+
+/// Numbers spread over −1 to 1, the same every time.
+fn spread(count: usize, seed: f32) -> Vec<f32> {
+    (0..count)
+        .map(|index| ((index as f32 + seed) * 12.9898).sin() * 43.7585 % 1.0)
+        .collect()
+}
+
+/// A network without the zeros of a fresh one, so that every path carries.
+fn stirred(architecture: &Architecture) -> Network {
+    let fresh = Network::new(architecture.clone(), 5).unwrap();
+    let mut tensors = fresh.tensors();
+    Network::from_tensors(architecture.clone(), |name, shape| {
+        let (expect, expect_shape, values) = tensors.next().unwrap();
+        assert_eq!((name, shape), (expect.as_str(), expect_shape.as_slice()));
+        let noise = spread(values.len(), name.len() as f32);
+        let positive = name.ends_with("running_var");
+        let stirred = values.iter().zip(noise).map(|(value, noise)| {
+            if positive {
+                value + noise.abs()
+            } else {
+                value + 0.3 * noise
+            }
+        });
+        Some(stirred.collect())
+    })
+    .unwrap()
+}
+
+fn batch(architecture: &Architecture, count: usize) -> (Vec<f32>, Vec<f32>) {
+    let images = spread(count * architecture.input.length(), 0.5);
+    let mut targets: Vec<f32> = spread(count * architecture.classes, 9.0)
+        .iter()
+        .map(|value| value.abs() + 0.01)
+        .collect();
+    for target in targets.chunks_exact_mut(architecture.classes) {
+        let sum: f32 = target.iter().sum();
+        target.iter_mut().for_each(|value| *value /= sum);
+    }
+    (images, targets)
+}
+
+/// The gradient by name, read off a step of rate 1 without memory.
+fn gradient(network: &Network, count: usize, threads: usize, level: SimdLevel) -> (f32, Vec<(String, Vec<f64>)>) {
+    let (images, targets) = batch(network.architecture(), count);
+    let mut trainer = Trainer::with_level(network.clone(), count, PLAIN, threads, level).unwrap();
+    // A small network's numbers are below 2, so a rate of 64 costs no digits.
+    let settings = StepSettings {
+        learning_rate: 64.0,
+        weight_decay: 0.0,
+    };
+    let report = trainer.step(&images, &targets, &settings).unwrap();
+    let moved = network
+        .tensors()
+        .zip(trainer.network().tensors())
+        .filter_map(|((name, _, before), (_, _, after))| {
+            let difference = |(before, after): (&f32, &f32)| (f64::from(*before) - f64::from(*after)) / 64.0;
+            let trained = !name.contains("running");
+            trained.then(|| (name, before.iter().zip(after).map(difference).collect()))
+        });
+    (report.loss, moved.collect())
+}
+
+#[test]
+fn gradients_are_the_slopes_of_the_loss() {
+    for architecture in architectures() {
+        let network = stirred(&architecture);
+        let count = 3;
+        let (images, targets) = batch(&architecture, count);
+        let reference = Reference::new(&network);
+        let loss = reference.loss(&images, &targets);
+        for level in SimdLevel::available() {
+            let (got_loss, gradients) = gradient(&network, count, 2, level);
+            assert!(
+                (f64::from(got_loss) - loss).abs() < 1e-5 * loss,
+                "{level:?} {got_loss} {loss}"
+            );
+            for (name, got) in gradients {
+                // Every element of small tensors, a sample of large ones.
+                let stride = got.len().div_ceil(12);
+                for index in (0..got.len()).step_by(stride) {
+                    let slope = |step: f64| {
+                        let mut moved = reference.clone();
+                        moved.tensors.get_mut(&name).unwrap().1[index] += step;
+                        moved.loss(&images, &targets)
+                    };
+                    let step = 1e-6;
+                    let numeric = (slope(step) - slope(-step)) / (2.0 * step);
+                    assert!(
+                        (numeric - got[index]).abs() < 2e-5 + 2e-4 * numeric.abs(),
+                        "{architecture:?} {level:?} {name}[{index}]: {} but {numeric}",
+                        got[index]
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn inference_equals_the_definition_with_running_statistics() {
+    for architecture in architectures() {
+        let network = stirred(&architecture);
+        let (images, _) = batch(&architecture, 4);
+        let expect = Reference::new(&network).logits(&images, Mode::Inference).concat();
+        for level in SimdLevel::available() {
+            let got = network.compile_for(level).infer(&images).unwrap();
+            for (got, expect) in got.iter().zip(&expect) {
+                let close = (f64::from(*got) - expect).abs() < 1e-4 * (1.0 + expect.abs());
+                assert!(close, "{architecture:?} {level:?}: {got} but {expect}");
+            }
+        }
+    }
+}
