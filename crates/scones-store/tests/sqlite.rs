@@ -1,5 +1,7 @@
 //! The suite, run by the store of one machine, and what only that store has.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
 mod suite;
 
 use std::{path::Path, sync::Arc};

@@ -106,3 +106,77 @@ fn to_sql(number: u64) -> i64 {
 fn limit_to_sql(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::future::join_all;
+    use rusqlite::ErrorCode;
+
+    use super::*;
+    use crate::{Blobs as _, Expected, ListQuery, Records as _};
+
+    async fn limit_pages(store: &SqliteStore, pages: u32) {
+        let limit = move |transaction: &mut writer::Transaction<'_>| {
+            let connection = transaction.connection();
+            Ok(connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
+        };
+        store.writer.write(limit).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_writes_and_loses_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(directory.path()).unwrap();
+        limit_pages(&store, 60).await;
+        let put = async |number: u32| {
+            let value = Bytes::from(vec![7; 9000]);
+            let key = format!("{number:03}");
+            store.put("t", &key, value, Expected::Absent).await.map(|_| key)
+        };
+        let mut written = Vec::new();
+        let mut refused = 0;
+        for first in (0..40).step_by(8) {
+            for result in join_all((first..first + 8).map(put)).await {
+                match result {
+                    Ok(key) => written.push(key),
+                    Err(Error::Database(error)) => {
+                        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DiskFull));
+                        refused += 1;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+        assert!(refused > 0 && !written.is_empty());
+        limit_pages(&store, 1_000_000).await;
+        written.push(put(999).await.unwrap());
+        store.close().await;
+
+        let store = SqliteStore::open(directory.path()).unwrap();
+        let query = ListQuery {
+            limit: 100,
+            ..ListQuery::default()
+        };
+        let found = store.list("t", query).await.unwrap();
+        let found: Vec<_> = found.into_iter().map(|(key, _)| key).collect();
+        assert_eq!(found, written);
+    }
+
+    #[tokio::test]
+    async fn opening_removes_what_a_crash_left_in_staging() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(directory.path()).unwrap();
+        let mut blob = store.create_blob().await.unwrap();
+        blob.write(Bytes::from(vec![7; 100_000])).await.unwrap();
+        let id = blob.finish().await.unwrap();
+        store.close().await;
+        // As after a crash between entering the row and moving the file.
+        let staged = directory.path().join("staging").join(&id.0);
+        fs::rename(directory.path().join("blobs").join(&id.0), &staged).unwrap();
+
+        let store = SqliteStore::open(directory.path()).unwrap();
+        assert_eq!(store.list_blobs(None, 9).await.unwrap(), []);
+        assert!(!staged.exists());
+    }
+}
