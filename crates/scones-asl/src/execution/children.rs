@@ -1,0 +1,261 @@
+//! Parallel and Map states: strands below a strand.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::Execution;
+use super::context::Extra;
+use super::frame::{Activity, Children, Frame, FrameId, Item, Iteration, Parent, Turn};
+use crate::data_flow;
+use crate::error::{EvaluationError, Fault};
+use crate::event::{EventKind, MapIteration, MapStateStarted};
+use crate::limits::MAP_CONCURRENCY_DEFAULT;
+use crate::machine::{Map, StateKind, Workflow};
+use crate::payload::Payload;
+
+impl Execution {
+    pub(super) fn begin_parallel(
+        &mut self,
+        id: FrameId,
+        frame: &mut Frame,
+        branches: &[Arc<Workflow>],
+        input: &Arc<str>,
+    ) {
+        frame.previous = self.emit(frame.previous, EventKind::ParallelStateStarted);
+        let mut running = IndexMap::new();
+        for (slot, branch) in branches.iter().enumerate() {
+            let parent = Parent { frame: id, slot };
+            let child = frame.child(parent, branch, Arc::clone(input), frame.previous, frame.item.clone());
+            running.insert(slot, self.spawn(child));
+        }
+        frame.activity = Activity::Children(Box::new(Children {
+            iterations: Vec::new(),
+            next: branches.len(),
+            results: vec![None; branches.len()],
+            running,
+        }));
+    }
+
+    pub(super) fn begin_map(
+        &mut self,
+        id: FrameId,
+        frame: &mut Frame,
+        map: &Map,
+        input: &Payload,
+    ) -> Result<Turn, Fault> {
+        let items = self.items(frame, map, input)?;
+        let limit = self.number(frame, map.max_concurrency.as_ref(), "MaxConcurrencyPath", input)?;
+        let iterations = self.iterations(frame, map, input, items)?;
+        let length = u64::try_from(iterations.len()).unwrap_or(u64::MAX);
+        frame.previous = self.emit(frame.previous, EventKind::MapStateStarted(MapStateStarted { length }));
+        let results = vec![None; iterations.len()];
+        let mut children = Children {
+            iterations,
+            next: 0,
+            results,
+            running: IndexMap::new(),
+        };
+        let limit = match limit.and_then(|limit| usize::try_from(limit).ok()) {
+            None | Some(0) => MAP_CONCURRENCY_DEFAULT,
+            Some(limit) => limit,
+        };
+        let started = frame.previous;
+        while children.running.len() < limit && children.next < children.iterations.len() {
+            self.begin_iteration(id, frame, &map.processor, &mut children, started);
+        }
+        if children.results.is_empty() {
+            return self.map_succeeded(frame, &children, frame.previous);
+        }
+        frame.activity = Activity::Children(Box::new(children));
+        Ok(Turn::Waits)
+    }
+
+    fn items(&self, frame: &Frame, map: &Map, input: &Payload) -> Result<Vec<Value>, Fault> {
+        let items = match &map.items_path {
+            None => input.value().clone(),
+            Some(path) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
+                data_flow::read(path, scope)
+            })?,
+        };
+        match items {
+            Value::Array(items) => Ok(items),
+            _ => {
+                let path = map
+                    .items_path
+                    .as_ref()
+                    .map_or_else(|| "$".to_owned(), ToString::to_string);
+                let error = EvaluationError::runtime(format_args!("Reference path \"{path}\" must point to array."));
+                Err(error.at(&frame.state().name, frame.entered_event))
+            }
+        }
+    }
+
+    fn iterations(
+        &self,
+        frame: &Frame,
+        map: &Map,
+        input: &Payload,
+        items: Vec<Value>,
+    ) -> Result<Vec<Iteration>, Fault> {
+        let mut iterations = Vec::with_capacity(items.len());
+        for (index, value) in items.into_iter().enumerate() {
+            let item = Arc::new(Item {
+                index,
+                value: value.to_string().into(),
+            });
+            let input = match &map.item_selector {
+                None => Arc::clone(&item.value),
+                Some(selector) => {
+                    let extra = Extra {
+                        token: None,
+                        item: Some(&item),
+                    };
+                    self.evaluate(frame, input.value(), extra, |scope| selector.evaluate(scope))?
+                        .to_string()
+                        .into()
+                }
+            };
+            iterations.push(Iteration { input, item });
+        }
+        Ok(iterations)
+    }
+
+    fn begin_iteration(
+        &mut self,
+        id: FrameId,
+        frame: &Frame,
+        processor: &Arc<Workflow>,
+        children: &mut Children,
+        previous: u64,
+    ) {
+        let slot = children.next;
+        let Iteration { input, item } = &children.iterations[slot];
+        let (input, item) = (Arc::clone(input), Some(Arc::clone(item)));
+        children.next += 1;
+        let started = self.emit(previous, EventKind::MapIterationStarted(iteration(frame, slot)));
+        let child = frame.child(Parent { frame: id, slot }, processor, input, started, item);
+        children.running.insert(slot, self.spawn(child));
+    }
+
+    /// Takes the output of a strand that has ended; `previous` is its last event.
+    pub(super) fn child_succeeded(&mut self, parent: Parent, previous: u64, output: Arc<str>) {
+        let Some(mut frame) = self.frames.remove(&parent.frame) else {
+            return;
+        };
+        let workflow = Arc::clone(&frame.workflow);
+        let Activity::Children(children) = &mut frame.activity else {
+            return;
+        };
+        let mut children = std::mem::replace(
+            children.as_mut(),
+            Children {
+                iterations: Vec::new(),
+                next: 0,
+                results: Vec::new(),
+                running: IndexMap::new(),
+            },
+        );
+        children.running.shift_remove(&parent.slot);
+        children.results[parent.slot] = Some(output);
+        frame.previous = previous;
+        let turn = match &workflow.states[frame.state].kind {
+            StateKind::Map(map) => {
+                let done = EventKind::MapIterationSucceeded(iteration(&frame, parent.slot));
+                let done = self.emit(previous, done);
+                if children.next < children.iterations.len() {
+                    self.begin_iteration(parent.frame, &frame, &map.processor, &mut children, previous);
+                }
+                if children.running.is_empty() {
+                    self.map_succeeded(&mut frame, &children, done)
+                } else {
+                    Ok(Turn::Waits)
+                }
+            }
+            StateKind::Parallel { outcome, .. } if children.running.is_empty() => {
+                self.emit(previous, EventKind::ParallelStateSucceeded);
+                self.complete(&frame, outcome, results(&children))
+            }
+            _ => Ok(Turn::Waits),
+        };
+        frame.activity = Activity::Children(Box::new(children));
+        self.settle(parent.frame, frame, turn);
+    }
+
+    fn map_succeeded(&mut self, frame: &mut Frame, children: &Children, previous: u64) -> Result<Turn, Fault> {
+        self.emit(previous, EventKind::MapStateSucceeded);
+        let workflow = Arc::clone(&frame.workflow);
+        match workflow.states[frame.state].outcome() {
+            Some(outcome) => self.complete(frame, outcome, results(children)),
+            None => Ok(Turn::Waits),
+        }
+    }
+
+    /// Hands the failure of a strand to the state above it.
+    pub(super) fn child_failed(&mut self, parent: Parent, previous: u64, fault: Fault) {
+        let Some(mut frame) = self.frames.remove(&parent.frame) else {
+            return;
+        };
+        frame.previous = previous;
+        if matches!(frame.state().kind, StateKind::Map(_)) {
+            let failed = EventKind::MapIterationFailed(iteration(&frame, parent.slot));
+            self.emit(previous, failed);
+        }
+        if let Activity::Children(children) = &mut frame.activity {
+            children.running.shift_remove(&parent.slot);
+        }
+        self.abort_children(&mut frame);
+        self.fail(parent.frame, frame, fault);
+    }
+
+    /// Ends every strand below a state, the deepest first.
+    fn abort_children(&mut self, frame: &mut Frame) {
+        let Activity::Children(children) = &mut frame.activity else {
+            return;
+        };
+        for (slot, id) in std::mem::take(&mut children.running) {
+            let Some(mut child) = self.frames.remove(&id) else {
+                continue;
+            };
+            self.abort(&mut child);
+            if matches!(frame.state().kind, StateKind::Map(_)) {
+                let aborted = EventKind::MapIterationAborted(iteration(frame, slot));
+                self.emit(child.previous, aborted);
+            }
+        }
+    }
+
+    fn abort(&mut self, frame: &mut Frame) {
+        self.abort_children(frame);
+        match &frame.activity {
+            Activity::Task(running) => self.step.effects.push(crate::effect::Effect::CancelTask(running.task)),
+            Activity::Waiting(timer) | Activity::Retrying(timer) => self.cancel_timer(Some(*timer)),
+            Activity::Children(_) => {}
+            // The state was not entered: there is nothing to record.
+            Activity::Entering => return,
+        }
+        self.release(frame);
+        let aborted = match frame.state().kind {
+            StateKind::Task(_) => EventKind::TaskStateAborted,
+            StateKind::Wait { .. } => EventKind::WaitStateAborted,
+            StateKind::Parallel { .. } => EventKind::ParallelStateAborted,
+            StateKind::Map(_) => EventKind::MapStateAborted,
+            _ => return,
+        };
+        frame.previous = self.emit(frame.previous, aborted);
+    }
+}
+
+fn iteration(frame: &Frame, slot: usize) -> MapIteration {
+    MapIteration {
+        name: frame.state().name.clone(),
+        index: u64::try_from(slot).unwrap_or(u64::MAX),
+    }
+}
+
+/// The outputs as one array, joined as text.
+fn results(children: &Children) -> Payload {
+    let outputs: Vec<&str> = children.results.iter().flatten().map(|output| &**output).collect();
+    Payload::from_text(format!("[{}]", outputs.join(",")).into())
+}

@@ -1,0 +1,127 @@
+//! Failures: retried, caught, or handed up.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::context::Extra;
+use super::frame::{Activity, Exit, Frame, FrameId};
+use super::{Alarm, Execution};
+use crate::data_flow;
+use crate::error::Fault;
+use crate::event::EventKind;
+use crate::machine::{Catcher, Jitter, Outcome, Retrier, StateKind, Transition};
+use crate::payload::Payload;
+use crate::random::Random;
+use crate::scope::Variables;
+use crate::time::Timestamp;
+
+impl Execution {
+    /// Deals with the failure of a strand's state.
+    pub(super) fn fail(&mut self, id: FrameId, mut frame: Frame, fault: Fault) {
+        let workflow = Arc::clone(&frame.workflow);
+        let state = &workflow.states[frame.state];
+        if let Some(outcome) = state.outcome() {
+            if let Some(due) = self.next_retry(&mut frame, outcome, &fault) {
+                frame.activity = Activity::Retrying(self.set_timer(due, Alarm::Retry(id)));
+                self.frames.insert(id, frame);
+                return;
+            }
+            let failed = match state.kind {
+                StateKind::Map(_) => Some(EventKind::MapStateFailed),
+                StateKind::Parallel { .. } => Some(EventKind::ParallelStateFailed),
+                _ => None,
+            };
+            let began = matches!(frame.activity, Activity::Children(_));
+            if let Some(failed) = failed.filter(|_| began || !fault.terminal) {
+                frame.previous = self.emit(frame.previous, failed);
+            }
+            if let Some(catcher) = outcome
+                .catch
+                .iter()
+                .find(|catcher| fault.is_matched_by(&catcher.error_equals))
+            {
+                match self.catch(&frame, catcher, &fault) {
+                    Ok(exit) => self.leave(id, frame, exit),
+                    Err(fault) => self.hand_up(&frame, fault),
+                }
+                return;
+            }
+        }
+        self.hand_up(&frame, fault);
+    }
+
+    fn hand_up(&mut self, frame: &Frame, fault: Fault) {
+        match frame.parent {
+            Some(parent) => self.child_failed(parent, frame.previous, fault),
+            None => self.fail_execution(frame.previous, fault),
+        }
+    }
+
+    /// When the state is to be tried again, if a retrier allows it. The first
+    /// retrier that names the error decides.
+    fn next_retry(&self, frame: &mut Frame, outcome: &Outcome, fault: &Fault) -> Option<Timestamp> {
+        let index = outcome
+            .retry
+            .iter()
+            .position(|retrier| fault.is_matched_by(&retrier.error_equals))?;
+        frame.retries.resize(outcome.retry.len(), 0);
+        let retrier = &outcome.retry[index];
+        let attempts = &mut frame.retries[index];
+        if *attempts >= retrier.max_attempts {
+            return None;
+        }
+        let delay = delay_milliseconds(retrier, *attempts, &self.random);
+        *attempts += 1;
+        Some(Timestamp(self.now.0.saturating_add(delay)))
+    }
+
+    fn catch(&self, frame: &Frame, catcher: &Catcher, fault: &Fault) -> Result<Exit, Fault> {
+        let mut error = Map::new();
+        let text = |text: &Option<String>| Value::String(text.clone().unwrap_or_default());
+        error.insert("Error".to_owned(), text(&fault.error));
+        error.insert("Cause".to_owned(), text(&fault.cause));
+        let error = Value::Object(error);
+        let assigned = match &catcher.assign {
+            None => Variables::new(),
+            Some(template) => {
+                let values = self.evaluate(frame, &error, Extra::default(), |scope| template.evaluate(scope))?;
+                match values {
+                    Value::Object(fields) => fields.into_iter().collect(),
+                    _ => Variables::new(),
+                }
+            }
+        };
+        let raw = Payload::from_text(Arc::clone(&frame.input));
+        let output = data_flow::apply_result_path(&catcher.result_path, raw, error.into())
+            .map_err(|error| error.at(&frame.state().name, frame.entered_event))?
+            .text();
+        Ok(Exit {
+            output,
+            assigned,
+            transition: Transition::Next(catcher.next),
+        })
+    }
+}
+
+/// The interval grows by the backoff rate with each attempt, up to its limit;
+/// full jitter takes a random part of it.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "intervals are below 10^8 seconds and casts of doubles saturate"
+)]
+fn delay_milliseconds(retrier: &Retrier, attempts: u32, random: &Random) -> i64 {
+    let exponent = i32::try_from(attempts).unwrap_or(i32::MAX);
+    let seconds = retrier.interval_seconds as f64 * retrier.backoff_rate.powi(exponent);
+    let seconds = retrier
+        .max_delay_seconds
+        .map_or(seconds, |most| seconds.min(most as f64));
+    let milliseconds = (seconds * 1000.0).round() as u64;
+    let milliseconds = match retrier.jitter {
+        Jitter::None => milliseconds,
+        Jitter::Full => random.below(milliseconds.saturating_add(1)),
+    };
+    i64::try_from(milliseconds).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,353 @@
+//! Entering and leaving states, and the states that need nothing from outside.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::context::Extra;
+use super::frame::{Activity, Exit, Frame, FrameId, Turn};
+use super::{Alarm, Execution};
+use crate::data_flow;
+use crate::error::{EvaluationError, Fault, names};
+use crate::event::{EventKind, StateEntered, StateExited, Truncation};
+use crate::limits::{PAYLOAD_BYTES_MAX, SECONDS_MAX};
+use crate::machine::{FailText, Outcome, ResultPath, Seconds, Selection, StateKind, Transition, WaitUntil};
+use crate::payload::{Evaluated, Payload};
+use crate::scope::Variables;
+use crate::template::Template;
+use crate::time::{Timestamp, parse_instant};
+
+impl Execution {
+    /// Lets a strand do what it can do without an input.
+    pub(super) fn turn(&mut self, id: FrameId, frame: &mut Frame) -> Result<Turn, Fault> {
+        if matches!(frame.activity, Activity::Entering) {
+            self.enter(frame);
+        }
+        let workflow = Arc::clone(&frame.workflow);
+        let state = &workflow.states[frame.state];
+        let raw = Payload::from_text(Arc::clone(&frame.input));
+        let input = self.select(frame, &state.input_path, raw)?;
+        match &state.kind {
+            StateKind::Pass {
+                result,
+                parameters,
+                result_path,
+                transition,
+            } => {
+                let result = match (result, parameters) {
+                    (Some(result), _) => Payload::from(result.clone()),
+                    (None, Some(parameters)) => self.payload(frame, parameters, &input)?,
+                    (None, None) => input,
+                };
+                self.exit(frame, result, result_path, *transition)
+            }
+            StateKind::Succeed => self.pass_through(frame, input, Transition::End),
+            StateKind::Choice { .. } => self.choose(frame, input),
+            StateKind::Wait { until, transition } => self.wait(id, frame, until, input, *transition),
+            StateKind::Fail { error, cause } => {
+                let error = self.fail_text(frame, "ErrorPath", error, &input)?;
+                let cause = self.fail_text(frame, "CausePath", cause, &input)?;
+                Err(Fault::reported(error, cause))
+            }
+            StateKind::Task(task) => self.begin_task(id, frame, task, input),
+            StateKind::Parallel {
+                branches, parameters, ..
+            } => {
+                let input = match parameters {
+                    Some(parameters) => self.payload(frame, parameters, &input)?,
+                    None => input,
+                };
+                self.begin_parallel(id, frame, branches, &input.text());
+                Ok(Turn::Waits)
+            }
+            StateKind::Map(map) => self.begin_map(id, frame, map, &input),
+        }
+    }
+
+    /// Does what a turn came to.
+    pub(super) fn settle(&mut self, id: FrameId, frame: Frame, turn: Result<Turn, Fault>) {
+        match turn {
+            Ok(Turn::Waits) => {
+                self.frames.insert(id, frame);
+            }
+            Ok(Turn::Exits(exit)) => self.leave(id, frame, exit),
+            Err(fault) => self.fail(id, frame, fault),
+        }
+    }
+
+    fn enter(&mut self, frame: &mut Frame) {
+        frame.entered_at = self.now;
+        let details = StateEntered {
+            name: frame.state().name.clone(),
+            input: Arc::clone(&frame.input),
+            input_details: Truncation::default(),
+        };
+        let event = match frame.state().kind {
+            StateKind::Pass { .. } => EventKind::PassStateEntered(details),
+            StateKind::Task(_) => EventKind::TaskStateEntered(details),
+            StateKind::Choice { .. } => EventKind::ChoiceStateEntered(details),
+            StateKind::Wait { .. } => EventKind::WaitStateEntered(details),
+            StateKind::Succeed => EventKind::SucceedStateEntered(details),
+            StateKind::Fail { .. } => EventKind::FailStateEntered(details),
+            StateKind::Parallel { .. } => EventKind::ParallelStateEntered(details),
+            StateKind::Map(_) => EventKind::MapStateEntered(details),
+        };
+        frame.previous = self.emit(frame.previous, event);
+        frame.entered_event = frame.previous;
+    }
+
+    /// Writes the exit and goes on to the next state, or ends the strand.
+    pub(super) fn leave(&mut self, id: FrameId, mut frame: Frame, exit: Exit) {
+        let texts: IndexMap<String, String> = exit
+            .assigned
+            .iter()
+            .map(|(name, value)| (name.clone(), value.to_string()))
+            .collect();
+        let assigned = !texts.is_empty();
+        let details = StateExited {
+            name: frame.state().name.clone(),
+            output: Arc::clone(&exit.output),
+            output_details: Truncation::default(),
+            assigned_variables: assigned.then_some(texts),
+            assigned_variables_details: assigned.then(Truncation::default),
+        };
+        let event = match frame.state().kind {
+            StateKind::Task(_) => EventKind::TaskStateExited(details),
+            StateKind::Choice { .. } => EventKind::ChoiceStateExited(details),
+            StateKind::Wait { .. } => EventKind::WaitStateExited(details),
+            StateKind::Succeed => EventKind::SucceedStateExited(details),
+            StateKind::Parallel { .. } => EventKind::ParallelStateExited(details),
+            StateKind::Map(_) => EventKind::MapStateExited(details),
+            // A Fail state is never left.
+            StateKind::Pass { .. } | StateKind::Fail { .. } => EventKind::PassStateExited(details),
+        };
+        frame.previous = self.emit(frame.previous, event);
+        if assigned {
+            Arc::make_mut(&mut frame.variables).extend(exit.assigned);
+        }
+        match exit.transition {
+            Transition::Next(state) => {
+                frame.proceed(state, exit.output);
+                self.frames.insert(id, frame);
+                self.ready.push_back(id);
+            }
+            Transition::End => self.end_strand(frame, exit.output),
+        }
+    }
+
+    fn end_strand(&mut self, frame: Frame, output: Arc<str>) {
+        match frame.parent {
+            None => self.succeed_execution(frame.previous, output),
+            Some(parent) => self.child_succeeded(parent, frame.previous, output),
+        }
+    }
+
+    /// Applies `InputPath` or `OutputPath`.
+    pub(super) fn select(&self, frame: &Frame, selection: &Selection, payload: Payload) -> Result<Payload, Fault> {
+        match selection {
+            Selection::Whole => Ok(payload),
+            Selection::Nothing => Ok(Value::Object(serde_json::Map::new()).into()),
+            Selection::Path(path) => self
+                .evaluate(frame, payload.value(), Extra::default(), |scope| {
+                    data_flow::read(path, scope)
+                })
+                .map(Payload::from),
+        }
+    }
+
+    pub(super) fn payload(&self, frame: &Frame, template: &Template, input: &Payload) -> Result<Payload, Fault> {
+        self.evaluate(frame, input.value(), Extra::default(), |scope| template.evaluate(scope))
+            .map(Payload::from)
+    }
+
+    /// The state's `Assign`, evaluated over its result with the old variables.
+    fn assign(&self, frame: &Frame, template: Option<&Template>, result: &Payload) -> Result<Variables, Fault> {
+        let Some(template) = template else {
+            return Ok(Variables::new());
+        };
+        match self.payload(frame, template, result)?.into_value() {
+            Value::Object(fields) => Ok(fields.into_iter().collect()),
+            _ => Ok(Variables::new()),
+        }
+    }
+
+    /// Puts a result through `Assign`, `ResultPath` and `OutputPath`.
+    pub(super) fn exit(
+        &self,
+        frame: &Frame,
+        result: Payload,
+        result_path: &ResultPath,
+        transition: Transition,
+    ) -> Result<Turn, Fault> {
+        let state = frame.state();
+        let assigned = self.assign(frame, state.assign.as_ref(), &result)?;
+        let raw = Payload::from_text(Arc::clone(&frame.input));
+        let combined = data_flow::apply_result_path(result_path, raw, result)
+            .map_err(|error| error.at(&state.name, frame.entered_event))?;
+        let output = self.select(frame, &state.output_path, combined)?.text();
+        if output.len() > PAYLOAD_BYTES_MAX {
+            return Err(Fault::data_limit(&state.name));
+        }
+        Ok(Turn::Exits(Exit {
+            output,
+            assigned,
+            transition,
+        }))
+    }
+
+    /// The exit of a Task, Parallel or Map state that has its result.
+    pub(super) fn complete(&self, frame: &Frame, outcome: &Outcome, result: Payload) -> Result<Turn, Fault> {
+        let result = match &outcome.result_selector {
+            Some(selector) => self.payload(frame, selector, &result)?,
+            None => result,
+        };
+        self.exit(frame, result, &outcome.result_path, outcome.transition)
+    }
+
+    /// The exit of a state that hands its input on.
+    fn pass_through(&self, frame: &Frame, input: Payload, transition: Transition) -> Result<Turn, Fault> {
+        self.exit(frame, input, &ResultPath::Replace, transition)
+    }
+
+    fn choose(&self, frame: &Frame, input: Payload) -> Result<Turn, Fault> {
+        let state = frame.state();
+        let StateKind::Choice { rules, default } = &state.kind else {
+            return self.pass_through(frame, input, Transition::End);
+        };
+        for rule in rules {
+            let holds = self.evaluate(frame, input.value(), Extra::default(), |scope| {
+                rule.condition.holds(scope)
+            })?;
+            if holds {
+                let assigned = self.assign(frame, rule.assign.as_ref(), &input)?;
+                let output = self.select(frame, &state.output_path, input)?.text();
+                let transition = Transition::Next(rule.next);
+                return Ok(Turn::Exits(Exit {
+                    output,
+                    assigned,
+                    transition,
+                }));
+            }
+        }
+        match default {
+            Some(next) => self.pass_through(frame, input, Transition::Next(*next)),
+            None => Err(EvaluationError::named(
+                names::NO_CHOICE_MATCHED,
+                "Failed to transition out of the state. The state does not point to a next state.",
+            )
+            .at(&state.name, frame.entered_event)),
+        }
+    }
+
+    fn wait(
+        &mut self,
+        id: FrameId,
+        frame: &mut Frame,
+        until: &WaitUntil,
+        input: Payload,
+        transition: Transition,
+    ) -> Result<Turn, Fault> {
+        let now = self.now;
+        let due = self.evaluate(frame, input.value(), Extra::default(), |scope| due(until, scope, now))?;
+        if due <= now {
+            return self.pass_through(frame, input, transition);
+        }
+        frame.activity = Activity::Waiting(self.set_timer(due, Alarm::Wait(id)));
+        Ok(Turn::Waits)
+    }
+
+    pub(super) fn wait_is_over(&mut self, id: FrameId) {
+        let Some(frame) = self.frames.remove(&id) else { return };
+        let raw = Payload::from_text(Arc::clone(&frame.input));
+        let turn = match &frame.state().kind {
+            StateKind::Wait { transition, .. } => self
+                .select(&frame, &frame.state().input_path, raw)
+                .and_then(|input| self.pass_through(&frame, input, *transition)),
+            _ => Ok(Turn::Waits),
+        };
+        self.settle(id, frame, turn);
+    }
+
+    fn fail_text(&self, frame: &Frame, field: &str, text: &FailText, input: &Payload) -> Result<Option<String>, Fault> {
+        match text {
+            FailText::Absent => Ok(None),
+            FailText::Literal(text) => Ok(Some(text.clone())),
+            FailText::Expression(expression) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
+                match expression.evaluate(field, scope)? {
+                    Value::String(text) => Ok(Some(text)),
+                    other => Err(EvaluationError::runtime(format_args!(
+                        "The {field} parameter does not reference a string value: {other}"
+                    ))),
+                }
+            }),
+        }
+    }
+
+    /// A number that is written out or read from a path.
+    pub(super) fn number(
+        &self,
+        frame: &Frame,
+        number: Option<&Seconds>,
+        field: &str,
+        input: &Payload,
+    ) -> Result<Option<u64>, Fault> {
+        match number {
+            None => Ok(None),
+            Some(Seconds::Literal(number)) => Ok(Some(*number)),
+            Some(Seconds::Path(path)) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
+                let value = data_flow::read(path, scope)?;
+                value.as_u64().map(Some).ok_or_else(|| {
+                    EvaluationError::runtime(format_args!(
+                        "The {field} field refers to value \"{value}\" which is not a valid integer: {path}"
+                    ))
+                })
+            }),
+        }
+    }
+}
+
+fn due(until: &WaitUntil, scope: &crate::scope::Scope<'_>, now: Timestamp) -> Evaluated<Timestamp> {
+    match until {
+        WaitUntil::Seconds(seconds) => Ok(now.plus_seconds(*seconds)),
+        WaitUntil::Timestamp(text) => Ok(parse_instant(text).map_or(now, |instant| instant.ceiling())),
+        WaitUntil::SecondsPath(path) => {
+            let value = scope.read(path).map_err(|_| {
+                EvaluationError::runtime(format_args!(
+                    "The SecondsPath parameter does not reference an input value: {path}"
+                ))
+            })?;
+            let problem = |text: &str| EvaluationError::runtime(format_args!("{text}: {path} == {}", plain(&value)));
+            match value.as_i64() {
+                None => Err(problem("The SecondsPath parameter cannot be parsed as a long value")),
+                Some(seconds) => match u64::try_from(seconds) {
+                    Err(_) => Err(problem("The SecondsPath parameter references a negative value")),
+                    Ok(seconds) if seconds > SECONDS_MAX => Err(problem(
+                        "The SecondsPath parameter references a value that is larger than 99999999",
+                    )),
+                    Ok(seconds) => Ok(now.plus_seconds(seconds)),
+                },
+            }
+        }
+        WaitUntil::TimestampPath(path) => {
+            let value = scope.read(path).map_err(|_| {
+                EvaluationError::runtime(format_args!(
+                    "The TimestampPath parameter does not reference an input value: {path}"
+                ))
+            })?;
+            let instant = value.as_str().and_then(parse_instant);
+            instant.map(|instant| instant.ceiling()).ok_or_else(|| {
+                EvaluationError::runtime(format_args!(
+                    "The TimestampPath parameter does not reference a valid ISO-8601 extended offset \
+                     date-time format string: {path} == {}",
+                    plain(&value)
+                ))
+            })
+        }
+    }
+}
+
+/// A value as AWS's texts show it: a text without quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

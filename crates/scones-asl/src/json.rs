@@ -1,0 +1,233 @@
+//! JSON helpers: where a value stands in its source text, duplicate keys,
+//! and numbers compared by value while their digits are kept.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use serde_json::{Number, Value};
+
+/// A range of a source text: one-based lines and columns, the end exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Line of the first character, from 1.
+    pub line: usize,
+    /// Column of the first character, from 1, in characters.
+    pub column: usize,
+    /// Line of the character after the last.
+    pub end_line: usize,
+    /// Column of the character after the last.
+    pub end_column: usize,
+}
+
+/// Byte positions of every value of a JSON text, by JSON pointer.
+pub(crate) struct Positions<'a> {
+    text: &'a str,
+    ranges: HashMap<String, (usize, usize)>,
+    /// Pointers of keys that an object holds twice.
+    pub(crate) duplicates: Vec<String>,
+}
+
+impl<'a> Positions<'a> {
+    /// Scans a text that is already known to be valid JSON.
+    pub(crate) fn scan(text: &'a str) -> Self {
+        let mut scanner = Scanner {
+            bytes: text.as_bytes(),
+            at: 0,
+            ranges: HashMap::new(),
+            duplicates: Vec::new(),
+        };
+        scanner.value(String::new());
+        Self {
+            text,
+            ranges: scanner.ranges,
+            duplicates: scanner.duplicates,
+        }
+    }
+
+    /// Where the value at `pointer`, or its nearest enclosing value, stands.
+    pub(crate) fn span(&self, pointer: &str) -> Option<Span> {
+        let mut pointer = if pointer == "/" { "" } else { pointer };
+        loop {
+            if let Some(&(start, end)) = self.ranges.get(pointer) {
+                return Some(self.range(start, end));
+            }
+            pointer = &pointer[..pointer.rfind('/')?];
+        }
+    }
+
+    fn range(&self, start: usize, end: usize) -> Span {
+        let (line, column) = line_and_column(self.text, start);
+        let (end_line, end_column) = line_and_column(self.text, end);
+        Span {
+            line,
+            column,
+            end_line,
+            end_column,
+        }
+    }
+}
+
+fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..offset];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    (line, before[line_start..].chars().count() + 1)
+}
+
+struct Scanner<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    ranges: HashMap<String, (usize, usize)>,
+    duplicates: Vec<String>,
+}
+
+impl Scanner<'_> {
+    fn blank(&mut self) {
+        while self.bytes.get(self.at).is_some_and(u8::is_ascii_whitespace) {
+            self.at += 1;
+        }
+    }
+
+    fn value(&mut self, pointer: String) {
+        self.blank();
+        let start = self.at;
+        match self.bytes.get(self.at) {
+            Some(b'{') => self.object(&pointer),
+            Some(b'[') => self.array(&pointer),
+            Some(b'"') => drop(self.string()),
+            _ => {
+                while self
+                    .bytes
+                    .get(self.at)
+                    .is_some_and(|byte| !byte.is_ascii_whitespace() && !matches!(byte, b',' | b'}' | b']'))
+                {
+                    self.at += 1;
+                }
+            }
+        }
+        self.ranges.insert(pointer, (start, self.at));
+    }
+
+    fn object(&mut self, pointer: &str) {
+        self.at += 1;
+        loop {
+            self.blank();
+            match self.bytes.get(self.at) {
+                Some(b'"') => {}
+                Some(b',') => {
+                    self.at += 1;
+                    continue;
+                }
+                _ => break,
+            }
+            let key = self.string();
+            let child = join(pointer, &key);
+            if self.ranges.contains_key(&child) {
+                self.duplicates.push(child.clone());
+            }
+            self.blank();
+            self.at += 1;
+            self.value(child);
+        }
+        self.at += 1;
+    }
+
+    fn array(&mut self, pointer: &str) {
+        self.at += 1;
+        for index in 0usize.. {
+            self.blank();
+            if self.bytes.get(self.at) == Some(&b',') {
+                self.at += 1;
+            }
+            self.blank();
+            if matches!(self.bytes.get(self.at), Some(b']') | None) {
+                break;
+            }
+            self.value(join(pointer, &index.to_string()));
+        }
+        self.at += 1;
+    }
+
+    fn string(&mut self) -> String {
+        let start = self.at;
+        self.at += 1;
+        while let Some(byte) = self.bytes.get(self.at) {
+            match byte {
+                b'\\' => self.at += 2,
+                b'"' => break,
+                _ => self.at += 1,
+            }
+        }
+        self.at = (self.at + 1).min(self.bytes.len());
+        serde_json::from_slice(&self.bytes[start..self.at]).unwrap_or_default()
+    }
+}
+
+/// Appends one segment to a location such as `/States/Work`.
+///
+/// AWS writes state names as they are, so nothing is escaped.
+pub(crate) fn join(pointer: &str, segment: &str) -> String {
+    format!("{pointer}/{segment}")
+}
+
+/// Compares two numbers by value: exact for integers, otherwise as doubles.
+pub(crate) fn compare_numbers(left: &Number, right: &Number) -> Ordering {
+    match (integer(left), integer(right)) {
+        (Some(left), Some(right)) => left.cmp(&right),
+        _ => double(left).total_cmp(&double(right)),
+    }
+}
+
+/// The number as a double; the nearest one where it has more digits.
+pub(crate) fn double(number: &Number) -> f64 {
+    let value = number.as_f64().unwrap_or(f64::NAN);
+    if value == 0.0 { 0.0 } else { value }
+}
+
+fn integer(number: &Number) -> Option<i128> {
+    number.to_string().parse().ok()
+}
+
+/// Equality by value: `5` equals `5.0`, and the order of keys is ignored.
+pub(crate) fn equal(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => compare_numbers(left, right).is_eq(),
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| equal(left, right))
+        }
+        (Value::Object(left), Value::Object(right)) => {
+            left.len() == right.len()
+                && left
+                    .iter()
+                    .all(|(key, value)| right.get(key).is_some_and(|other| equal(value, other)))
+        }
+        _ => left == right,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_lines_and_columns() {
+        let text = "{\n  \"a\": [1, \"é\", {\"b\": true}],\n  \"a\": 2}";
+        let positions = Positions::scan(text);
+        let span = positions.span("/a/2/b").unwrap();
+        assert_eq!((span.line, span.column, span.end_column), (2, 23, 27));
+        assert_eq!(positions.duplicates, ["/a"]);
+        assert_eq!(positions.span("/nowhere").unwrap().line, 1);
+    }
+
+    #[test]
+    fn compares_numbers_by_value() {
+        let check = |left: &str, right: &str, expect: bool| {
+            let parse = |text| serde_json::from_str::<Value>(text).unwrap();
+            assert_eq!(equal(&parse(left), &parse(right)), expect, "{left} {right}");
+        };
+        check("5", "5.0", true);
+        check("9007199254740993", "9007199254740992", false);
+        check("[1,{\"a\":1,\"b\":2}]", "[1.0,{\"b\":2,\"a\":1}]", true);
+        check("1", "\"1\"", false);
+    }
+}

@@ -1,0 +1,37 @@
+//! Every limit of the language, with the value that AWS documents
+//! (Step Functions Developer Guide, "Service quotas" and "Intrinsic functions").
+
+/// Largest input, output or result of a state, in UTF-8 bytes (256 KiB).
+pub const PAYLOAD_BYTES_MAX: usize = 262_144;
+/// Largest definition, in UTF-8 bytes (1 MiB).
+pub const DEFINITION_BYTES_MAX: usize = 1_048_576;
+/// Events that one standard execution may write.
+pub const HISTORY_EVENTS_MAX: u64 = 25_000;
+/// Longest state name, in characters.
+pub const STATE_NAME_CHARS_MAX: usize = 80;
+/// Longest variable name, in characters.
+pub const VARIABLE_NAME_CHARS_MAX: usize = 80;
+/// Largest number of seconds a timeout, heartbeat or wait may name.
+pub const SECONDS_MAX: u64 = 99_999_999;
+/// Concurrent iterations of an inline map that names no `MaxConcurrency`.
+pub const MAP_CONCURRENCY_DEFAULT: usize = 40;
+/// Retry attempts when a retrier names none.
+pub const RETRY_ATTEMPTS_DEFAULT: u32 = 3;
+/// Largest `MaxAttempts` of a retrier.
+pub const RETRY_ATTEMPTS_MAX: u64 = 99_999_999;
+/// Seconds before the first retry when a retrier names none.
+pub const RETRY_INTERVAL_SECONDS_DEFAULT: u64 = 1;
+/// Growth of the retry interval when a retrier names none.
+pub const RETRY_BACKOFF_DEFAULT: f64 = 2.0;
+/// Largest `MaxDelaySeconds` of a retrier (one year).
+pub const RETRY_MAX_DELAY_SECONDS_MAX: u64 = 31_622_400;
+/// Deepest nesting of intrinsic function calls.
+pub const INTRINSIC_DEPTH_MAX: usize = 10;
+/// Longest text that the Base64 and hash functions accept, in characters.
+pub const INTRINSIC_TEXT_CHARS_MAX: usize = 10_000;
+/// Most elements that `States.ArrayRange` may make.
+pub const ARRAY_RANGE_ELEMENTS_MAX: i64 = 1_000;
+/// Deepest nesting of workflows (maps and parallels) that a definition may have.
+pub const WORKFLOW_DEPTH_MAX: usize = 32;
+/// Deepest nesting of JSON values, states and Boolean choice expressions.
+pub const EXPRESSION_DEPTH_MAX: usize = 64;

@@ -1,0 +1,249 @@
+//! State machines: a definition that has been read, checked and compiled.
+
+mod choice;
+mod diagnostic;
+mod fields;
+mod flow;
+mod parse;
+mod resource;
+mod retry;
+mod state;
+mod validate;
+mod variables;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+pub use diagnostic::{Code, Diagnostic, Severity};
+pub use resource::{Pattern, Resource};
+pub(crate) use retry::{Catcher, Jitter, Retrier};
+
+use crate::choice::Condition;
+use crate::intrinsic::Expression;
+use crate::path::Path;
+use crate::template::Template;
+
+/// The language of the expressions of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryLanguage {
+    /// Paths, payload templates and intrinsic functions.
+    JsonPath,
+    /// JSONata expressions between `{%` and `%}`.
+    Jsonata,
+}
+
+/// A definition that can run. Cheap to share behind an `Arc`.
+#[derive(Debug)]
+pub struct Machine {
+    pub(crate) workflow: Arc<Workflow>,
+    pub(crate) timeout_seconds: Option<u64>,
+    comment: Option<String>,
+    warnings: Vec<Diagnostic>,
+}
+
+impl Machine {
+    /// Reads, checks and compiles a definition.
+    ///
+    /// Cost: linear in the text, apart from the suggestions for misspelt names.
+    ///
+    /// # Errors
+    /// Every problem found, errors first; at least one of them is an error.
+    pub fn parse(definition: &str) -> Result<Self, Vec<Diagnostic>> {
+        parse::parse(definition)
+    }
+
+    /// The definition's own `Comment`.
+    #[must_use]
+    pub fn comment(&self) -> Option<&str> {
+        self.comment.as_deref()
+    }
+
+    /// What looks wrong but does not keep the machine from running.
+    #[must_use]
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// Every resource that a task of the machine names, nested states included,
+    /// with the location of its field.
+    #[must_use]
+    pub fn resources(&self) -> Vec<(String, &Resource)> {
+        let mut found = Vec::new();
+        self.workflow.resources("", &mut found);
+        found
+    }
+
+    /// Problems that only matter when the machine is an Express one: it runs
+    /// neither `.sync` nor `.waitForTaskToken` tasks, nor activities.
+    #[must_use]
+    pub fn express_problems(&self) -> Vec<Diagnostic> {
+        validate::express_problems(self)
+    }
+}
+
+/// A set of states with a start: the machine itself, a branch, or an item processor.
+#[derive(Debug)]
+pub(crate) struct Workflow {
+    pub(crate) start: usize,
+    pub(crate) states: Vec<State>,
+}
+
+/// One state.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) name: String,
+    pub(crate) kind: StateKind,
+    pub(crate) input_path: Selection,
+    pub(crate) output_path: Selection,
+    pub(crate) assign: Option<Template>,
+}
+
+/// What `InputPath` or `OutputPath` takes from a payload.
+#[derive(Debug)]
+pub(crate) enum Selection {
+    Whole,
+    /// `null`: an empty object.
+    Nothing,
+    Path(Path),
+}
+
+/// Where `ResultPath` puts a result.
+#[derive(Debug)]
+pub(crate) enum ResultPath {
+    Replace,
+    /// `null`: the input goes on unchanged.
+    Discard,
+    Insert(Path),
+}
+
+/// Where an execution goes after a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transition {
+    Next(usize),
+    End,
+}
+
+/// What a state does.
+#[derive(Debug)]
+pub(crate) enum StateKind {
+    Pass {
+        result: Option<Value>,
+        parameters: Option<Template>,
+        result_path: ResultPath,
+        transition: Transition,
+    },
+    Task(Box<Task>),
+    Choice {
+        rules: Vec<Rule>,
+        default: Option<usize>,
+    },
+    Wait {
+        until: WaitUntil,
+        transition: Transition,
+    },
+    Succeed,
+    Fail {
+        error: FailText,
+        cause: FailText,
+    },
+    Parallel {
+        branches: Vec<Arc<Workflow>>,
+        parameters: Option<Template>,
+        outcome: Outcome,
+    },
+    Map(Box<Map>),
+}
+
+/// What a Task, Parallel or Map state does with its result or its failure.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) result_selector: Option<Template>,
+    pub(crate) result_path: ResultPath,
+    pub(crate) retry: Vec<Retrier>,
+    pub(crate) catch: Vec<Catcher>,
+    pub(crate) transition: Transition,
+}
+
+/// A Task state.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) resource: Resource,
+    pub(crate) parameters: Option<Template>,
+    pub(crate) credentials: Option<Template>,
+    pub(crate) timeout: Option<Seconds>,
+    pub(crate) heartbeat: Option<Seconds>,
+    pub(crate) outcome: Outcome,
+}
+
+/// An inline Map state.
+#[derive(Debug)]
+pub(crate) struct Map {
+    pub(crate) processor: Arc<Workflow>,
+    pub(crate) items_path: Option<Path>,
+    pub(crate) item_selector: Option<Template>,
+    pub(crate) max_concurrency: Option<Seconds>,
+    pub(crate) outcome: Outcome,
+}
+
+/// A whole number, written out or read from a path.
+#[derive(Debug)]
+pub(crate) enum Seconds {
+    Literal(u64),
+    Path(Path),
+}
+
+/// Until when a Wait state waits.
+#[derive(Debug)]
+pub(crate) enum WaitUntil {
+    Seconds(u64),
+    SecondsPath(Path),
+    Timestamp(String),
+    TimestampPath(Path),
+}
+
+/// The error or cause of a Fail state.
+#[derive(Debug)]
+pub(crate) enum FailText {
+    Absent,
+    Literal(String),
+    Expression(Expression),
+}
+
+/// One rule of a Choice state.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) condition: Condition,
+    pub(crate) next: usize,
+    pub(crate) assign: Option<Template>,
+}
+
+impl State {
+    /// What becomes of a result or failure, for the states that can fail.
+    pub(crate) fn outcome(&self) -> Option<&Outcome> {
+        match &self.kind {
+            StateKind::Task(task) => Some(&task.outcome),
+            StateKind::Map(map) => Some(&map.outcome),
+            StateKind::Parallel { outcome, .. } => Some(outcome),
+            _ => None,
+        }
+    }
+}
+
+impl Workflow {
+    fn resources<'a>(&'a self, location: &str, found: &mut Vec<(String, &'a Resource)>) {
+        for state in &self.states {
+            let here = format!("{location}/States/{}", state.name);
+            match &state.kind {
+                StateKind::Task(task) => found.push((format!("{here}/Resource"), &task.resource)),
+                StateKind::Map(map) => map.processor.resources(&format!("{here}/ItemProcessor"), found),
+                StateKind::Parallel { branches, .. } => {
+                    for (index, branch) in branches.iter().enumerate() {
+                        branch.resources(&format!("{here}/Branches/{index}"), found);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}

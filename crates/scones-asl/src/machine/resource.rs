@@ -1,0 +1,223 @@
+//! What the `Resource` of a Task state names.
+
+/// How a service integration waits for its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// The response of the call is the result.
+    RequestResponse,
+    /// `.sync`: the job that the call starts is waited for.
+    Sync,
+    /// `.sync:2`: the same, with JSON results as JSON.
+    Sync2,
+    /// `.waitForTaskToken`: the result comes with the task's token.
+    WaitForTaskToken,
+}
+
+/// A parsed `Resource`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// A function, by its ARN.
+    Lambda {
+        /// The whole ARN.
+        arn: String,
+    },
+    /// An activity, by its ARN.
+    Activity {
+        /// The whole ARN.
+        arn: String,
+    },
+    /// `arn:aws:states:::service:action[.pattern]`.
+    Service {
+        /// `lambda`, or `aws-sdk:dynamodb`: the `resourceType` of history events.
+        service: String,
+        /// `invoke`, or `startExecution.sync:2`: the `resource` of history events.
+        resource: String,
+        /// `resource` without its pattern.
+        action: String,
+        /// How the result is waited for.
+        pattern: Pattern,
+    },
+}
+
+impl Resource {
+    /// Reads an ARN; nothing where it names nothing that a task can call.
+    pub(super) fn parse(arn: &str) -> Option<Self> {
+        let parts: Vec<&str> = arn.splitn(6, ':').collect();
+        let &["arn", partition, service, region, _, rest] = parts.as_slice() else {
+            return None;
+        };
+        if partition.is_empty() || rest.is_empty() {
+            return None;
+        }
+        match service {
+            "lambda" if rest.starts_with("function:") => Some(Self::Lambda { arn: arn.to_owned() }),
+            "states" if rest.starts_with("activity:") => Some(Self::Activity { arn: arn.to_owned() }),
+            "states" if region.is_empty() => Self::service(rest),
+            _ => None,
+        }
+    }
+
+    fn service(text: &str) -> Option<Self> {
+        let (text, pattern) = [
+            (".sync:2", Pattern::Sync2),
+            (".sync", Pattern::Sync),
+            (".waitForTaskToken", Pattern::WaitForTaskToken),
+        ]
+        .into_iter()
+        .find_map(|(suffix, pattern)| Some((text.strip_suffix(suffix)?, pattern)))
+        .map_or((text, Pattern::RequestResponse), |found| found);
+        let (service, action) = text.rsplit_once(':')?;
+        let known = match service.strip_prefix("aws-sdk:") {
+            Some(service) => !service.is_empty() && !service.contains(':'),
+            None => optimised(service, action),
+        };
+        let suffix = match pattern {
+            Pattern::RequestResponse => "",
+            Pattern::Sync => ".sync",
+            Pattern::Sync2 => ".sync:2",
+            Pattern::WaitForTaskToken => ".waitForTaskToken",
+        };
+        (known && !action.is_empty()).then(|| Self::Service {
+            service: service.to_owned(),
+            resource: format!("{action}{suffix}"),
+            action: action.to_owned(),
+            pattern,
+        })
+    }
+
+    /// How the task waits for its result.
+    #[must_use]
+    pub fn pattern(&self) -> Pattern {
+        match self {
+            Self::Service { pattern, .. } => *pattern,
+            Self::Lambda { .. } | Self::Activity { .. } => Pattern::RequestResponse,
+        }
+    }
+
+    /// How a result that is too large names the task: the function's ARN, or
+    /// the service.
+    pub(crate) fn subject(&self) -> &str {
+        match self {
+            Self::Lambda { arn } | Self::Activity { arn } => arn,
+            Self::Service { service, .. } => service,
+        }
+    }
+}
+
+/// The optimised integrations (Step Functions Developer Guide, "Integrating
+/// optimized services").
+fn optimised(service: &str, action: &str) -> bool {
+    let actions: &[&str] = match service {
+        "apigateway" | "lambda" => &["invoke"],
+        "athena" => &[
+            "startQueryExecution",
+            "stopQueryExecution",
+            "getQueryExecution",
+            "getQueryResults",
+        ],
+        "batch" => &["submitJob"],
+        "bedrock" => &["invokeModel", "createModelCustomizationJob"],
+        "codebuild" => &[
+            "startBuild",
+            "stopBuild",
+            "batchDeleteBuilds",
+            "batchGetReports",
+            "startBuildBatch",
+            "stopBuildBatch",
+            "retryBuildBatch",
+            "deleteBuildBatch",
+        ],
+        "databrew" => &["startJobRun"],
+        "dynamodb" => &["getItem", "putItem", "deleteItem", "updateItem"],
+        "ecs" => &["runTask"],
+        "eks" => &[
+            "createCluster",
+            "deleteCluster",
+            "createNodegroup",
+            "deleteNodegroup",
+            "createFargateProfile",
+            "deleteFargateProfile",
+            "call",
+            "runJob",
+        ],
+        "elasticmapreduce" => &[
+            "createCluster",
+            "terminateCluster",
+            "addStep",
+            "cancelStep",
+            "setClusterTerminationProtection",
+            "modifyInstanceFleetByName",
+            "modifyInstanceGroupByName",
+        ],
+        "emr-containers" => &["createVirtualCluster", "deleteVirtualCluster", "startJobRun"],
+        "emr-serverless" => &[
+            "createApplication",
+            "startApplication",
+            "stopApplication",
+            "deleteApplication",
+            "startJobRun",
+            "cancelJobRun",
+        ],
+        "events" => &["putEvents"],
+        "glue" => &["startJobRun"],
+        "http" => &["invoke"],
+        "mediaconvert" => &["createJob"],
+        "sagemaker" => &[
+            "createTrainingJob",
+            "createTransformJob",
+            "createEndpoint",
+            "createEndpointConfig",
+            "createHyperParameterTuningJob",
+            "createLabelingJob",
+            "createModel",
+            "createProcessingJob",
+            "updateEndpoint",
+        ],
+        "sns" => &["publish"],
+        "sqs" => &["sendMessage"],
+        "states" => &["startExecution"],
+        _ => &[],
+    };
+    actions.contains(&action)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_form() {
+        let check = |arn: &str, expect: &str| {
+            let shown = Resource::parse(arn).map(|resource| match resource {
+                Resource::Lambda { .. } => "lambda".to_owned(),
+                Resource::Activity { .. } => "activity".to_owned(),
+                Resource::Service {
+                    service,
+                    action,
+                    pattern,
+                    ..
+                } => format!("{service} {action} {pattern:?}"),
+            });
+            assert_eq!(shown.as_deref().unwrap_or("none"), expect, "{arn}");
+        };
+        check("arn:aws:lambda:eu-west-1:1:function:f:3", "lambda");
+        check("arn:aws:states:eu-west-1:1:activity:a", "activity");
+        check("arn:aws:states:::lambda:invoke", "lambda invoke RequestResponse");
+        check(
+            "arn:aws:states:::states:startExecution.sync:2",
+            "states startExecution Sync2",
+        );
+        check(
+            "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+            "sqs sendMessage WaitForTaskToken",
+        );
+        check(
+            "arn:aws:states:::aws-sdk:s3:getObject",
+            "aws-sdk:s3 getObject RequestResponse",
+        );
+        check("arn:aws:states:::dynamodb:scan", "none");
+        check("arn:aws:states:::nothing:here", "none");
+        check("lambda", "none");
+        check("", "none");
+    }
+}
