@@ -327,7 +327,7 @@ mod tests {
                     channels: 4096,
                     blocks: 256,
                     stride: 1,
-                }]
+                }];
             },
             "parameters",
         );

@@ -243,3 +243,217 @@ impl Convolution {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::architecture::{Part, Place};
+    use crate::buffer::{Buffer, padded};
+
+    /// A layer and the images it connects.
+    #[derive(Clone, Debug)]
+    struct Case {
+        shape: ConvolutionShape,
+        input: Frame,
+        output: Frame,
+    }
+
+    impl Case {
+        fn new(
+            (height, width): (usize, usize),
+            (inputs, outputs): (usize, usize),
+            kernel: usize,
+            stride: usize,
+            pads_channels: bool,
+        ) -> Self {
+            let (out_height, out_width) = (height.div_ceil(stride), width.div_ceil(stride));
+            let place = Place::Block {
+                stage: 1,
+                block: 0,
+                part: Part::First,
+            };
+            let shape = ConvolutionShape {
+                place,
+                inputs,
+                outputs,
+                kernel,
+                stride,
+                height: out_height,
+                width: out_width,
+            };
+            let depth = if pads_channels { padded(inputs) } else { inputs };
+            let border = (kernel / 2).max(1);
+            let input = Frame {
+                height,
+                width,
+                depth,
+                border,
+            };
+            let output = Frame {
+                height: out_height,
+                width: out_width,
+                depth: padded(outputs),
+                border: 1,
+            };
+            Self { shape, input, output }
+        }
+
+        fn layer(&self) -> Convolution {
+            Convolution::new(&self.shape, self.input, self.output)
+        }
+
+        /// Calls `visit(input, weight, output)` with the places of each product
+        /// in their buffers, by the definition.
+        fn each_product(&self, mut visit: impl FnMut(usize, usize, usize)) {
+            let ConvolutionShape {
+                inputs,
+                outputs,
+                kernel,
+                stride,
+                ..
+            } = self.shape;
+            let padding = (kernel / 2) as isize;
+            for row in 0..self.output.height {
+                for column in 0..self.output.width {
+                    for tap_row in 0..kernel {
+                        for tap_column in 0..kernel {
+                            let from_row = (row * stride + tap_row) as isize - padding;
+                            let from_column = (column * stride + tap_column) as isize - padding;
+                            let from = self.input.offset(from_row, from_column);
+                            let to = self.output.offset(row as isize, column as isize);
+                            for output in 0..outputs {
+                                for input in 0..inputs {
+                                    let weight = (output * inputs + input) * kernel * kernel;
+                                    let weight = weight + tap_row * kernel + tap_column;
+                                    visit(from + input, weight, to + output);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Numbers from −1 to 1.
+    fn noise(seed: usize) -> impl FnMut() -> f32 {
+        let mut index = seed * 1000;
+        move || {
+            index += 1;
+            ((index as f32) * 12.9898).sin() * 43.7585 % 1.0
+        }
+    }
+
+    /// An image with noise inside, zeros in its border and padding channels.
+    fn image(frame: Frame, channels: usize, seed: usize) -> Buffer {
+        let mut buffer = Buffer::zeros(frame.length());
+        let mut noise = noise(seed);
+        for row in 0..frame.height {
+            for pixel in buffer[frame.row(row)].chunks_exact_mut(frame.depth) {
+                pixel[..channels].fill_with(&mut noise);
+            }
+        }
+        buffer
+    }
+
+    fn assert_close(got: &[f32], expect: &[f64], what: &str) {
+        for (index, (got, expect)) in got.iter().zip(expect).enumerate() {
+            let close = (f64::from(*got) - expect).abs() < 1e-4 * (1.0 + expect.abs());
+            assert!(close, "{what}[{index}] is {got}, not {expect}");
+        }
+    }
+
+    /// All three passes at every level against the definition.
+    fn check(case: &Case) {
+        let ConvolutionShape {
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            ..
+        } = case.shape;
+        let mut weights = vec![0.0; outputs * inputs * kernel * kernel];
+        weights.fill_with(noise(1));
+        let input = image(case.input, inputs, 2);
+        let slope = image(case.output, outputs, 3);
+        let addend = image(case.output, outputs, 4);
+        let bias = Buffer::zeros(case.output.depth);
+        let mut output = addend.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+        let mut input_slope = vec![0.0; input.len()];
+        let mut weight_slope = vec![0.0; weights.len()];
+        case.each_product(|from, weight, to| {
+            let (x, w) = (f64::from(input[from]), f64::from(weights[weight]));
+            let slope = f64::from(slope[to]);
+            output[to] += x * w;
+            input_slope[from] += slope * w;
+            weight_slope[weight] += slope * x;
+        });
+        // What falls on the border is padding's own affair.
+        let inside: Vec<_> = (0..case.input.height).flat_map(|row| case.input.row(row)).collect();
+        let input_slope: Vec<f64> = inside.iter().map(|&index| input_slope[index]).collect();
+
+        let layer = case.layer();
+        let mut forward = Buffer::zeros(layer.forward_weights());
+        layer.pack_forward(&weights, &mut forward);
+        for level in SimdLevel::available() {
+            let mut got = Buffer::zeros(case.output.length());
+            let start = Start::BiasAndImage(&bias, &addend);
+            layer.forward(level, &forward, &input, &mut got, start, false);
+            assert_close(&got, &output, "output");
+            layer.forward(level, &forward, &input, &mut got, start, true);
+            let rectified: Vec<f64> = output.iter().map(|value| value.max(0.0)).collect();
+            assert_close(&got, &rectified, "rectified");
+
+            let mut packed = Buffer::zeros(layer.forward_weights());
+            layer.add_weight_gradient(level, &input, &slope, &mut packed);
+            let mut got = vec![0.0; weights.len()];
+            layer.add_unpacked(&packed, &mut got);
+            assert_close(&got, &weight_slope, "weight gradient");
+
+            if case.input.depth.is_multiple_of(LANES) {
+                let layer = layer.clone().with_input_gradient(stride);
+                let mut backward = Buffer::zeros(layer.backward_weights());
+                layer.pack_backward(&weights, &mut backward);
+                let mut got = image(case.input, inputs, 5);
+                layer.backward(level, &backward, &slope, &mut got, Start::Zero);
+                let gather = |from: &[f32]| inside.iter().map(|&i| from[i]).collect::<Vec<_>>();
+                assert_close(&gather(&got), &input_slope, "input gradient");
+                layer.backward(level, &backward, &slope, &mut got, Start::Output);
+                let twice: Vec<f64> = input_slope.iter().map(|value| 2.0 * value).collect();
+                assert_close(&gather(&got), &twice, "input gradient added");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn layers_of_blocks_equal_the_definition(
+            size in (1..12_usize, 1..12_usize),
+            channels in (1..40_usize, 1..40_usize),
+            kernel in prop::sample::select(vec![1_usize, 3]),
+            stride in 1..3_usize,
+        ) {
+            check(&Case::new(size, channels, kernel, stride, true));
+        }
+
+        #[test]
+        fn stems_equal_the_definition(
+            size in (1..20_usize, 1..20_usize),
+            channels in (1..6_usize, 1..40_usize),
+            (kernel, stride) in prop::sample::select(vec![(3_usize, 1_usize), (7, 4)]),
+        ) {
+            check(&Case::new(size, channels, kernel, stride, false));
+        }
+    }
+
+    #[test]
+    fn wide_layers_equal_the_definition() {
+        // Bands, tiles and pairs of blocks all repeat.
+        check(&Case::new((19, 33), (33, 49), 3, 1, true));
+        check(&Case::new((40, 5), (64, 16), 3, 2, true));
+    }
+}

@@ -62,8 +62,9 @@ pub enum Error {
     /// The two networks have different architectures.
     #[error("the networks have different architectures")]
     ArchitectureMismatch,
-    /// The loss is no longer finite; the weights were left as they were.
-    #[error("the loss is {loss}: training has diverged; lower the learning rate")]
+    /// The loss, a gradient or a statistic of the batch is no longer finite; the
+    /// weights were left as they were.
+    #[error("training has diverged at loss {loss}; lower the learning rate")]
     Diverged {
         /// The loss of the batch.
         loss: f32,

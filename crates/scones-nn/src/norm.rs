@@ -170,6 +170,12 @@ impl Norm {
         }
     }
 
+    /// Whether the statistics of this step are finite numbers in `f32`.
+    pub(crate) fn is_finite(&self) -> bool {
+        let Statistics { mean, deviation, .. } = &self.statistics;
+        mean.iter().chain(deviation).all(|&value| (value as f32).is_finite())
+    }
+
     /// Moves the running statistics towards those of this step; the variance
     /// by its unbiased estimate.
     pub(crate) fn update_running(&self, mean: &mut [f32], variance: &mut [f32]) {
@@ -186,5 +192,44 @@ impl Norm {
             toward(mean, means[channel]);
             toward(variance, deviation[channel] / (count - 1.0).max(1.0));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merged_statistics_are_those_of_all_values() {
+        // A mean far above the deviation, where one-pass formulas fail.
+        let values: Vec<f64> = (0..12).map(|i| 1e6 + f64::from(i * i % 7)).collect();
+        let moments = |values: &[f64]| {
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            (mean, values.iter().map(|value| (value - mean).powi(2)).sum::<f64>())
+        };
+        let mut merged = Statistics::new(1);
+        for part in [&values[..5], &values[..0], &values[5..]] {
+            let mut statistics = Statistics::new(1);
+            for pair in part.chunks(2) {
+                let (mean, deviation) = moments(pair);
+                statistics.add_image(pair.len(), &[mean as f32], &[deviation as f32]);
+            }
+            merged.merge(&statistics);
+        }
+        let (mean, deviation) = moments(&values);
+        assert!((merged.mean[0] - mean).abs() < 0.1, "{}", merged.mean[0]);
+        assert!((merged.deviation[0] - deviation).abs() < 1.0, "{}", merged.deviation[0]);
+    }
+
+    #[test]
+    fn running_statistics_move_a_tenth_of_the_way() {
+        let mut statistics = Statistics::new(1);
+        statistics.add_image(4, &[3.0], &[6.0]);
+        let mut norm = Norm::new(1);
+        norm.set_forward([&statistics].into_iter(), &[1.0], &[0.0]);
+        let (mut mean, mut variance) = ([1.0], [1.0]);
+        norm.update_running(&mut mean, &mut variance);
+        // The unbiased variance is 6 / 3.
+        assert_eq!((mean, variance), ([1.2], [1.1]));
     }
 }

@@ -287,11 +287,8 @@ pub(super) unsafe fn lanes_mut<'a>(pointer: *mut f32) -> &'a mut Lanes {
 #[inline(always)]
 pub(super) fn even_parts(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let parts = total.div_ceil(most);
-    let (length, longer) = if parts == 0 {
-        (0, 0)
-    } else {
-        (total / parts, total % parts)
-    };
+    let length = total.checked_div(parts).unwrap_or(0);
+    let longer = total - parts * length;
     (0..parts).map(move |part| (part * length + part.min(longer), length + usize::from(part < longer)))
 }
 

@@ -1,6 +1,6 @@
 //! The dense layer on one image; rows of weights are padded to whole vectors.
 
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, LANES, Simd};
 
 /// `logits[class] = bias[class] + weights[class] · features`.
 pub(crate) struct Dense<'a> {
@@ -46,7 +46,7 @@ impl Kernel for DenseGradient<'_> {
         let depth = self.features.len();
         let features = self.features.as_chunks().0;
         let feature_gradient = self.feature_gradient.as_chunks_mut().0;
-        feature_gradient.fill([0.0; 16]);
+        feature_gradient.fill([0.0; LANES]);
         let classes = self.logit_gradient.iter().zip(self.bias_gradient);
         let rows = self
             .weights
@@ -62,6 +62,56 @@ impl Kernel for DenseGradient<'_> {
                 simd.store(sum, gradient);
                 let sum = simd.mul_add(simd.load(weight), slope, simd.load(of_feature));
                 simd.store(sum, of_feature);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::SimdLevel;
+
+    #[test]
+    fn layer_and_gradient_equal_their_definition() {
+        let (depth, classes) = (32, 3);
+        let value = |index: usize| (index as f32 * 0.7).sin();
+        let features: Vec<f32> = (0..depth).map(value).collect();
+        let weights: Vec<f32> = (0..depth * classes).map(|i| value(i + 50)).collect();
+        let (bias, slopes) = ([0.1, -0.2, 0.3], [1.0, -2.0, 0.5]);
+        let close = |got: f32, expect: f32| assert!((got - expect).abs() < 1e-4, "{got} {expect}");
+        for level in SimdLevel::available() {
+            let mut logits = [0.0; 3];
+            let (features, weights) = (&features, &weights);
+            level.run(Dense {
+                features,
+                weights,
+                bias: &bias,
+                logits: &mut logits,
+            });
+            // Gradients are added to, the features' overwritten.
+            let (mut of_weights, mut of_bias) = (vec![1.0; depth * classes], [1.0; 3]);
+            let mut of_features = vec![9.0; depth];
+            level.run(DenseGradient {
+                features,
+                weights,
+                logit_gradient: &slopes,
+                weight_gradient: &mut of_weights,
+                bias_gradient: &mut of_bias,
+                feature_gradient: &mut of_features,
+            });
+            for class in 0..classes {
+                let row = &weights[class * depth..][..depth];
+                let dot: f32 = row.iter().zip(features).map(|(w, f)| w * f).sum();
+                close(logits[class], bias[class] + dot);
+                close(of_bias[class], 1.0 + slopes[class]);
+                for (got, feature) in of_weights[class * depth..][..depth].iter().zip(features) {
+                    close(*got, 1.0 + slopes[class] * feature);
+                }
+            }
+            for (index, got) in of_features.into_iter().enumerate() {
+                let terms = (0..classes).map(|class| slopes[class] * weights[class * depth + index]);
+                close(got, terms.sum());
             }
         }
     }

@@ -349,3 +349,188 @@ impl Kernel for SpreadGradient<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::buffer::Buffer;
+    use crate::simd::SimdLevel;
+
+    /// Noise inside `frame`, in all channels.
+    fn image(frame: Frame, seed: usize, mean: f32) -> Buffer {
+        let mut buffer = Buffer::zeros(frame.length());
+        for row in 0..frame.height {
+            for index in frame.row(row) {
+                let noise = ((index + seed * 1000) as f32 * 12.9898).sin() * 43.7585 % 1.0;
+                buffer[index] = mean + noise;
+            }
+        }
+        buffer
+    }
+
+    /// Coefficients of each channel.
+    fn coefficients(depth: usize, seed: usize) -> Buffer {
+        let mut buffer = Buffer::zeros(depth);
+        for (index, value) in buffer.iter_mut().enumerate() {
+            *value = ((index + seed * 100) as f32).cos();
+        }
+        buffer
+    }
+
+    /// Calls `visit(index, channel)` for each float inside the border.
+    fn each(frame: Frame, mut visit: impl FnMut(usize, usize)) {
+        for row in 0..frame.height {
+            for (position, index) in frame.row(row).enumerate() {
+                visit(index, position % frame.depth);
+            }
+        }
+    }
+
+    fn assert_close(got: &[f32], expect: &[f64], what: &str) {
+        for (index, (got, expect)) in got.iter().zip(expect).enumerate() {
+            let close = (f64::from(*got) - expect).abs() < 1e-4 * (1.0 + expect.abs());
+            assert!(close, "{what}[{index}] is {got}, not {expect}");
+        }
+    }
+
+    fn check(level: SimdLevel, frame: Frame) {
+        let depth = frame.depth;
+        let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+        let (input, other, slope) = (image(frame, 1, 9.0), image(frame, 2, 0.0), image(frame, 3, 0.0));
+        let pixels = frame.pixels() as f64;
+
+        let (mut mean, mut deviation) = (vec![0.0; depth], vec![0.0; depth]);
+        each(frame, |i, c| mean[c] += f64::from(input[i]) / pixels);
+        each(frame, |i, c| deviation[c] += (f64::from(input[i]) - mean[c]).powi(2));
+        let (mut got_mean, mut got_deviation) = (Buffer::zeros(depth), Buffer::zeros(depth));
+        level.run(Moments {
+            frame,
+            input: &input,
+            mean: &mut got_mean,
+            deviation: &mut got_deviation,
+        });
+        assert_close(&got_mean, &mean, "mean");
+        assert_close(&got_deviation, &deviation, "deviation");
+        level.run(AveragePool {
+            frame,
+            input: &input,
+            mean: &mut got_deviation,
+        });
+        assert_close(&got_deviation, &mean, "average");
+
+        let [scale, shift, tilt] = [4, 5, 6].map(|seed| coefficients(depth, seed));
+        let main = Normalised {
+            input: &input,
+            mean: &got_mean,
+            scale: &scale,
+            shift: &shift,
+        };
+        let norm = |i: usize, c: usize| {
+            (f64::from(input[i]) - f64::from(got_mean[c])) * f64::from(scale[c]) + f64::from(shift[c])
+        };
+        let second = Normalised {
+            input: &other,
+            mean: &tilt,
+            scale: &shift,
+            shift: &scale,
+        };
+        let second_norm =
+            |i: usize, c: usize| (f64::from(other[i]) - f64::from(tilt[c])) * f64::from(shift[c]) + f64::from(scale[c]);
+        let mut got = Buffer::zeros(frame.length());
+        let mut expect = wide(&got);
+        for (addend, name) in [
+            (Addend::Nothing, "alone"),
+            (Addend::Image(&other), "image"),
+            (Addend::Normalised(second), "normalised"),
+        ] {
+            level.run(Activate {
+                frame,
+                main,
+                addend,
+                output: &mut got,
+            });
+            each(frame, |i, c| {
+                let added = match addend {
+                    Addend::Nothing => 0.0,
+                    Addend::Image(image) => f64::from(image[i]),
+                    Addend::Normalised(_) => second_norm(i, c),
+                };
+                expect[i] = (norm(i, c) + added).max(0.0);
+            });
+            assert_close(&got, &expect, name);
+        }
+
+        let mut gated = slope.clone();
+        level.run(Gate {
+            frame,
+            output: &got,
+            gradient: &mut gated,
+        });
+        each(frame, |i, _| {
+            expect[i] = if got[i] > 0.0 { f64::from(slope[i]) } else { 0.0 }
+        });
+        assert_close(&gated, &expect, "gated");
+
+        let (mut sum, mut product) = (Buffer::zeros(depth), Buffer::zeros(depth));
+        level.run(GradientSums {
+            frame,
+            gradient: &slope,
+            input: &input,
+            mean: &got_mean,
+            sum: &mut sum,
+            product: &mut product,
+        });
+        let (mut expect_sum, mut expect_product) = (vec![0.0; depth], vec![0.0; depth]);
+        each(frame, |i, c| {
+            expect_sum[c] += f64::from(slope[i]);
+            let deviation = f64::from(input[i]) - f64::from(got_mean[c]);
+            expect_product[c] += f64::from(slope[i]) * deviation;
+        });
+        assert_close(&sum, &expect_sum, "sum");
+        assert_close(&product, &expect_product, "product");
+
+        level.run(NormGradient {
+            frame,
+            gradient: &slope,
+            input: &input,
+            mean: &got_mean,
+            slope: &scale,
+            tilt: &tilt,
+            offset: &shift,
+            output: &mut got,
+        });
+        each(frame, |i, c| {
+            let deviation = f64::from(input[i]) - f64::from(got_mean[c]);
+            expect[i] =
+                f64::from(slope[i]) * f64::from(scale[c]) + deviation * f64::from(tilt[c]) + f64::from(shift[c]);
+        });
+        assert_close(&got, &expect, "norm gradient");
+
+        level.run(SpreadGradient {
+            frame,
+            mean_gradient: &scale,
+            output: &mut got,
+        });
+        each(frame, |i, c| expect[i] = f64::from(scale[c]) / pixels);
+        assert_close(&got, &expect, "spread");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn every_kernel_equals_its_definition(
+            height in 1..9_usize,
+            width in 1..12_usize,
+            blocks in 1..4_usize,
+            border in 0..3_usize,
+        ) {
+            let frame = Frame { height, width, depth: blocks * LANES, border };
+            for level in SimdLevel::available() {
+                check(level, frame);
+            }
+        }
+    }
+}

@@ -139,7 +139,9 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Length`] and [`Error::Value`] for malformed input, and
-    /// [`Error::Diverged`]; the network is then as it was before the step.
+    /// [`Error::Diverged`]; the network is then as it was before the step. (A
+    /// learning rate so high that the update itself overflows shows as
+    /// [`Error::Diverged`] in the next step.)
     pub fn step(&mut self, images: &[f32], targets: &[f32], settings: &StepSettings) -> Result<StepReport, Error> {
         let count = self.check(images, targets, settings)?;
         let Self {
@@ -162,7 +164,10 @@ impl Trainer {
             gradient,
         };
         let report = pool.install(|| pass.run(network.architecture(), images, targets, count));
-        if !report.loss.is_finite() || gradient.iter().any(|value| !value.is_finite()) {
+        let is_finite = report.loss.is_finite()
+            && gradient.iter().all(|value| value.is_finite())
+            && norms.iter().all(Norm::is_finite);
+        if !is_finite {
             return Err(Error::Diverged { loss: report.loss });
         }
         optimizer.begin_step();
@@ -191,7 +196,7 @@ impl Trainer {
         let architecture = self.network.architecture();
         let image_length = architecture.input.length();
         let count = images.len() / image_length;
-        if images.len() % image_length != 0 || count == 0 || count > self.batch_size_max {
+        if !images.len().is_multiple_of(image_length) || count == 0 || count > self.batch_size_max {
             return Err(Error::Length {
                 what: "images".to_owned(),
                 expected: format!("1 to {} times {image_length}", self.batch_size_max),

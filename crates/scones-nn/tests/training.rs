@@ -1,0 +1,406 @@
+//! What training and a trained network promise.
+
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use scones_nn::{Architecture, Error, Network, Optimizer, Shape, SimdLevel, Stage, StepSettings, Trainer, softmax};
+
+const INPUT: Shape = Shape {
+    height: 8,
+    width: 8,
+    channels: 3,
+};
+const CLASSES: usize = 3;
+const SETTINGS: StepSettings = StepSettings {
+    learning_rate: 0.05,
+    weight_decay: 1e-4,
+};
+
+fn architecture() -> Architecture {
+    let stage = |channels, stride| Stage {
+        channels,
+        blocks: 1,
+        stride,
+    };
+    Architecture {
+        input: INPUT,
+        stem_channels: 8,
+        stages: vec![stage(8, 1), stage(20, 2)],
+        classes: CLASSES,
+    }
+}
+
+fn network(seed: u64) -> Network {
+    Network::new(architecture(), seed).unwrap()
+}
+
+/// Images of stripes across, down and aslant, shifted and noisy; hard labels.
+fn stripes(count: usize) -> (Vec<f32>, Vec<f32>) {
+    let (mut images, mut targets) = (Vec::new(), vec![0.0; count * CLASSES]);
+    for image in 0..count {
+        let class = image % CLASSES;
+        targets[image * CLASSES + class] = 1.0;
+        for pixel in 0..64 {
+            let (row, column) = (pixel / 8, pixel % 8);
+            let phase = [row, column, row + column][class] + image / CLASSES;
+            for channel in 0..3 {
+                let noise = ((image * 200 + pixel * 3 + channel) as f32 * 78.233).sin() * 0.3;
+                images.push(if phase % 4 < 2 { 1.0 } else { -1.0 } + noise);
+            }
+        }
+    }
+    (images, targets)
+}
+
+fn bits(network: &Network) -> Vec<u32> {
+    network
+        .tensors()
+        .flat_map(|(_, _, values)| values.iter().map(|v| v.to_bits()))
+        .collect()
+}
+
+fn trained(optimizer: Optimizer, rate: f32, threads: usize, level: SimdLevel, steps: usize) -> Trainer {
+    let (images, targets) = stripes(24);
+    let mut trainer = Trainer::with_level(network(1), 24, optimizer, threads, level).unwrap();
+    let settings = StepSettings {
+        learning_rate: rate,
+        ..SETTINGS
+    };
+    for _ in 0..steps {
+        trainer.step(&images, &targets, &settings).unwrap();
+    }
+    trainer
+}
+
+fn errors(network: &Network, images: &[f32], targets: &[f32]) -> usize {
+    let logits = network.compile().infer(images).unwrap();
+    let argmax = |row: &[f32]| (0..CLASSES).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+    let pairs = logits.chunks_exact(CLASSES).zip(targets.chunks_exact(CLASSES));
+    pairs.filter(|(got, expect)| argmax(got) != argmax(expect)).count()
+}
+
+#[test]
+fn every_optimiser_learns_a_small_problem() {
+    for (optimizer, rate) in [
+        (
+            Optimizer::Sgd {
+                momentum: 0.9,
+                nesterov: true,
+            },
+            0.05,
+        ),
+        (
+            Optimizer::Sgd {
+                momentum: 0.0,
+                nesterov: false,
+            },
+            0.2,
+        ),
+        (
+            Optimizer::Adam {
+                beta1: 0.9,
+                beta2: 0.999,
+                epsilon: 1e-8,
+            },
+            0.01,
+        ),
+        (
+            Optimizer::RmsProp {
+                gamma1: 0.9,
+                epsilon: 1e-8,
+            },
+            0.01,
+        ),
+    ] {
+        for level in SimdLevel::available() {
+            let mut trainer = trained(optimizer, rate, 2, level, 60);
+            let (images, targets) = stripes(24);
+            assert_eq!(
+                errors(trainer.network(), &images, &targets),
+                0,
+                "{optimizer:?} {level:?}"
+            );
+            let report = trainer.step(&images, &targets, &SETTINGS).unwrap();
+            assert_eq!(report.correct, 24);
+            assert!(report.loss < 0.1, "{optimizer:?} {level:?}: {}", report.loss);
+        }
+    }
+}
+
+#[test]
+fn equal_seeds_and_threads_give_equal_weights() {
+    let run = |threads| {
+        let level = SimdLevel::detect();
+        bits(trained(Optimizer::default(), 0.05, threads, level, 5).network())
+    };
+    for threads in [1, 2, 5] {
+        assert_eq!(run(threads), run(threads), "{threads} threads");
+    }
+    assert_eq!(bits(&network(3)), bits(&network(3)));
+    assert_ne!(bits(&network(3)), bits(&network(4)));
+}
+
+#[test]
+fn threads_and_levels_agree_but_for_rounding() {
+    let (images, targets) = stripes(7);
+    let step = |threads, level| {
+        let optimizer = Optimizer::default();
+        let mut trainer = Trainer::with_level(network(1), 9, optimizer, threads, level).unwrap();
+        trainer.step(&images, &targets, &SETTINGS).unwrap();
+        trainer.into_network()
+    };
+    let expect = step(1, SimdLevel::detect());
+    for level in SimdLevel::available() {
+        // More threads than images, too.
+        for threads in [1, 2, 3, 9] {
+            let got = step(threads, level);
+            for ((name, _, got), (_, _, expect)) in got.tensors().zip(expect.tensors()) {
+                for (got, expect) in got.iter().zip(expect) {
+                    let close = (got - expect).abs() < 1e-5 * (1.0 + expect.abs());
+                    assert!(close, "{level:?}, {threads} threads, {name}: {got} {expect}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn buffers_carry_nothing_from_step_to_step() {
+    let (images, targets) = stripes(8);
+    let still = StepSettings {
+        learning_rate: 0.0,
+        weight_decay: 0.0,
+    };
+    let mut trainer = Trainer::new(network(1), 8, Optimizer::default(), 2).unwrap();
+    let first = trainer.step(&images, &targets, &still).unwrap();
+    let few = 2 * INPUT.length();
+    trainer.step(&images[few..2 * few], &targets[6..12], &still).unwrap();
+    assert_eq!(trainer.step(&images, &targets, &still).unwrap(), first);
+}
+
+#[test]
+fn decay_shrinks_weights_alone() {
+    // Equal images, so that the soft label below gives no gradient at first.
+    let images = vec![0.0; 2 * INPUT.length()];
+    let targets = vec![1.0 / CLASSES as f32; 2 * CLASSES];
+    let before = network(1);
+    let optimizer = Optimizer::Sgd {
+        momentum: 0.0,
+        nesterov: false,
+    };
+    let mut trainer = Trainer::new(before.clone(), 2, optimizer, 1).unwrap();
+    let settings = StepSettings {
+        learning_rate: 0.5,
+        weight_decay: 0.1,
+    };
+    trainer.step(&images, &targets, &settings).unwrap();
+    for ((name, shape, before), (_, _, after)) in before.tensors().zip(trainer.network().tensors()) {
+        if shape.len() > 1 {
+            let shrunk = before.iter().zip(after).all(|(b, a)| (a - 0.95 * b).abs() < 1e-6);
+            assert!(shrunk, "{name}");
+        } else if name.contains("norm") && name.ends_with("weight") {
+            assert_eq!(before, after, "{name}");
+        }
+    }
+}
+
+#[test]
+fn batched_and_single_inference_are_equal() {
+    let (images, _) = stripes(11);
+    let inference = trained(Optimizer::default(), 0.05, 2, SimdLevel::detect(), 3)
+        .network()
+        .compile();
+    let single: Vec<f32> = images
+        .chunks(INPUT.length())
+        .flat_map(|image| inference.infer(image).unwrap())
+        .collect();
+    let mut scratch = inference.scratch(4);
+    for _ in 0..2 {
+        let mut batched = vec![0.0; 11 * CLASSES];
+        inference.logits(&images, 11, &mut scratch, &mut batched).unwrap();
+        assert_eq!(batched, single);
+    }
+    assert!(inference.infer(&[]).unwrap().is_empty());
+    let mut probabilities = single[..CLASSES].to_vec();
+    softmax(&mut probabilities);
+    assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+}
+
+#[test]
+fn tensors_make_the_network_again() {
+    let network = trained(Optimizer::default(), 0.05, 1, SimdLevel::detect(), 2).into_network();
+    let stored: Vec<(String, Vec<usize>, Vec<f32>)> = network
+        .tensors()
+        .map(|(name, shape, values)| (name, shape, values.to_vec()))
+        .collect();
+    let trained_values: usize = stored
+        .iter()
+        .filter(|(name, ..)| !name.contains("running"))
+        .map(|(_, shape, _)| shape.iter().product::<usize>())
+        .sum();
+    assert_eq!(trained_values, network.architecture().parameter_count());
+    let find = |name: &str| stored.iter().find(|(stored, ..)| stored == name);
+    let again = Network::from_tensors(architecture(), |name, shape| {
+        let (_, stored_shape, values) = find(name)?;
+        assert_eq!(stored_shape, shape);
+        Some(values.clone())
+    });
+    assert_eq!(bits(&again.unwrap()), bits(&network));
+    let json = serde_json::to_string(network.architecture()).unwrap();
+    assert_eq!(
+        &serde_json::from_str::<Architecture>(&json).unwrap(),
+        network.architecture()
+    );
+}
+
+/// What becomes of a stored tensor, by its name.
+type Change<'a> = &'a dyn Fn(&str, Vec<f32>) -> Option<Vec<f32>>;
+
+#[test]
+fn stored_tensors_are_checked() {
+    let whole = network(1);
+    let build = |change: Change<'_>| {
+        Network::from_tensors(architecture(), |name, _| {
+            let (_, _, values) = whole.tensors().find(|(stored, ..)| stored == name)?;
+            change(name, values.to_vec())
+        })
+    };
+    let check = |change: Change<'_>, expect: &str| {
+        assert_eq!(build(change).unwrap_err().to_string(), expect);
+    };
+    check(
+        &|name, values| (name != "stage2.block0.shortcut.conv.weight").then_some(values),
+        "tensor stage2.block0.shortcut.conv.weight is missing",
+    );
+    check(
+        &|name, values| {
+            Some(if name == "classifier.bias" {
+                vec![0.0; 4]
+            } else {
+                values
+            })
+        },
+        "tensor classifier.bias has 4 elements, but must have 3",
+    );
+    check(
+        &|name, values| {
+            Some(if name == "classifier.bias" {
+                vec![0.0, f32::NAN, 0.0]
+            } else {
+                values
+            })
+        },
+        "tensor classifier.bias holds NaN at index 1, but must hold finite numbers",
+    );
+    check(
+        &|name, values| {
+            Some(if name == "stem.norm.running_var" {
+                vec![-1.0; 8]
+            } else {
+                values
+            })
+        },
+        "tensor stem.norm.running_var holds -1 at index 0, but must hold finite numbers of at least 0",
+    );
+}
+
+#[test]
+fn an_average_lies_between_its_parts() {
+    let (mut average, other) = (network(1), network(2));
+    average.average_with(&other, 0.25).unwrap();
+    let parts = network(1);
+    let values = parts.tensors().zip(other.tensors()).zip(average.tensors());
+    for (((_, _, one), (_, _, two)), (_, _, average)) in values {
+        for ((one, two), average) in one.iter().zip(two).zip(average) {
+            assert!((0.75 * one + 0.25 * two - average).abs() < 1e-6);
+        }
+    }
+    assert!(matches!(average.average_with(&other, 1.5), Err(Error::Value { .. })));
+    let different = Architecture {
+        classes: 4,
+        ..architecture()
+    };
+    let different = Network::new(different, 1).unwrap();
+    assert!(matches!(
+        average.average_with(&different, 0.5),
+        Err(Error::ArchitectureMismatch)
+    ));
+}
+
+#[test]
+fn malformed_batches_are_refused_and_change_nothing() {
+    let (images, targets) = stripes(4);
+    let mut trainer = Trainer::new(network(1), 4, Optimizer::default(), 2).unwrap();
+    let before = bits(trainer.network());
+    let length = INPUT.length();
+    let mut check = |images: &[f32], targets: &[f32], settings: StepSettings, expect: &str| {
+        let error = trainer.step(images, targets, &settings).unwrap_err().to_string();
+        assert_eq!(error, expect);
+        assert_eq!(bits(trainer.network()), before);
+    };
+    let images_expected = "but must have 1 to 4 times 192";
+    check(&[], &[], SETTINGS, &format!("images has 0 elements, {images_expected}"));
+    check(
+        &images[1..],
+        &targets,
+        SETTINGS,
+        &format!("images has 767 elements, {images_expected}"),
+    );
+    let many = [images.clone(), images.clone()].concat();
+    check(
+        &many,
+        &targets,
+        SETTINGS,
+        &format!("images has 1536 elements, {images_expected}"),
+    );
+    check(
+        &images,
+        &targets[1..],
+        SETTINGS,
+        "targets has 11 elements, but must have 12",
+    );
+    let mut poisoned = images.clone();
+    poisoned[length + 3] = f32::INFINITY;
+    let expect = "images holds inf at index 195, but must hold finite numbers";
+    check(&poisoned, &targets, SETTINGS, expect);
+    let mut negative = targets.clone();
+    negative[2] = -0.5;
+    let expect = "targets holds -0.5 at index 2, but must hold finite numbers of at least 0";
+    check(&images, &negative, SETTINGS, expect);
+    let settings = StepSettings {
+        learning_rate: f32::NAN,
+        ..SETTINGS
+    };
+    let expect = "learning rate holds NaN at index 0, but must hold finite numbers of at least 0";
+    check(&images, &targets, settings, expect);
+    // Finite, but too large to square.
+    let huge = vec![1e30; images.len()];
+    let diverged = trainer.step(&huge, &targets, &SETTINGS);
+    assert!(matches!(diverged, Err(Error::Diverged { .. })));
+    assert_eq!(bits(trainer.network()), before);
+}
+
+#[test]
+fn counts_out_of_range_are_refused() {
+    let refused = |batch, threads| {
+        let trainer = Trainer::new(network(1), batch, Optimizer::default(), threads);
+        assert!(matches!(trainer.err(), Some(Error::Count { .. })), "{batch} {threads}");
+    };
+    refused(0, 1);
+    refused(usize::MAX, 1);
+    refused(1, 0);
+    refused(1, usize::MAX);
+    let inference = network(1).compile();
+    let mut scratch = inference.scratch(0);
+    let images = vec![0.0; INPUT.length()];
+    let wrong = inference.logits(&images, 2, &mut scratch, &mut [0.0; 3]);
+    assert!(matches!(wrong, Err(Error::Length { .. })));
+    let wrong = inference.logits(&images, 1, &mut scratch, &mut [0.0; 2]);
+    assert!(matches!(wrong, Err(Error::Length { .. })));
+    let wrong = inference.logits(&images, usize::MAX, &mut scratch, &mut [0.0; 2]);
+    assert!(matches!(wrong, Err(Error::Length { .. })));
+    assert!(matches!(inference.infer(&images[1..]), Err(Error::Length { .. })));
+    assert!(matches!(
+        inference.infer(&vec![f32::NAN; 192]),
+        Err(Error::Value { .. })
+    ));
+}
