@@ -33,12 +33,13 @@ pub trait BlobWriter: Send {
     async fn finish(self: Box<Self>) -> Result<BlobId, Error>;
 }
 
-/// Blobs: immutable bodies. Each has one owner, the record that names it; an
-/// owner deletes its blob after its own record is gone.
+/// Blobs: immutable bodies. Each is named by one record of one owner,
+/// who deletes the blob after the record is gone.
 #[async_trait]
 pub trait Blobs: Send + Sync + 'static {
-    /// Begins a blob.
-    async fn create_blob(&self) -> Result<Box<dyn BlobWriter>, Error>;
+    /// Begins a blob of `owner`: the service whose record will name it, in
+    /// lower-case letters and digits.
+    async fn create_blob(&self, owner: &'static str) -> Result<Box<dyn BlobWriter>, Error>;
 
     /// Opens the bytes `range` of a blob; a range past the end is cut short.
     ///
@@ -49,7 +50,8 @@ pub trait Blobs: Send + Sync + 'static {
     /// Deletes a blob, if it exists.
     async fn delete_blob(&self, id: &BlobId) -> Result<(), Error>;
 
-    /// Up to `limit` blob names after `after`, in order: for finding those that
-    /// lost their owner in a crash.
-    async fn list_blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, Error>;
+    /// Up to `limit` names of the blobs of `owner` after `after`, in order: for
+    /// finding those whose record a crash kept from being written.
+    async fn list_blobs(&self, owner: &'static str, after: Option<&BlobId>, limit: usize)
+    -> Result<Vec<BlobId>, Error>;
 }

@@ -92,6 +92,14 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
         Ok(None)
     }
 
+    /// Deletes the value that was read at `revision`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if it has changed since.
+    pub async fn delete_at(&self, key: &str, revision: Revision) -> Result<(), Error> {
+        self.store.delete(self.table, key, Expected::At(revision)).await
+    }
+
     /// Deletes the value under `key`; whether there was one.
     pub async fn delete(&self, key: &str) -> Result<bool, Error> {
         while let Some(record) = self.store.get(self.table, key).await? {

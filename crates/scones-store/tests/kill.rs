@@ -94,7 +94,7 @@ async fn check(directory: &Path, acknowledged: &Acknowledged) {
         let length = store.length(&format!("history-{task}")).await.unwrap();
         assert_eq!(length % ENTRIES_PER_APPEND, 0, "an append is there in part");
     }
-    for id in store.list_blobs(None, usize::MAX).await.unwrap() {
+    for id in store.list_blobs("test", None, usize::MAX).await.unwrap() {
         let length = read_blob(&store, &id).await;
         assert!([5, LARGE_BLOB_BYTES].contains(&length), "{length}");
     }
@@ -146,7 +146,7 @@ async fn write_one_of_each(store: &SqliteStore, task: u64) {
     println!("acknowledged message {name} - .");
 
     for size in [5, LARGE_BLOB_BYTES] {
-        let mut blob = store.create_blob().await.unwrap();
+        let mut blob = store.create_blob("test").await.unwrap();
         blob.write(Bytes::from(vec![1; size])).await.unwrap();
         let id = blob.finish().await.unwrap();
         println!("acknowledged blob {id} {size} .");

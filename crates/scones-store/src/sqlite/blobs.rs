@@ -61,9 +61,9 @@ impl Folders {
 
 #[async_trait]
 impl Blobs for SqliteStore {
-    async fn create_blob(&self) -> Result<Box<dyn BlobWriter>, Error> {
+    async fn create_blob(&self, owner: &'static str) -> Result<Box<dyn BlobWriter>, Error> {
         Ok(Box::new(SqliteBlobWriter {
-            id: BlobId(Uuid::new_v4().to_string()),
+            id: BlobId(format!("{owner}-{}", Uuid::new_v4())),
             folders: self.folders.clone(),
             writer: Arc::clone(&self.writer),
             body: Body::Memory(Vec::new()),
@@ -95,7 +95,7 @@ impl Blobs for SqliteStore {
 
     async fn delete_blob(&self, id: &BlobId) -> Result<(), Error> {
         // Names are the store's own; anything else is no blob, and no path either.
-        if Uuid::try_parse(&id.0).is_err() {
+        if !is_name(&id.0) {
             return Ok(());
         }
         let (body, staged) = (self.folders.body(id), self.folders.staging.join(&id.0));
@@ -122,17 +122,35 @@ impl Blobs for SqliteStore {
         Ok(())
     }
 
-    async fn list_blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, Error> {
-        let after = after.map_or_else(String::new, |id| id.0.clone());
+    async fn list_blobs(
+        &self,
+        owner: &'static str,
+        after: Option<&BlobId>,
+        limit: usize,
+    ) -> Result<Vec<BlobId>, Error> {
+        let after = after.map_or_else(|| format!("{owner}-"), |id| id.0.clone());
+        // The character after `-`: beyond every name of this owner.
+        let end = format!("{owner}.");
         self.readers
             .read(move |connection| {
                 let mut statement =
-                    connection.prepare_cached("SELECT id FROM blobs WHERE id > ?1 ORDER BY id LIMIT ?2")?;
-                let ids = statement.query_map(params![after, limit_to_sql(limit)], |row| row.get(0).map(BlobId))?;
+                    connection.prepare_cached("SELECT id FROM blobs WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3")?;
+                let ids =
+                    statement.query_map(params![after, end, limit_to_sql(limit)], |row| row.get(0).map(BlobId))?;
                 Ok(ids.collect::<Result<_, _>>()?)
             })
             .await
     }
+}
+
+/// Whether the text is `OWNER-UUID`, as [`Blobs::create_blob`] makes names.
+fn is_name(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(owner, uuid)| {
+        owner
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+            && Uuid::try_parse(uuid).is_ok()
+    })
 }
 
 /// What was written so far.

@@ -167,7 +167,7 @@ mod tests {
     async fn opening_removes_what_a_crash_left_in_staging() {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(directory.path()).unwrap();
-        let mut blob = store.create_blob().await.unwrap();
+        let mut blob = store.create_blob("test").await.unwrap();
         blob.write(Bytes::from(vec![7; 100_000])).await.unwrap();
         let id = blob.finish().await.unwrap();
         store.close().await;
@@ -176,7 +176,7 @@ mod tests {
         fs::rename(directory.path().join("blobs").join(&id.0), &staged).unwrap();
 
         let store = SqliteStore::open(directory.path()).unwrap();
-        assert_eq!(store.list_blobs(None, 9).await.unwrap(), []);
+        assert_eq!(store.list_blobs("test", None, 9).await.unwrap(), []);
         assert!(!staged.exists());
     }
 }

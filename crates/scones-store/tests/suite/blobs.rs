@@ -13,7 +13,7 @@ fn body(size: usize) -> Vec<u8> {
 }
 
 async fn write(store: &impl Blobs, body: &[u8]) -> BlobId {
-    let mut writer = store.create_blob().await.unwrap();
+    let mut writer = store.create_blob("test").await.unwrap();
     for chunk in body.chunks(10_000) {
         writer.write(Bytes::copy_from_slice(chunk)).await.unwrap();
     }
@@ -72,13 +72,13 @@ pub async fn blobs_are_read_in_ranges(backend: &impl Backend, directory: &Path) 
 pub async fn an_unfinished_blob_leaves_nothing(backend: &impl Backend, directory: &Path) {
     let store = backend.open(directory).await;
     let before = files(directory);
-    let mut small = store.create_blob().await.unwrap();
-    let mut large = store.create_blob().await.unwrap();
+    let mut small = store.create_blob("test").await.unwrap();
+    let mut large = store.create_blob("test").await.unwrap();
     small.write(Bytes::from_static(b"small")).await.unwrap();
     large.write(body(1 << 20).into()).await.unwrap();
     drop((small, large));
     assert_eq!(files(directory), before);
-    assert_eq!(store.list_blobs(None, 9).await.unwrap(), []);
+    assert_eq!(store.list_blobs("test", None, 9).await.unwrap(), []);
 }
 
 pub async fn a_deleted_blob_is_read_to_the_end(backend: &impl Backend, directory: &Path) {
@@ -108,8 +108,9 @@ pub async fn blobs_are_listed_in_pages(backend: &impl Backend, directory: &Path)
         ids.push(write(&*store, &body(size)).await);
     }
     ids.sort();
-    assert_eq!(store.list_blobs(None, 4).await.unwrap(), ids[..4]);
-    assert_eq!(store.list_blobs(Some(&ids[3]), 4).await.unwrap(), ids[4..]);
+    assert_eq!(store.list_blobs("test", None, 4).await.unwrap(), ids[..4]);
+    assert_eq!(store.list_blobs("tes", None, 4).await.unwrap(), []);
+    assert_eq!(store.list_blobs("test", Some(&ids[3]), 4).await.unwrap(), ids[4..]);
 }
 
 pub async fn a_closed_store_says_so(backend: &impl Backend, directory: &Path) {
