@@ -6,7 +6,7 @@ use super::diagnostic::{Code, Severity, nearest};
 use super::fields::Fields;
 use super::parse::{Context, Names, nested, query_language};
 use super::{
-    FailText, Map, QueryLanguage, Resource, Seconds, Selection, State, StateKind, Task, WaitUntil, choice, flow,
+    FailText, Map, QueryLanguage, Resource, Seconds, State, StateKind, Task, WaitUntil, choice, flow,
 };
 use crate::intrinsic::Expression;
 use crate::limits::SECONDS_MAX;
