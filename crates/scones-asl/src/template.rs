@@ -31,11 +31,14 @@ pub(crate) struct TemplateError {
 impl Template {
     pub(crate) fn compile(value: &Value) -> Result<Self, TemplateError> {
         match value {
-            Value::Object(fields) if has_expression(value) => fields
-                .iter()
-                .map(|(name, value)| Self::field(name, value))
-                .collect::<Result<_, _>>()
-                .map(Self::Object),
+            Value::Object(fields) if has_expression(value) => {
+                Self::distinct(fields)?;
+                fields
+                    .iter()
+                    .map(|(name, value)| Self::field(name, value))
+                    .collect::<Result<_, _>>()
+                    .map(Self::Object)
+            }
             Value::Array(elements) if has_expression(value) => elements
                 .iter()
                 .enumerate()
@@ -43,6 +46,18 @@ impl Template {
                 .collect::<Result<_, _>>()
                 .map(Self::Array),
             literal => Ok(Self::Literal(literal.clone())),
+        }
+    }
+
+    /// A field may not be there both with and without `.$`.
+    fn distinct(fields: &Map<String, Value>) -> Result<(), TemplateError> {
+        match fields.keys().find(|name| fields.contains_key(&format!("{name}.$"))) {
+            None => Ok(()),
+            Some(name) => Err(TemplateError {
+                location: format!("/{name}.$"),
+                field: format!("{name}.$"),
+                error: ExpressionError::Call(format!("the field '{name}' is there twice")),
+            }),
         }
     }
 

@@ -168,6 +168,7 @@ impl Execution {
                     self.begin_iteration(parent.frame, &frame, &map.processor, &mut children, previous);
                 }
                 if children.running.is_empty() {
+                    frame.previous = done;
                     self.map_succeeded(&mut frame, &children, done)
                 } else {
                     Ok(Turn::Waits)

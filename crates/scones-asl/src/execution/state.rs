@@ -297,7 +297,8 @@ impl Execution {
             Some(Seconds::Literal(number)) => Ok(Some(*number)),
             Some(Seconds::Path(path)) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
                 let value = data_flow::read(path, scope)?;
-                value.as_u64().map(Some).ok_or_else(|| {
+                let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
+                number.map(Some).ok_or_else(|| {
                     EvaluationError::runtime(format_args!(
                         "The {field} field refers to value \"{value}\" which is not a valid integer: {path}"
                     ))

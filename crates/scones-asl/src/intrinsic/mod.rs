@@ -9,7 +9,7 @@ mod text;
 use serde_json::Value;
 
 use crate::error::{EvaluationError, names};
-use crate::path::{Path, PathSyntaxError};
+use crate::path::{Path, PathSyntaxError, Root};
 use crate::scope::Scope;
 
 /// A path or an intrinsic function call, as a `.$` field holds it.
@@ -125,13 +125,20 @@ impl Call {
                 // Format reads the escapes of its template itself.
                 Argument::Text(text) if self.function == Function::Format && index == 0 => Value::String(text.clone()),
                 Argument::Text(text) => Value::String(parse::unescape(text)),
-                Argument::Path(path) => scope.read(path).map_err(|_| {
-                    EvaluationError::runtime(format_args!(
-                        "The function '{}' had the following error: The JsonPath argument \
+                Argument::Path(path) => {
+                    let value = scope.read(path).map_err(|_| {
+                        EvaluationError::runtime(format_args!(
+                            "The function '{}' had the following error: The JsonPath argument \
                          for the field '{path}' could not be found in the input '{}'",
-                        self.text, scope.input
-                    ))
-                })?,
+                            self.text, scope.input
+                        ))
+                    })?;
+                    if self.function == Function::Format && path.root == Root::Context {
+                        text::shown(value)
+                    } else {
+                        value
+                    }
+                }
                 Argument::Call(call) => call.evaluate(scope)?,
             });
         }

@@ -37,6 +37,33 @@ pub(super) fn format(arguments: &[Value], _: &Scope<'_>) -> Evaluated {
     Ok(Value::String(result))
 }
 
+/// A part of the context object as AWS formats it: objects and arrays are not
+/// shown as JSON but as `{Id=..., Name=...}`.
+pub(super) fn shown(value: Value) -> Value {
+    match value {
+        Value::Object(_) | Value::Array(_) => Value::String(plain(&value)),
+        other => other,
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(elements) => {
+            let elements: Vec<String> = elements.iter().map(plain).collect();
+            format!("[{}]", elements.join(", "))
+        }
+        Value::Object(fields) => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| format!("{name}={}", plain(value)))
+                .collect();
+            format!("{{{}}}", fields.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
 fn mismatch(template: &str, arguments: usize) -> String {
     format!("the number of '{{}}' in '{template}' is not the number of arguments, {arguments}")
 }

@@ -33,6 +33,8 @@ pub enum Code {
     SchemaValidationFailed,
     /// A transition names no state, or no transition leads to a state.
     MissingTransitionTarget,
+    /// No state of a workflow ends it.
+    MissingEndState,
     /// Two states of one machine share a name.
     DuplicateStateName,
     /// Part of the language that this interpreter does not run.
@@ -49,6 +51,7 @@ impl Code {
             Self::InvalidJsonDescription => "INVALID_JSON_DESCRIPTION",
             Self::SchemaValidationFailed => "SCHEMA_VALIDATION_FAILED",
             Self::MissingTransitionTarget => "MISSING_TRANSITION_TARGET",
+            Self::MissingEndState => "MISSING_END_STATE",
             Self::DuplicateStateName => "DUPLICATE_STATE_NAME",
             Self::Unsupported => "UNSUPPORTED",
             Self::UnknownField => "UNKNOWN_FIELD",

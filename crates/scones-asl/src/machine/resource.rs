@@ -50,9 +50,9 @@ impl Resource {
             return None;
         }
         match service {
-            "lambda" if rest.starts_with("function:") => Some(Self::Lambda { arn: arn.to_owned() }),
+            "lambda" if is_function(rest) => Some(Self::Lambda { arn: arn.to_owned() }),
             "states" if rest.starts_with("activity:") => Some(Self::Activity { arn: arn.to_owned() }),
-            "states" if region.is_empty() => Self::service(rest),
+            "states" if region.is_empty() || rest.starts_with("aws-sdk:") => Self::service(rest),
             _ => None,
         }
     }
@@ -101,6 +101,18 @@ impl Resource {
             Self::Lambda { arn } | Self::Activity { arn } => arn,
             Self::Service { service, .. } => service,
         }
+    }
+}
+
+/// `function:NAME` with an optional version or alias.
+fn is_function(text: &str) -> bool {
+    let valid = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.$".contains(c));
+    let Some(rest) = text.strip_prefix("function:") else {
+        return false;
+    };
+    match rest.split_once(':') {
+        Some((name, qualifier)) => valid(name) && valid(qualifier),
+        None => valid(rest),
     }
 }
 

@@ -5,9 +5,7 @@ use serde_json::Value;
 use super::diagnostic::{Code, Severity, nearest};
 use super::fields::Fields;
 use super::parse::{Context, Names, nested, query_language};
-use super::{
-    FailText, Map, QueryLanguage, Resource, Seconds, State, StateKind, Task, WaitUntil, choice, flow,
-};
+use super::{FailText, Map, QueryLanguage, Resource, Seconds, State, StateKind, Task, WaitUntil, choice, flow};
 use crate::intrinsic::Expression;
 use crate::limits::SECONDS_MAX;
 use crate::path::Path;
@@ -138,7 +136,15 @@ pub(super) fn parse(name: &str, fields: &Fields<'_>, names: &Names<'_>, context:
             format!("The field '{field}' is only supported with the query language JSONata"),
         );
     }
-    fields.allow_only(&[&allowed, JSONATA_FIELDS].concat());
+    for field in fields.names().filter(|field| !allowed.contains(field)) {
+        if TYPES.iter().any(|other| fields_of(other).contains(&field)) {
+            fields.wrong(
+                field,
+                format!("The field '{field}' is not supported in {kind_name} states"),
+            );
+        }
+    }
+    fields.allow_only(&allowed);
     fields.text("Comment");
     let supports = |field: &str| allowed.contains(&field);
     let input_path = flow::selection(fields, "InputPath");
@@ -369,7 +375,7 @@ fn map(fields: &Fields<'_>, names: &Names<'_>, context: Context) -> Option<State
 
 fn optional_path(fields: &Fields<'_>, name: &str) -> Option<Option<Path>> {
     match fields.get(name) {
-        None | Some(Value::Null) => Some(None),
+        None => Some(None),
         Some(_) => fields.path(name).map(Some),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::diagnostic::{Code, Diagnostic, Severity};
 use super::fields::Fields;
-use super::{Machine, Pattern, Resource, StateKind, Transition, Workflow};
+use super::{Machine, Pattern, Resource, State, StateKind, Transition, Workflow};
 
 /// Reports states that no transition leads to, and workflows without an end.
 pub(super) fn reachability(workflow: &Workflow, states: &Fields<'_>) {
@@ -15,6 +15,15 @@ pub(super) fn reachability(workflow: &Workflow, states: &Fields<'_>) {
             pending.extend(successors(workflow, index));
         }
     }
+    if !workflow.states.iter().any(ends) {
+        states.report(
+            Severity::Error,
+            Code::MissingEndState,
+            &states.location,
+            "No state ends the workflow",
+            Some("give a state `\"End\": true`, or add a Succeed or Fail state".to_owned()),
+        );
+    }
     for (state, _) in workflow.states.iter().zip(&reached).filter(|(_, reached)| !**reached) {
         states.report(
             Severity::Error,
@@ -23,6 +32,16 @@ pub(super) fn reachability(workflow: &Workflow, states: &Fields<'_>) {
             format!("State \"{}\" is not reachable.", state.name),
             Some("let another state's `Next` name it, or remove it".to_owned()),
         );
+    }
+}
+
+fn ends(state: &State) -> bool {
+    match &state.kind {
+        StateKind::Succeed | StateKind::Fail { .. } => true,
+        StateKind::Pass { transition, .. } | StateKind::Wait { transition, .. } => *transition == Transition::End,
+        _ => state
+            .outcome()
+            .is_some_and(|outcome| outcome.transition == Transition::End),
     }
 }
 

@@ -23,7 +23,10 @@ fn paths_answer_as_jayway_does() {
         };
         tally.add("jayway", passed);
         if !passed && crate::shown(id) {
-            println!("{id} {selector}\n    expected {}\n    but was {actual:?}", case["jayway"]);
+            println!(
+                "{id} {selector}\n    expected {}\n    but was {actual:?}",
+                case["jayway"]
+            );
         }
     }
     tally.check("jsonpath");
@@ -46,7 +49,9 @@ fn same(expected: &Value, actual: &Value, any_order: bool) -> bool {
         }
         (Value::Object(left), Value::Object(right)) => {
             left.len() == right.len()
-                && left.iter().all(|(key, value)| right.get(key).is_some_and(|other| same(value, other, false)))
+                && left
+                    .iter()
+                    .all(|(key, value)| right.get(key).is_some_and(|other| same(value, other, false)))
         }
         _ => expected == actual,
     }

@@ -34,8 +34,10 @@ fn suite(name: &str) -> Option<PathBuf> {
 /// Every JSON file below a folder, in order of name.
 fn cases(folder: &Path) -> Vec<Value> {
     let mut found = Vec::new();
-    let mut entries: Vec<_> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut entries: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     entries.sort();
     for entry in entries {
         if entry.is_dir() {

@@ -42,7 +42,10 @@ fn compare_with_file(suite: &str, rates: &Rates) {
     let recorded = read().remove(suite).unwrap_or_default();
     for (group, before) in &recorded {
         let now = rates.get(group).copied().unwrap_or_default();
-        assert!(now + 1e-9 >= *before, "{suite}: {group} fell from {before:.4} to {now:.4}");
+        assert!(
+            now + 1e-9 >= *before,
+            "{suite}: {group} fell from {before:.4} to {now:.4}"
+        );
     }
     if std::env::var_os("SCONES_ASL_RAISE").is_some() {
         let mut all = read();

@@ -10,14 +10,20 @@ fn definitions_are_judged_as_recorded() {
     let Some(folder) = crate::suite("validity") else { return };
     let mut tally = Tally::default();
     for case in crate::cases(&folder) {
-        let Some(definition) = case["definition_text"].as_str() else { continue };
+        let Some(definition) = case["definition_text"].as_str() else {
+            continue;
+        };
         let (id, expected) = (case["id"].as_str().unwrap(), case["valid"] == true);
         let definition = substituted(definition);
         let verdict = Machine::parse(&definition);
         let passed = verdict.is_ok() == expected;
         tally.add(if expected { "valid" } else { "invalid" }, passed);
         if !passed && crate::shown(id) {
-            println!("{id}: {} {:?}", case["title"], verdict.err().map(|problems| problems[0].to_string()));
+            println!(
+                "{id}: {} {:?}",
+                case["title"],
+                verdict.err().map(|problems| problems[0].to_string())
+            );
         }
     }
     tally.check("validity");
@@ -25,7 +31,9 @@ fn definitions_are_judged_as_recorded() {
 
 /// Puts values in the place of `${Name}`.
 fn substituted(definition: &str) -> String {
-    let Ok(mut value) = serde_json::from_str::<Value>(definition) else { return definition.to_owned() };
+    let Ok(mut value) = serde_json::from_str::<Value>(definition) else {
+        return definition.to_owned();
+    };
     if !definition.contains("${") {
         return definition.to_owned();
     }
