@@ -81,12 +81,19 @@ pub enum Optimizer {
         /// Look ahead along the momentum.
         nesterov: bool,
     },
-    /// Adam with decoupled weight decay.
+    /// Adam.
     Adam {
         /// Decay of the first moment, from 0 to 1.
         beta_1: f32,
         /// Decay of the second moment, from 0 to 1.
         beta_2: f32,
+        /// Added to the divisor.
+        epsilon: f32,
+    },
+    /// RMSProp.
+    RmsProp {
+        /// Decay of the mean of squared gradients, from 0 to 1.
+        gamma: f32,
         /// Added to the divisor.
         epsilon: f32,
     },

@@ -10,11 +10,22 @@
 //! - [`decode`]: bytes of a PNG or JPEG to pixels, within limits.
 //! - [`dataset`]: labelled images in memory, their file formats, drawn examples, and checks.
 //! - [`hyperparameters`]: the contract of SageMaker's built-in image-classification algorithm.
+//! - [`preprocessing`]: from an image of any size to the network's input.
+//! - [`training`]: augmentation, the training loop, its progress and AWS's log lines.
+//! - [`evaluation`]: accuracy with its uncertainty, calibration, stratified folds.
+//! - [`model`]: the trained model and its file, `model.tar.gz`.
+//! - [`predict`]: answers to images, shared by many threads.
+//! - [`random`]: the seeded generator below all of it.
 #![doc(test(attr(deny(warnings))))]
 
 pub mod dataset;
 pub mod decode;
+pub mod evaluation;
 pub mod hyperparameters;
+pub mod model;
+pub mod predict;
+pub mod preprocessing;
 pub mod random;
+pub mod training;
 
 pub use image::RgbImage;

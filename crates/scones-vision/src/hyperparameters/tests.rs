@@ -96,7 +96,6 @@ fn what_is_not_built_is_never_ignored() {
         "multi_label=1",
         "use_pretrained_model=1",
         "use_weighted_loss=1",
-        "optimizer=rmsprop",
         "num_layers=152",
         "image_shape=1,32,32",
         "image_shape=3,4096,4096",

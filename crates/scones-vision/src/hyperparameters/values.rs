@@ -61,7 +61,7 @@ impl Values<'_> {
             epochs,
             learning_rate: self.number("learning_rate"),
             schedule: self.schedule()?,
-            optimizer: self.optimizer()?,
+            optimizer: self.optimizer(),
             weight_decay: self.number("weight_decay"),
             augmentation: self.augmentation(),
             early_stopping: self.early_stopping(),
@@ -140,24 +140,28 @@ impl Values<'_> {
     }
 
     /// `None` when nothing of the update rule was chosen.
-    fn optimizer(&self) -> Result<Option<Optimizer>, Error> {
+    fn optimizer(&self) -> Option<Optimizer> {
         let momentum = self.number("momentum");
-        let nesterov = match (self.text("optimizer"), momentum) {
-            (None, None) => return Ok(None),
-            (Some("adam"), _) => {
-                return Ok(Some(Optimizer::Adam {
-                    beta_1: self.number("beta_1").unwrap_or(0.9),
-                    beta_2: self.number("beta_2").unwrap_or(0.999),
-                    epsilon: self.number("eps").unwrap_or(1e-8),
-                }));
+        let epsilon = self.number("eps").unwrap_or(1e-8);
+        Some(match (self.text("optimizer"), momentum) {
+            (None, None) => return None,
+            (Some("adam"), _) => Optimizer::Adam {
+                beta_1: self.number("beta_1").unwrap_or(0.9),
+                beta_2: self.number("beta_2").unwrap_or(0.999),
+                epsilon,
+            },
+            (Some("rmsprop"), _) => Optimizer::RmsProp {
+                gamma: self.number("gamma").unwrap_or(0.9),
+                epsilon,
+            },
+            (rule, _) => {
+                let momentum = momentum.unwrap_or(0.9);
+                Optimizer::Sgd {
+                    momentum,
+                    nesterov: rule == Some("nag"),
+                }
             }
-            (Some("rmsprop"), _) => return Err(self.unsupported("optimizer", "use sgd, nag or adam")),
-            (optimizer, _) => optimizer == Some("nag"),
-        };
-        Ok(Some(Optimizer::Sgd {
-            momentum: momentum.unwrap_or(0.9),
-            nesterov,
-        }))
+        })
     }
 
     fn augmentation(&self) -> Option<Augmentation> {
@@ -188,9 +192,14 @@ impl Values<'_> {
                     note("precision_dtype", "computed in float32");
                 }
                 "checkpoint_frequency" => note("checkpoint_frequency", "only the final model is stored"),
-                name @ ("beta_1" | "beta_2" | "eps") if optimizer != "adam" => note(name, "only adam uses it"),
-                "gamma" => note("gamma", "only rmsprop uses it"),
-                "momentum" if optimizer == "adam" => note("momentum", "adam does not use it"),
+                name @ ("beta_1" | "beta_2") if optimizer != "adam" => note(name, "only adam uses it"),
+                "eps" if !["adam", "rmsprop"].contains(&optimizer) => {
+                    note("eps", "only adam and rmsprop use it");
+                }
+                "gamma" if optimizer != "rmsprop" => note("gamma", "only rmsprop uses it"),
+                "momentum" if !["sgd", "nag"].contains(&optimizer) => {
+                    note("momentum", "only sgd and nag use it");
+                }
                 "lr_scheduler_factor" if self.text("lr_scheduler_step").is_none() => {
                     note("lr_scheduler_factor", "it needs lr_scheduler_step");
                 }

@@ -1,0 +1,126 @@
+//! Cross-validates the default settings: accuracy, calibration and time of each fold.
+//!
+//! `cargo run --release -p scones-vision --example folds -- --data FOLDER --lst FILE [--folds N]
+//! [--seeds N] [--split-seed N] [--threads N] [--epochs N]`
+
+#![expect(clippy::print_stdout, reason = "it is a command-line program")]
+
+use std::{collections::HashMap, error::Error, ops::ControlFlow, path::Path, str::FromStr, time::Instant};
+
+use scones_vision::{
+    dataset::{Dataset, list},
+    evaluation::{Evaluation, expected_calibration_error, fit_temperature, probabilities, stratified_folds},
+    predict::Classifier,
+    training::{Settings, train},
+};
+
+const USAGE: &str =
+    "usage: folds --data FOLDER --lst FILE [--folds 5] [--seeds 1] [--split-seed 0] [--threads 2] [--epochs N]";
+
+struct Options(HashMap<String, String>);
+
+impl Options {
+    fn read() -> Result<Self, Box<dyn Error>> {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let pairs = arguments.chunks(2).map(|pair| match pair {
+            [name, value] if name.starts_with("--") => Ok((name[2..].to_owned(), value.clone())),
+            _ => Err(USAGE),
+        });
+        Ok(Self(pairs.collect::<Result<_, _>>()?))
+    }
+
+    fn text(&self, name: &str) -> Result<&str, Box<dyn Error>> {
+        Ok(self.0.get(name).ok_or(USAGE)?)
+    }
+
+    fn number<T: FromStr<Err: Error + 'static>>(&self, name: &str, default: T) -> Result<T, Box<dyn Error>> {
+        self.0.get(name).map_or(Ok(default), |text| Ok(text.parse()?))
+    }
+}
+
+struct Outcome {
+    evaluation: Evaluation,
+    /// With a temperature fitted on the other half of the validation images.
+    calibrated_error: f64,
+    seconds: f64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::read()?;
+    let dataset = list::read(Path::new(options.text("lst")?), Path::new(options.text("data")?), None)?;
+    let labels: Vec<usize> = dataset.samples.iter().map(|sample| sample.label).collect();
+    let folds = stratified_folds(&labels, options.number("folds", 5)?, options.number("split-seed", 0)?);
+    let mut accuracies = Vec::new();
+    for seed in 0..options.number("seeds", 1_u64)? {
+        for (number, fold) in folds.iter().enumerate() {
+            let outcome = run(&dataset, fold, seed, &options)?;
+            let accuracy = outcome.evaluation.accuracy;
+            println!(
+                "seed {seed} fold {number}: accuracy {:.4} [{:.4}, {:.4}] loss {:.4} ECE {:.4} calibrated {:.4} {:.1} s",
+                accuracy.value,
+                accuracy.low,
+                accuracy.high,
+                outcome.evaluation.loss,
+                outcome.evaluation.calibration_error,
+                outcome.calibrated_error,
+                outcome.seconds
+            );
+            accuracies.push(accuracy.value);
+        }
+    }
+    let (mean, deviation) = moments(&accuracies);
+    println!(
+        "mean accuracy {mean:.4}, standard deviation {deviation:.4}, {} runs",
+        accuracies.len()
+    );
+    Ok(())
+}
+
+fn run(dataset: &Dataset, fold: &[usize], seed: u64, options: &Options) -> Result<Outcome, Box<dyn Error>> {
+    let rest: Vec<usize> = (0..dataset.samples.len())
+        .filter(|at| fold.binary_search(at).is_err())
+        .collect();
+    let (training, validation) = (dataset.subset(&rest), dataset.subset(fold));
+    let mut settings = Settings::new(training.samples.len(), seed, options.number("threads", 2)?);
+    settings.epochs = options.number("epochs", settings.epochs)?;
+    let started = Instant::now();
+    // Nothing of the validation images reaches the training.
+    let trained = train(&training, None, &settings, &mut |_| ControlFlow::Continue(()))?;
+    let seconds = started.elapsed().as_secs_f64();
+    let classifier = Classifier::new(&trained.model);
+    let classes = dataset.classes.len();
+    let mut logits = Vec::new();
+    for sample in &validation.samples {
+        logits.extend(classifier.logits(&sample.image)?);
+    }
+    let labels: Vec<usize> = validation.samples.iter().map(|sample| sample.label).collect();
+    let evaluation = Evaluation::new(&probabilities(&logits, classes, 1.0), &labels, classes);
+    let calibrated_error = cross_fitted(&logits, &labels, classes);
+    Ok(Outcome {
+        evaluation,
+        calibrated_error,
+        seconds,
+    })
+}
+
+/// The calibration error when each half is calibrated by the other.
+fn cross_fitted(logits: &[f32], labels: &[usize], classes: usize) -> f64 {
+    let half = |parity: usize| -> (Vec<f32>, Vec<usize>) {
+        let rows = logits.chunks_exact(classes).skip(parity).step_by(2).flatten().copied();
+        (rows.collect(), labels.iter().skip(parity).step_by(2).copied().collect())
+    };
+    let (even, odd) = (half(0), half(1));
+    let mut rows = probabilities(&even.0, classes, fit_temperature(&odd.0, &odd.1, classes));
+    rows.extend(probabilities(
+        &odd.0,
+        classes,
+        fit_temperature(&even.0, &even.1, classes),
+    ));
+    expected_calibration_error(&rows, &[even.1, odd.1].concat(), classes)
+}
+
+fn moments(values: &[f64]) -> (f64, f64) {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+    (mean, (variance / (values.len().max(2) - 1) as f64).sqrt())
+}

@@ -1,0 +1,50 @@
+//! Cross-validation.
+
+use crate::random::Random;
+
+/// Splits samples into `count` validation sets with nearly equal shares of every class. Each
+/// position is in exactly one set; sets are in ascending order. A set is empty if there are fewer
+/// samples than sets.
+#[must_use]
+pub fn stratified_folds(labels: &[usize], count: usize, seed: u64) -> Vec<Vec<usize>> {
+    let mut folds = vec![Vec::new(); count];
+    let classes = labels.iter().max().map_or(0, |label| label + 1);
+    // Where one class ends the next goes on, so that the sets' sizes differ by one at most.
+    let mut next = 0;
+    for class in 0..classes {
+        let mut members: Vec<usize> = (0..labels.len()).filter(|&at| labels[at] == class).collect();
+        Random::new(seed).part(class as u64).shuffle(&mut members);
+        for member in members {
+            if let Some(fold) = folds.get_mut(next % count) {
+                fold.push(member);
+            }
+            next += 1;
+        }
+    }
+    for fold in &mut folds {
+        fold.sort_unstable();
+    }
+    folds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn folds_part_the_samples_evenly(labels in prop::collection::vec(0_usize..4, 0..80), count in 1_usize..7, seed: u64) {
+            let folds = stratified_folds(&labels, count, seed);
+            let mut all: Vec<usize> = folds.iter().flatten().copied().collect();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..labels.len()).collect::<Vec<_>>());
+            let spread = |sizes: Vec<usize>| sizes.iter().max().unwrap() - sizes.iter().min().unwrap();
+            prop_assert!(spread(folds.iter().map(Vec::len).collect()) <= 1);
+            for class in 0..4 {
+                let share = |fold: &Vec<usize>| fold.iter().filter(|&&at| labels[at] == class).count();
+                prop_assert!(spread(folds.iter().map(share).collect()) <= 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The trained model and its file.
+//!
+//! `model.tar.gz` holds `model.json` (architecture, classes, preprocessing, calibration, where it
+//! came from) and `model.safetensors` (the weights, under PyTorch's names and shapes). Equal models
+//! give equal bytes. Reading takes nothing on trust: members, sizes, shapes and every number are
+//! checked, nothing is unpacked to disk, and hostile files end in an [`Error`].
+
+mod archive;
+
+use std::io::{Read, Write};
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use scones_nn::{Architecture, Network};
+use serde::{Deserialize, Serialize};
+
+use crate::preprocessing::Preprocessing;
+
+/// Version of `model.json`.
+const FORMAT: u32 = 1;
+/// Longest `model.json` read.
+pub const DESCRIPTION_BYTES_MAX: u64 = 4 << 20;
+/// Longest `model.safetensors` read.
+pub const WEIGHTS_BYTES_MAX: u64 = 1 << 30;
+
+/// Why a model could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The stream failed, or is no gzipped archive.
+    #[error("the model archive cannot be read or written; it may be cut short")]
+    Archive(#[source] std::io::Error),
+    /// A member that a model does not have.
+    #[error("the model archive holds {0:?}; a model holds only model.json and model.safetensors")]
+    Member(String),
+    /// A member twice, or a link or folder in a file's place.
+    #[error("the model archive's member {0} is no plain file or is there twice")]
+    MemberKind(&'static str),
+    /// A member that is not there.
+    #[error("the model archive holds no {0}: it was not made by this program")]
+    Missing(&'static str),
+    /// A member beyond its limit.
+    #[error("the model archive's member {member} has over {max} bytes")]
+    TooLarge {
+        /// Which.
+        member: &'static str,
+        /// The limit, in bytes.
+        max: u64,
+    },
+    /// `model.json` is malformed.
+    #[error("model.json is malformed")]
+    Description(#[source] serde_json::Error),
+    /// `model.json` says something impossible.
+    #[error("model.json is malformed: {0}")]
+    Invalid(String),
+    /// `model.safetensors` is malformed.
+    #[error("model.safetensors is malformed")]
+    Weights(#[source] safetensors::SafeTensorError),
+    /// A tensor of another type or shape than the architecture's.
+    #[error("tensor {name} is {got}, but the architecture needs F32 {expected:?}")]
+    Tensor {
+        /// Which.
+        name: String,
+        /// Its type and shape.
+        got: String,
+        /// The shape it must have.
+        expected: Vec<usize>,
+    },
+    /// The weights do not make the network.
+    #[error("the weights do not fit the architecture")]
+    Network(#[source] scones_nn::Error),
+}
+
+/// Where a model came from, for people and audits.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The program and its version.
+    pub program: String,
+    /// Training images.
+    pub training_images: usize,
+    /// Validation images, which fixed the temperature and nothing else.
+    pub validation_images: usize,
+    /// Epochs that ran.
+    pub epochs: u32,
+    /// The seed.
+    pub seed: u64,
+    /// Accuracy on the validation images, from 0 to 1.
+    pub validation_accuracy: Option<f64>,
+}
+
+/// A trained model.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Architecture and weights.
+    pub network: Network,
+    /// Names of the classes, in the order of the outputs.
+    pub classes: Vec<String>,
+    /// From image to input.
+    pub preprocessing: Preprocessing,
+    /// Divides the logits before the softmax; above 0.
+    pub temperature: f32,
+    /// Answer with the mean over the image and its mirror image.
+    pub mirror_averaging: bool,
+    /// Where it came from.
+    pub provenance: Provenance,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Description {
+    format: u32,
+    architecture: Architecture,
+    classes: Vec<String>,
+    preprocessing: Preprocessing,
+    temperature: f32,
+    mirror_averaging: bool,
+    provenance: Provenance,
+}
+
+impl Model {
+    /// Writes `model.tar.gz`.
+    ///
+    /// # Errors
+    /// What the stream reports.
+    pub fn write(&self, out: impl Write) -> Result<(), Error> {
+        let description = serde_json::to_vec_pretty(&self.description()).map_err(Error::Description)?;
+        archive::write(out, &description, &self.weights()?).map_err(Error::Archive)
+    }
+
+    /// Reads `model.tar.gz`. Takes up to about three times the weights in memory.
+    ///
+    /// # Errors
+    /// Each [`Error`]; never panics on any bytes.
+    pub fn read(artefact: impl Read) -> Result<Self, Error> {
+        let (description, weights) = archive::read(artefact)?;
+        let description: Description = serde_json::from_slice(&description).map_err(Error::Description)?;
+        description.validate()?;
+        let network = network(&description.architecture, &weights)?;
+        Ok(Self {
+            network,
+            classes: description.classes,
+            preprocessing: description.preprocessing,
+            temperature: description.temperature,
+            mirror_averaging: description.mirror_averaging,
+            provenance: description.provenance,
+        })
+    }
+
+    fn description(&self) -> Description {
+        Description {
+            format: FORMAT,
+            architecture: self.network.architecture().clone(),
+            classes: self.classes.clone(),
+            preprocessing: self.preprocessing.clone(),
+            temperature: self.temperature,
+            mirror_averaging: self.mirror_averaging,
+            provenance: self.provenance.clone(),
+        }
+    }
+
+    fn weights(&self) -> Result<Vec<u8>, Error> {
+        let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = self
+            .network
+            .tensors()
+            .map(|(name, shape, values)| {
+                (
+                    name,
+                    shape,
+                    values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+                )
+            })
+            .collect();
+        let views = tensors.iter().map(|(name, shape, bytes)| {
+            TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name.as_str(), view))
+        });
+        let views = views.collect::<Result<Vec<_>, _>>().map_err(Error::Weights)?;
+        safetensors::serialize(views, None).map_err(Error::Weights)
+    }
+}
+
+impl Description {
+    fn validate(&self) -> Result<(), Error> {
+        let Self {
+            architecture,
+            preprocessing,
+            classes,
+            temperature,
+            ..
+        } = self;
+        let invalid = |problem: String| Err(Error::Invalid(problem));
+        if self.format != FORMAT {
+            return invalid(format!(
+                "format {} is not known, only {FORMAT}; a newer release may read it",
+                self.format
+            ));
+        }
+        if classes.len() != architecture.classes {
+            return invalid(format!(
+                "{} class names for {} outputs",
+                classes.len(),
+                architecture.classes
+            ));
+        }
+        let input = (preprocessing.width as usize, preprocessing.height as usize, 3);
+        if input
+            != (
+                architecture.input.width,
+                architecture.input.height,
+                architecture.input.channels,
+            )
+        {
+            return invalid(format!("images of {input:?} for an input of {:?}", architecture.input));
+        }
+        let least = preprocessing.width.max(preprocessing.height);
+        if preprocessing
+            .resize
+            .is_some_and(|side| side < least || side > crate::decode::IMAGE_SIDE_MAX)
+        {
+            return invalid(format!("resize {:?}", preprocessing.resize));
+        }
+        let positive = |value: &f32| value.is_finite() && *value > 0.0;
+        if !positive(temperature) || !preprocessing.deviation.iter().all(positive) {
+            return invalid("temperature and deviation must be above 0".to_owned());
+        }
+        if !preprocessing.mean.iter().all(|mean| mean.is_finite()) {
+            return invalid("mean must be finite".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn network(architecture: &Architecture, weights: &[u8]) -> Result<Network, Error> {
+    let stored = SafeTensors::deserialize(weights).map_err(Error::Weights)?;
+    let mut mismatch = None;
+    let built = Network::from_tensors(architecture.clone(), |name, shape| {
+        let tensor = stored.tensor(name).ok()?;
+        if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
+            let got = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
+            mismatch = Some(Error::Tensor {
+                name: name.to_owned(),
+                got,
+                expected: shape.to_vec(),
+            });
+            return None;
+        }
+        Some(
+            tensor
+                .data()
+                .as_chunks()
+                .0
+                .iter()
+                .map(|bytes| f32::from_le_bytes(*bytes))
+                .collect(),
+        )
+    });
+    match mismatch {
+        Some(error) => Err(error),
+        None => built.map_err(Error::Network),
+    }
+}
+
+#[cfg(test)]
+mod tests;

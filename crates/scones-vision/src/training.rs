@@ -1,0 +1,425 @@
+//! The training loop: a function from data, settings and a seed to a model, which tells the caller
+//! how far it is and stops between two steps when the caller says so.
+
+mod augmentation;
+mod batches;
+mod log;
+mod schedule;
+mod settings;
+
+use std::ops::ControlFlow;
+
+use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
+use scones_nn::{Network, Shape, StepSettings, Trainer};
+
+pub use augmentation::Augmentation;
+pub use log::LogLines;
+pub use settings::{NetworkChoice, Settings};
+
+use crate::{
+    dataset::Dataset,
+    evaluation::{Evaluation, fit_temperature, probabilities, top_k_correct},
+    hyperparameters::EarlyStopping,
+    model::{Model, Provenance},
+    predict::Classifier,
+    preprocessing::Preprocessing,
+};
+use batches::Batches;
+
+/// Why training ended without a model.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not enough to learn from.
+    #[error("{0}")]
+    Data(String),
+    /// Settings that exclude each other.
+    #[error("{0}")]
+    Settings(&'static str),
+    /// The network could not be built or diverged.
+    #[error("the network cannot be trained")]
+    Network(#[from] scones_nn::Error),
+    /// Threads could not be started.
+    #[error("cannot start the threads that prepare images")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    /// The caller asked to stop.
+    #[error("training was stopped in epoch {epoch}")]
+    Stopped {
+        /// The epoch, from 0.
+        epoch: u32,
+    },
+}
+
+/// How far training is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Progress {
+    /// Before the first step.
+    Started {
+        /// Epochs planned.
+        epochs: u32,
+        /// Steps an epoch.
+        batches: usize,
+        /// Trainable parameters of the network.
+        parameters: usize,
+    },
+    /// After each step.
+    Batch {
+        /// From 0.
+        epoch: u32,
+        /// From 0.
+        batch: usize,
+        /// Images since the epoch began.
+        images: usize,
+        /// Mean loss since the epoch began, in nats.
+        loss: f64,
+        /// Share of right answers since the epoch began, on the varied images.
+        accuracy: f64,
+    },
+    /// After each epoch.
+    Epoch {
+        /// From 0.
+        epoch: u32,
+        /// Mean loss of the epoch's steps, in nats.
+        loss: f64,
+        /// Share of right answers in the epoch's steps, on the varied images.
+        accuracy: f64,
+        /// On the validation images, if there are any.
+        validation: Option<Validation>,
+    },
+}
+
+/// What the model that would be delivered now does with the validation images.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Validation {
+    /// Share of right answers.
+    pub accuracy: f64,
+    /// Mean loss, in nats.
+    pub loss: f64,
+    /// `k` and the share of images whose label is among the `k` most likely classes.
+    pub top_k: Option<(usize, f64)>,
+}
+
+/// A finished training run.
+#[derive(Debug, Clone)]
+pub struct TrainedModel {
+    /// The model.
+    pub model: Model,
+    /// Share of right answers in the last epoch, on the varied images.
+    pub training_accuracy: f64,
+    /// The model on the validation images, with the calibrated probabilities that it answers with.
+    /// The temperature was fitted on the same images, so the calibration error is optimistic; the
+    /// accuracy is not.
+    pub validation: Option<Evaluation>,
+    /// Epochs that ran.
+    pub epochs: u32,
+}
+
+/// Trains a classifier. The delivered weights are those of the end (their moving average, if set),
+/// never the ones that happened to do best on the validation images.
+///
+/// # Errors
+/// Data or settings that cannot work, a network that diverges, and [`Error::Stopped`] when
+/// `progress` breaks off.
+pub fn train(
+    training: &Dataset,
+    validation: Option<&Dataset>,
+    settings: &Settings,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<TrainedModel, Error> {
+    let mut run = Run::new(training, validation, settings)?;
+    let ended = run.epochs(progress)?;
+    run.finish(ended)
+}
+
+struct Run<'a> {
+    settings: &'a Settings,
+    training: &'a Dataset,
+    validation: Option<&'a Dataset>,
+    pool: ThreadPool,
+    batches: Batches,
+    trainer: Trainer,
+    /// The moving average of the weights.
+    average: Network,
+    preprocessing: Preprocessing,
+}
+
+/// Where the epochs ended.
+struct Ended {
+    epochs: u32,
+    training_accuracy: f64,
+}
+
+/// Sums over the steps of an epoch.
+#[derive(Default)]
+struct Sums {
+    images: usize,
+    loss: f64,
+    correct: usize,
+}
+
+impl Sums {
+    fn mean_loss(&self) -> f64 {
+        self.loss / self.images.max(1) as f64
+    }
+
+    fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.images.max(1) as f64
+    }
+}
+
+impl<'a> Run<'a> {
+    fn new(training: &'a Dataset, validation: Option<&'a Dataset>, settings: &'a Settings) -> Result<Self, Error> {
+        check(training, validation, settings)?;
+        let Settings {
+            width,
+            height,
+            resize,
+            seed,
+            threads,
+            ..
+        } = *settings;
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
+        let preprocessing = Preprocessing::measure(width, height, resize, training);
+        let input = Shape {
+            width: width as usize,
+            height: height as usize,
+            channels: 3,
+        };
+        let architecture = settings.network.architecture(input, training.classes.len())?;
+        let network = Network::new(architecture, seed)?;
+        let batches = pool.install(|| Batches::new(training, &preprocessing, settings));
+        let trainer = Trainer::new(network.clone(), batches.largest(), settings.optimizer, threads)?;
+        let average = network;
+        Ok(Self {
+            settings,
+            training,
+            validation,
+            pool,
+            batches,
+            trainer,
+            average,
+            preprocessing,
+        })
+    }
+
+    fn epochs(&mut self, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<Ended, Error> {
+        let epochs = self.settings.epochs;
+        let stop = |flow: ControlFlow<()>, epoch| match flow {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Stopped { epoch }),
+        };
+        let parameters = self.average.architecture().parameter_count();
+        let batches = self.batches.per_epoch();
+        stop(
+            progress(Progress::Started {
+                epochs,
+                batches,
+                parameters,
+            }),
+            0,
+        )?;
+        let mut patience = self.settings.early_stopping.map(Patience::new);
+        let mut ended = Ended {
+            epochs: 0,
+            training_accuracy: 0.0,
+        };
+        for epoch in 0..epochs {
+            let mut sums = Sums::default();
+            for batch in 0..batches {
+                self.step(epoch, batch, &mut sums)?;
+                let (images, loss, accuracy) = (sums.images, sums.mean_loss(), sums.accuracy());
+                stop(
+                    progress(Progress::Batch {
+                        epoch,
+                        batch,
+                        images,
+                        loss,
+                        accuracy,
+                    }),
+                    epoch,
+                )?;
+            }
+            let (loss, accuracy) = (sums.mean_loss(), sums.accuracy());
+            let validation = self.validate()?;
+            ended = Ended {
+                epochs: epoch + 1,
+                training_accuracy: accuracy,
+            };
+            stop(
+                progress(Progress::Epoch {
+                    epoch,
+                    loss,
+                    accuracy,
+                    validation,
+                }),
+                epoch,
+            )?;
+            if let (Some(patience), Some(validation)) = (&mut patience, validation)
+                && patience.is_exhausted(epoch, validation.accuracy)
+            {
+                break;
+            }
+        }
+        Ok(ended)
+    }
+
+    fn step(&mut self, epoch: u32, batch: usize, sums: &mut Sums) -> Result<(), Error> {
+        let steps_per_epoch = self.batches.per_epoch();
+        let step = epoch as usize * steps_per_epoch + batch;
+        let steps = self.settings.epochs as usize * steps_per_epoch;
+        let Settings {
+            learning_rate,
+            ref schedule,
+            weight_decay,
+            ..
+        } = *self.settings;
+        let learning_rate = schedule::learning_rate(schedule, learning_rate, step, steps, steps_per_epoch);
+        let (images, targets) = self.pool.install(|| self.batches.prepare(epoch, batch));
+        let report = self.trainer.step(
+            images,
+            targets,
+            &StepSettings {
+                learning_rate,
+                weight_decay,
+            },
+        )?;
+        let count = targets.len() / self.training.classes.len();
+        sums.images += count;
+        sums.loss += f64::from(report.loss) * count as f64;
+        sums.correct += report.correct;
+        // The average forgets the first, bad weights sooner than its decay alone would.
+        let decay = self.settings.averaging.min((1.0 + step as f32) / (10.0 + step as f32));
+        let weight = if self.settings.averaging > 0.0 {
+            1.0 - decay
+        } else {
+            1.0
+        };
+        self.average.average_with(self.trainer.network(), weight)?;
+        Ok(())
+    }
+
+    fn model(&self) -> Model {
+        Model {
+            network: self.average.clone(),
+            classes: self.training.classes.clone(),
+            preprocessing: self.preprocessing.clone(),
+            temperature: 1.0,
+            mirror_averaging: self.settings.augmentation.mirror,
+            provenance: Provenance::default(),
+        }
+    }
+
+    /// The validation images' logits and labels.
+    fn answers(&self, images: &Dataset) -> Result<(Vec<f32>, Vec<usize>), Error> {
+        let classifier = Classifier::new(&self.model());
+        let logits = self.pool.install(|| {
+            images
+                .samples
+                .par_iter()
+                .map(|sample| classifier.logits(&sample.image))
+                .collect::<Result<Vec<_>, _>>()
+        })?;
+        Ok((
+            logits.concat(),
+            images.samples.iter().map(|sample| sample.label).collect(),
+        ))
+    }
+
+    fn validate(&self) -> Result<Option<Validation>, Error> {
+        let Some(images) = self.validation else { return Ok(None) };
+        let (logits, labels) = self.answers(images)?;
+        let classes = self.training.classes.len();
+        let evaluation = Evaluation::new(&probabilities(&logits, classes, 1.0), &labels, classes);
+        let share = |k| top_k_correct(&logits, &labels, classes, k) as f64 / labels.len().max(1) as f64;
+        Ok(Some(Validation {
+            accuracy: evaluation.accuracy.value,
+            loss: evaluation.loss,
+            top_k: self.settings.top_k.map(|k| (k, share(k))),
+        }))
+    }
+
+    fn finish(self, ended: Ended) -> Result<TrainedModel, Error> {
+        let mut model = self.model();
+        let mut validation = None;
+        if let Some(images) = self.validation {
+            let (logits, labels) = self.answers(images)?;
+            let classes = model.classes.len();
+            model.temperature = fit_temperature(&logits, &labels, classes);
+            let rows = probabilities(&logits, classes, model.temperature);
+            validation = Some(Evaluation::new(&rows, &labels, classes));
+        }
+        model.provenance = Provenance {
+            program: concat!("scones ", env!("CARGO_PKG_VERSION")).to_owned(),
+            training_images: self.training.samples.len(),
+            validation_images: self.validation.map_or(0, |images| images.samples.len()),
+            epochs: ended.epochs,
+            seed: self.settings.seed,
+            validation_accuracy: validation.as_ref().map(|evaluation| evaluation.accuracy.value),
+        };
+        Ok(TrainedModel {
+            model,
+            training_accuracy: ended.training_accuracy,
+            validation,
+            epochs: ended.epochs,
+        })
+    }
+}
+
+fn check(training: &Dataset, validation: Option<&Dataset>, settings: &Settings) -> Result<(), Error> {
+    let present = training.class_counts().into_iter().filter(|&count| count > 0).count();
+    if present < 2 {
+        return Err(Error::Data(format!(
+            "the training images are of {present} classes: at least 2 are needed"
+        )));
+    }
+    if let Some(validation) = validation {
+        if validation.classes != training.classes {
+            return Err(Error::Data(format!(
+                "the validation classes {:?} are not the training classes {:?}",
+                validation.classes, training.classes
+            )));
+        }
+        if validation.samples.is_empty() {
+            return Err(Error::Data(
+                "there are no validation images: add some or leave the channel out".to_owned(),
+            ));
+        }
+    } else if settings.early_stopping.is_some() {
+        return Err(Error::Settings(
+            "early_stopping needs validation images: add a validation channel",
+        ));
+    }
+    if settings.epochs == 0 || settings.batch_size == 0 || settings.threads == 0 {
+        return Err(Error::Settings("epochs, batch size and threads must be at least 1"));
+    }
+    Ok(())
+}
+
+/// Counts epochs without an improvement.
+struct Patience {
+    rule: EarlyStopping,
+    best: f64,
+    waited: u32,
+}
+
+impl Patience {
+    fn new(rule: EarlyStopping) -> Self {
+        Self {
+            rule,
+            best: f64::NEG_INFINITY,
+            waited: 0,
+        }
+    }
+
+    fn is_exhausted(&mut self, epoch: u32, accuracy: f64) -> bool {
+        if self.best.is_infinite() || accuracy > self.best * (1.0 + f64::from(self.rule.tolerance)) {
+            self.waited = 0;
+        } else {
+            self.waited += 1;
+        }
+        self.best = self.best.max(accuracy);
+        epoch + 1 >= self.rule.epochs_min && self.waited >= self.rule.patience
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! What a training run is told.
+
+use scones_nn::{Architecture, Optimizer, Shape, Stage};
+
+use super::augmentation::Augmentation;
+use crate::hyperparameters::{self, EarlyStopping, Hyperparameters, Schedule};
+
+/// Training images seen in a run of default length: more for small sets, until
+/// [`EPOCHS_MAX_DEFAULT`].
+const IMAGES_DEFAULT: usize = 48_000;
+const EPOCHS_MIN_DEFAULT: u32 = 10;
+const EPOCHS_MAX_DEFAULT: u32 = 60;
+const BATCH_SIZE_DEFAULT: usize = 64;
+const WEIGHT_DECAY_DEFAULT: f32 = 5e-4;
+const ADAM_LEARNING_RATE_DEFAULT: f32 = 2e-3;
+const SGD_LEARNING_RATE_DEFAULT: f32 = 0.1;
+
+/// The shape of the network.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NetworkChoice {
+    /// A residual network of this many layers, as in the ResNet paper.
+    Depth(u32),
+    /// Stages of one's own.
+    Stages {
+        /// Channels after the first convolution.
+        stem_channels: usize,
+        /// The residual stages.
+        stages: Vec<Stage>,
+    },
+}
+
+impl Default for NetworkChoice {
+    fn default() -> Self {
+        let stage = |channels, stride| Stage {
+            channels,
+            blocks: 1,
+            stride,
+        };
+        Self::Stages {
+            stem_channels: 16,
+            stages: vec![stage(32, 1), stage(64, 2), stage(128, 2)],
+        }
+    }
+}
+
+impl NetworkChoice {
+    pub(super) fn architecture(&self, input: Shape, classes: usize) -> Result<Architecture, scones_nn::Error> {
+        match self {
+            Self::Depth(depth) => Architecture::resnet(*depth, input, classes),
+            Self::Stages { stem_channels, stages } => {
+                let (stem_channels, stages) = (*stem_channels, stages.clone());
+                let architecture = Architecture {
+                    input,
+                    stem_channels,
+                    stages,
+                    classes,
+                };
+                architecture.validate()?;
+                Ok(architecture)
+            }
+        }
+    }
+}
+
+/// What a training run is told. Equal settings and data on equal processors give equal models.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The network.
+    pub network: NetworkChoice,
+    /// Width of the network's input, in pixels.
+    pub width: u32,
+    /// Height of the network's input, in pixels.
+    pub height: u32,
+    /// Shortest side that images are fitted to before a crop; see
+    /// [`Preprocessing::resize`](crate::preprocessing::Preprocessing::resize).
+    pub resize: Option<u32>,
+    /// Images a step.
+    pub batch_size: usize,
+    /// Passes over the training set.
+    pub epochs: u32,
+    /// Peak learning rate.
+    pub learning_rate: f32,
+    /// How it falls.
+    pub schedule: Schedule,
+    /// Pull of the weights to zero.
+    pub weight_decay: f32,
+    /// Update rule.
+    pub optimizer: Optimizer,
+    /// How images are varied.
+    pub augmentation: Augmentation,
+    /// Share of each target that is spread over all classes (Szegedy et al., 2015).
+    pub label_smoothing: f32,
+    /// Decay a step of the exponential moving average that is delivered; 0 for the last weights.
+    pub averaging: f32,
+    /// When to end early; needs validation images.
+    pub early_stopping: Option<EarlyStopping>,
+    /// Also report how often the right class is among this many best.
+    pub top_k: Option<usize>,
+    /// Decides the first weights, the order and the variations of the images.
+    pub seed: u64,
+    /// Threads, at least 1.
+    pub threads: usize,
+}
+
+impl Settings {
+    /// This program's own choices for a training set of this size.
+    #[must_use]
+    pub fn new(training_samples: usize, seed: u64, threads: usize) -> Self {
+        let epochs = (IMAGES_DEFAULT / training_samples.max(1)) as u32;
+        Self {
+            network: NetworkChoice::default(),
+            width: 32,
+            height: 32,
+            resize: None,
+            batch_size: BATCH_SIZE_DEFAULT,
+            epochs: epochs.clamp(EPOCHS_MIN_DEFAULT, EPOCHS_MAX_DEFAULT),
+            learning_rate: SGD_LEARNING_RATE_DEFAULT,
+            schedule: Schedule::WarmUpCosine,
+            weight_decay: WEIGHT_DECAY_DEFAULT,
+            optimizer: Optimizer::Sgd {
+                momentum: 0.9,
+                nesterov: true,
+            },
+            augmentation: Augmentation {
+                cutout: 0.5,
+                cutout_side: 0.5,
+                ..Augmentation::CROP
+            },
+            label_smoothing: 0.1,
+            averaging: 0.98,
+            early_stopping: None,
+            top_k: None,
+            seed,
+            threads,
+        }
+    }
+
+    /// The user's choices, and this program's own where the user made none.
+    #[must_use]
+    pub fn from_hyperparameters(given: &Hyperparameters, seed: u64, threads: usize) -> Self {
+        let own = Self::new(given.num_training_samples, seed, threads);
+        let [_, height, width] = given.image_shape;
+        let adam = matches!(given.optimizer, Some(hyperparameters::Optimizer::Adam { .. }));
+        let learning_rate = if adam {
+            ADAM_LEARNING_RATE_DEFAULT
+        } else {
+            own.learning_rate
+        };
+        Self {
+            network: given.num_layers.map_or(own.network, NetworkChoice::Depth),
+            width,
+            height,
+            resize: given.resize,
+            batch_size: given.mini_batch_size.unwrap_or(own.batch_size),
+            epochs: given.epochs.unwrap_or(own.epochs),
+            learning_rate: given.learning_rate.unwrap_or(learning_rate),
+            schedule: given.schedule.clone(),
+            weight_decay: given.weight_decay.unwrap_or(own.weight_decay),
+            optimizer: given.optimizer.map_or(own.optimizer, optimizer),
+            augmentation: given.augmentation.map_or(own.augmentation, augmentation),
+            early_stopping: given.early_stopping,
+            top_k: given.top_k,
+            ..own
+        }
+    }
+}
+
+fn optimizer(given: hyperparameters::Optimizer) -> Optimizer {
+    match given {
+        hyperparameters::Optimizer::Sgd { momentum, nesterov } => Optimizer::Sgd { momentum, nesterov },
+        hyperparameters::Optimizer::Adam {
+            beta_1: beta1,
+            beta_2: beta2,
+            epsilon,
+        } => Optimizer::Adam { beta1, beta2, epsilon },
+        hyperparameters::Optimizer::RmsProp { gamma, epsilon } => Optimizer::RmsProp { gamma1: gamma, epsilon },
+    }
+}
+
+fn augmentation(given: hyperparameters::Augmentation) -> Augmentation {
+    match given {
+        hyperparameters::Augmentation::Crop => Augmentation::CROP,
+        hyperparameters::Augmentation::CropColor => Augmentation::CROP_COLOR,
+        hyperparameters::Augmentation::CropColorTransform => Augmentation::CROP_COLOR_TRANSFORM,
+    }
+}

@@ -1,0 +1,190 @@
+use scones_nn::Stage;
+
+use super::*;
+use crate::dataset::synthetic;
+
+/// Small and fast: a few seconds of training teach it the drawings' thick and thin wheels.
+fn settings(epochs: u32) -> Settings {
+    let stage = |channels, stride| Stage {
+        channels,
+        blocks: 1,
+        stride,
+    };
+    let network = NetworkChoice::Stages {
+        stem_channels: 8,
+        stages: vec![stage(8, 2), stage(16, 2)],
+    };
+    Settings {
+        network,
+        epochs,
+        batch_size: 32,
+        averaging: 0.9,
+        ..Settings::new(200, 1, 2)
+    }
+}
+
+fn quiet(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+#[test]
+fn equal_seeds_give_equal_models_and_progress_is_complete() {
+    let (training, validation) = (synthetic::draw(100, 1), synthetic::draw(30, 2));
+    let mut events = Vec::new();
+    let trained = train(&training, Some(&validation), &settings(2), &mut |progress| {
+        events.push(progress);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert_eq!(events.len(), 1 + 2 * (4 + 1));
+    assert!(matches!(
+        events[0],
+        Progress::Started {
+            epochs: 2,
+            batches: 4,
+            ..
+        }
+    ));
+    assert!(matches!(
+        events[4],
+        Progress::Batch {
+            epoch: 0,
+            batch: 3,
+            images: 100,
+            ..
+        }
+    ));
+    let Progress::Epoch {
+        epoch: 1,
+        accuracy,
+        validation: Some(last),
+        ..
+    } = events[10]
+    else {
+        panic!("{:?}", events[10])
+    };
+    assert_eq!(trained.training_accuracy, accuracy);
+    assert_eq!(trained.validation.as_ref().unwrap().accuracy.value, last.accuracy);
+
+    let again = train(&training, Some(&validation), &settings(2), &mut quiet).unwrap();
+    let bytes = |trained: &TrainedModel| {
+        let mut out = Vec::new();
+        trained.model.write(&mut out).unwrap();
+        out
+    };
+    assert!(bytes(&trained) == bytes(&again));
+    let other = Settings { seed: 2, ..settings(2) };
+    assert!(bytes(&trained) != bytes(&train(&training, Some(&validation), &other, &mut quiet).unwrap()));
+}
+
+#[test]
+fn stops_between_steps() {
+    let training = synthetic::draw(100, 1);
+    let mut steps = 0;
+    let stopped = train(&training, None, &settings(5), &mut |progress| {
+        steps += usize::from(matches!(progress, Progress::Batch { .. }));
+        if steps == 6 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    assert!(matches!(stopped, Err(Error::Stopped { epoch: 1 })) && steps == 6);
+}
+
+#[test]
+fn refuses_what_cannot_work() {
+    let refused = |training: &Dataset, validation: Option<&Dataset>, settings: &Settings, expect: &str| {
+        let error = train(training, validation, settings, &mut quiet)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(expect), "{error}");
+    };
+    let drawn = synthetic::draw(10, 1);
+    let one = drawn.subset(&[0, 2, 4]);
+    refused(
+        &one,
+        None,
+        &settings(1),
+        "the training images are of 1 classes: at least 2 are needed",
+    );
+    refused(&drawn.subset(&[]), None, &settings(1), "of 0 classes");
+    refused(
+        &drawn,
+        Some(&drawn.subset(&[])),
+        &settings(1),
+        "there are no validation images",
+    );
+    let renamed = Dataset {
+        classes: vec!["a".into(), "b".into()],
+        ..drawn.clone()
+    };
+    refused(
+        &drawn,
+        Some(&renamed),
+        &settings(1),
+        "the validation classes [\"a\", \"b\"]",
+    );
+    refused(
+        &drawn,
+        None,
+        &Settings {
+            epochs: 0,
+            ..settings(1)
+        },
+        "epochs",
+    );
+    let rule = Some(EarlyStopping {
+        epochs_min: 1,
+        patience: 1,
+        tolerance: 0.0,
+    });
+    refused(
+        &drawn,
+        None,
+        &Settings {
+            early_stopping: rule,
+            ..settings(1)
+        },
+        "early_stopping needs validation images",
+    );
+}
+
+#[test]
+fn patience_waits_for_improvements() {
+    let rule = EarlyStopping {
+        epochs_min: 4,
+        patience: 2,
+        tolerance: 0.1,
+    };
+    let mut patience = Patience::new(rule);
+    let ends: Vec<bool> = [0.5, 0.52, 0.51, 0.6, 0.61, 0.62]
+        .iter()
+        .enumerate()
+        .map(|(epoch, &accuracy)| patience.is_exhausted(epoch as u32, accuracy))
+        .collect();
+    assert_eq!(ends, [false, false, false, false, false, true]);
+}
+
+#[test]
+fn learns_the_drawings_at_any_size() {
+    let (training, validation) = (synthetic::draw(800, 3), synthetic::draw(200, 4));
+    let plain = Settings {
+        augmentation: Augmentation {
+            mirror: true,
+            ..Augmentation::NONE
+        },
+        ..settings(12)
+    };
+    let trained = train(&training, Some(&validation), &plain, &mut quiet).unwrap();
+    let accuracy = trained.validation.unwrap().accuracy.value;
+    assert!(accuracy > 0.7, "{accuracy}");
+
+    let fitted = Settings {
+        resize: Some(24),
+        width: 16,
+        height: 20,
+        ..settings(1)
+    };
+    assert!(train(&training, Some(&validation), &fitted, &mut quiet).is_ok());
+}
