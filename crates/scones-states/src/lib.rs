@@ -1,1 +1,110 @@
-//! Step Functions: durable executions of state machines.
+//! Step Functions: its API, and the engine that runs executions durably.
+//!
+//! The interpreter of `scones-asl` decides; this crate stores what happened,
+//! performs what the interpreter asks for, and answers clients. Every step of
+//! an execution is in its history, on the disk, before anything that the step
+//! asks for is done, and the history alone brings the execution back after a
+//! crash. It never calls a function or a service itself: a [`TaskRunner`] does.
+//!
+//! - `names`, `limits`, `fault`: what a request may say, and AWS's words when it may not
+//! - `catalog`: state machines, versions, aliases, activities
+//! - `engine`: actors, histories, replay, timers
+//! - `integration`, `runner`: from a task to a call and back
+//! - `operations`: the API
+
+mod catalog;
+mod engine;
+mod error;
+mod fault;
+mod integration;
+pub mod limits;
+mod names;
+mod operations;
+mod options;
+mod runner;
+
+use std::sync::Arc;
+
+use scones_api::{Clock, Owner};
+use scones_store::Store;
+
+pub use error::Error;
+pub use options::Options;
+pub use runner::{InvocationType, LambdaCall, LambdaReply, ServiceCall, TaskFailure, TaskRunner};
+
+/// The service.
+pub struct States {
+    owner: Owner,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    catalog: catalog::Catalog,
+    engine: engine::Engine,
+}
+
+impl States {
+    /// Starts the service, and with it every execution that was running when
+    /// it last ended.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn start(
+        options: Options,
+        owner: Owner,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        runner: Arc<dyn TaskRunner>,
+    ) -> Result<Arc<Self>, Error> {
+        let catalog = catalog::Catalog::new(&store);
+        let engine =
+            engine::Engine::start(options, Arc::clone(&store), Arc::clone(&clock), catalog.clone(), runner).await?;
+        Ok(Arc::new(Self {
+            owner,
+            store,
+            clock,
+            catalog,
+            engine,
+        }))
+    }
+
+    /// Stops every execution's actor; the executions go on at the next start.
+    pub async fn shutdown(&self) {
+        self.engine.shutdown().await;
+    }
+}
+
+scones_api::operations! {
+    States {
+        "CreateActivity" => create_activity,
+        "CreateStateMachine" => create_state_machine,
+        "CreateStateMachineAlias" => create_state_machine_alias,
+        "DeleteActivity" => delete_activity,
+        "DeleteStateMachine" => delete_state_machine,
+        "DeleteStateMachineAlias" => delete_state_machine_alias,
+        "DeleteStateMachineVersion" => delete_state_machine_version,
+        "DescribeActivity" => describe_activity,
+        "DescribeExecution" => describe_execution,
+        "DescribeStateMachine" => describe_state_machine,
+        "DescribeStateMachineAlias" => describe_state_machine_alias,
+        "DescribeStateMachineForExecution" => describe_state_machine_for_execution,
+        "GetActivityTask" => get_activity_task,
+        "GetExecutionHistory" => get_execution_history,
+        "ListActivities" => list_activities,
+        "ListExecutions" => list_executions,
+        "ListStateMachineAliases" => list_state_machine_aliases,
+        "ListStateMachines" => list_state_machines,
+        "ListStateMachineVersions" => list_state_machine_versions,
+        "ListTagsForResource" => list_tags_for_resource,
+        "PublishStateMachineVersion" => publish_state_machine_version,
+        "SendTaskFailure" => send_task_failure,
+        "SendTaskHeartbeat" => send_task_heartbeat,
+        "SendTaskSuccess" => send_task_success,
+        "StartExecution" => start_execution,
+        "StartSyncExecution" => start_sync_execution,
+        "StopExecution" => stop_execution,
+        "TagResource" => tag_resource,
+        "UntagResource" => untag_resource,
+        "UpdateStateMachine" => update_state_machine,
+        "UpdateStateMachineAlias" => update_state_machine_alias,
+        "ValidateStateMachineDefinition" => validate_state_machine_definition,
+    }
+}

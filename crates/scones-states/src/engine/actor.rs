@@ -1,0 +1,397 @@
+//! The one owner of a live execution.
+//!
+//! An actor takes what its mailbox holds, lets the interpreter make a step for
+//! each message, appends all steps to the history at once, and only then
+//! performs their effects and answers. It ends when the execution ends, when
+//! somebody else has appended to the history, when the server stops, or when
+//! it has waited idle for long enough; a later message brings it back.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use scones_api::Timestamp as ApiTimestamp;
+use scones_asl::{Effect, Input, Outcome, Pattern, Resource, Step, TaskCall, TaskId, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    Shared,
+    entry::{Cause, Entry, Origin},
+    index::Summary,
+    journal::{Journal, Lost},
+    message::{Answer, Command, Mailbox, Message, Refusal, Reply},
+    run::Run,
+    worker,
+};
+
+/// Messages that one append takes together.
+const BATCH_MAX: usize = 64;
+/// Longest sleep before the clock is looked at again, as it may be set.
+const NAP_MAX: Duration = Duration::from_secs(10);
+
+/// What becomes of the steps of an execution.
+pub(crate) enum Record {
+    /// They are appended to a history, and the execution is listed.
+    Durable { journal: Journal, summary: Summary },
+    /// They are forgotten, as those of Express executions.
+    Memory,
+}
+
+/// Why an actor ends.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The execution has ended.
+    Finished,
+    /// It has nothing to do before a timer is due or a message comes.
+    Parked,
+    /// Another server has it.
+    Fenced,
+    /// The server stops.
+    Stopped,
+}
+
+/// Steps that are not durable yet, with what follows when they are.
+#[derive(Default)]
+pub(crate) struct Batch {
+    entries: Vec<Bytes>,
+    effects: Vec<Effect>,
+    permits: BTreeMap<TaskId, OwnedSemaphorePermit>,
+    replies: Vec<(oneshot::Sender<Reply>, Reply)>,
+}
+
+impl Batch {
+    fn refuse(self, refusal: Refusal) {
+        for (reply, _) in self.replies {
+            drop(reply.send(Err(refusal)));
+        }
+    }
+}
+
+/// A live execution with everything that belongs to it.
+pub(crate) struct Actor {
+    shared: Arc<Shared>,
+    execution_arn: String,
+    run: Run,
+    record: Record,
+    sender: mpsc::Sender<Message>,
+    workers: HashMap<TaskId, AbortOnDropHandle<()>>,
+}
+
+impl Actor {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        execution_arn: &str,
+        run: Run,
+        record: Record,
+        sender: mpsc::Sender<Message>,
+    ) -> Self {
+        let execution_arn = execution_arn.to_owned();
+        Self {
+            shared,
+            execution_arn,
+            run,
+            record,
+            sender,
+            workers: HashMap::new(),
+        }
+    }
+
+    /// The batch that holds an execution's first step.
+    pub(crate) fn open(&mut self, origin: Origin, step: Step) -> Batch {
+        let mut batch = Batch::default();
+        let now = origin.started;
+        self.take_step(Cause::Start(Box::new(origin)), step, now, &mut batch);
+        batch
+    }
+
+    /// Performs again what a crash may have interrupted: tasks run at least once.
+    pub(crate) async fn resume(&mut self) {
+        let calls: Vec<_> = self
+            .run
+            .tasks()
+            .filter(|task| task.is_unattended())
+            .map(|task| Arc::clone(&task.call))
+            .collect();
+        let effects = calls
+            .into_iter()
+            .map(|call| Effect::Invoke(Box::new((*call).clone())))
+            .collect();
+        self.follow(Batch {
+            effects,
+            ..Batch::default()
+        })
+        .await;
+    }
+
+    /// Lives until there is a reason to end.
+    pub(crate) async fn live(&mut self, mailbox: &mut Mailbox) -> End {
+        loop {
+            if self.run.outcome().is_some() {
+                return End::Finished;
+            }
+            let mut batch = Batch::default();
+            let nap = self.nap();
+            tokio::select! {
+                biased;
+                () = self.shared.stopping.cancelled() => return End::Stopped,
+                message = mailbox.recv() => self.take_messages(message, mailbox, &mut batch),
+                () = tokio::time::sleep(nap), if !nap.is_zero() => {
+                    if self.may_park(nap) && self.park().await {
+                        return End::Parked;
+                    }
+                }
+                () = std::future::ready(()), if nap.is_zero() => {}
+            }
+            self.take_timers(&mut batch);
+            if let Err(lost) = self.commit(batch).await {
+                return match lost {
+                    Lost::Fenced => End::Fenced,
+                    Lost::Closed => End::Stopped,
+                };
+            }
+        }
+    }
+
+    /// How long to sleep: until the next timer, or until it is time to park.
+    fn nap(&self) -> Duration {
+        let patience = self.shared.options.idle_before_parking.min(NAP_MAX);
+        match self.run.next_due() {
+            Some(due) => until(due, self.shared.now()).min(patience),
+            None => patience,
+        }
+    }
+
+    /// Whether a nap of this length, undisturbed, is a reason to leave the memory.
+    fn may_park(&self, nap: Duration) -> bool {
+        let patience = self.shared.options.idle_before_parking;
+        let soon = self
+            .run
+            .next_due()
+            .is_some_and(|due| until(due, self.shared.now()) < patience);
+        nap >= patience.min(NAP_MAX) && !soon && self.run.is_idle()
+    }
+
+    async fn park(&mut self) -> bool {
+        let Some(summary) = self.summary() else { return false };
+        match self.shared.park(summary, self.run.next_due()).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "an execution could not be parked"
+                );
+                false
+            }
+        }
+    }
+
+    fn take_messages(&mut self, first: Option<Message>, mailbox: &mut Mailbox, batch: &mut Batch) {
+        let rest = std::iter::from_fn(|| mailbox.try_recv().ok());
+        for Message { command, reply } in first.into_iter().chain(rest).take(BATCH_MAX) {
+            let answer = self.take_command(command, batch);
+            if let Some(reply) = reply {
+                batch.replies.push((reply, answer));
+            }
+        }
+    }
+
+    fn take_command(&mut self, command: Command, batch: &mut Batch) -> Reply {
+        let now = self.shared.now();
+        let done = Ok(Answer::Done(ApiTimestamp::from_millis(now.0)));
+        if self.run.outcome().is_some() {
+            return Err(Refusal::Ended);
+        }
+        match command {
+            Command::Wake => done,
+            Command::Report(input) => {
+                self.take_input(input, now, batch);
+                done
+            }
+            Command::Stop { error, cause } => {
+                self.take_input(Input::Stop { error, cause }, now, batch);
+                done
+            }
+            Command::Poll { task, worker } => {
+                let waiting = self
+                    .run
+                    .task(task)
+                    .filter(|waiting| waiting.is_polled() && !waiting.started);
+                let call = Arc::clone(&waiting.ok_or(Refusal::NotWaiting)?.call);
+                self.take_input(
+                    Input::TaskStarted {
+                        task,
+                        worker_name: worker,
+                    },
+                    now,
+                    batch,
+                );
+                Ok(Answer::Task(call))
+            }
+            Command::Callback { task, token, input } => {
+                let waiting = self.run.task(task).ok_or(Refusal::NotWaiting)?;
+                if waiting.call.token.as_deref() != Some(token.as_str()) {
+                    return Err(Refusal::Missing);
+                }
+                self.take_input(input, now, batch);
+                done
+            }
+        }
+    }
+
+    fn take_timers(&mut self, batch: &mut Batch) {
+        let now = self.shared.now();
+        for timer in self.run.due(now) {
+            self.take_input(Input::TimerFired { timer }, now, batch);
+        }
+    }
+
+    fn take_input(&mut self, input: Input, now: Timestamp, batch: &mut Batch) {
+        let step = self.run.apply(input.clone(), now);
+        // Nothing has changed: a result came twice, or too late.
+        if step.events.is_empty() && step.effects.is_empty() {
+            return;
+        }
+        self.take_step(Cause::Input(input), step, now, batch);
+    }
+
+    /// Puts a step into the batch. Tasks that can start right away start in
+    /// the same batch, so that their start costs no append of its own.
+    fn take_step(&mut self, cause: Cause, step: Step, now: Timestamp, batch: &mut Batch) {
+        if let Record::Durable { journal, .. } = &self.record {
+            let outcome = self.run.outcome().cloned();
+            let entry = Entry {
+                cause,
+                now,
+                writer: journal.writer(),
+                events: step.events,
+                outcome,
+            };
+            match entry.encode() {
+                Ok(bytes) => batch.entries.push(bytes),
+                Err(error) => tracing::error!(%error, "a step cannot be written"),
+            }
+        }
+        let calls: Vec<TaskId> = step.effects.iter().filter_map(called).collect();
+        batch.effects.extend(step.effects);
+        for task in calls {
+            if let Ok(permit) = Arc::clone(&self.shared.permits).try_acquire_owned() {
+                batch.permits.insert(task, permit);
+                self.take_input(
+                    Input::TaskStarted {
+                        task,
+                        worker_name: None,
+                    },
+                    now,
+                    batch,
+                );
+            }
+        }
+    }
+
+    /// Makes a batch durable, then performs its effects and gives its answers.
+    async fn commit(&mut self, mut batch: Batch) -> Result<(), Lost> {
+        let stopping = self.shared.stopping.clone();
+        let appended = tokio::select! {
+            appended = self.append(&mut batch) => appended,
+            () = stopping.cancelled() => Err(Lost::Closed),
+        };
+        if appended.is_err() {
+            batch.refuse(Refusal::Unavailable);
+            return appended;
+        }
+        self.follow(batch).await;
+        Ok(())
+    }
+
+    /// Makes a batch durable.
+    pub(crate) async fn append(&mut self, batch: &mut Batch) -> Result<(), Lost> {
+        match &mut self.record {
+            Record::Durable { journal, .. } if !batch.entries.is_empty() => {
+                journal.append(std::mem::take(&mut batch.entries)).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Performs the effects of a batch that is durable, and gives its answers.
+    pub(crate) async fn follow(&mut self, batch: Batch) {
+        let Batch {
+            effects,
+            mut permits,
+            replies,
+            ..
+        } = batch;
+        for effect in effects {
+            self.perform(effect, &mut permits).await;
+        }
+        for (reply, answer) in replies {
+            drop(reply.send(answer));
+        }
+    }
+
+    /// The execution's entry in the index, if it has one.
+    pub(crate) fn summary(&self) -> Option<&Summary> {
+        match &self.record {
+            Record::Durable { summary, .. } => Some(summary),
+            Record::Memory => None,
+        }
+    }
+
+    pub(crate) fn outcome(&self) -> Option<&Outcome> {
+        self.run.outcome()
+    }
+
+    async fn perform(&mut self, effect: Effect, permits: &mut BTreeMap<TaskId, OwnedSemaphorePermit>) {
+        match effect {
+            Effect::Invoke(call) => match &call.resource {
+                Resource::Activity { arn } => self.shared.offer(arn, &call, &self.execution_arn).await,
+                Resource::Lambda { .. } | Resource::Service { .. } => {
+                    let permit = permits.remove(&call.task);
+                    self.work(Arc::from(call), permit);
+                }
+            },
+            Effect::CancelTask(task) => drop(self.workers.remove(&task)),
+            // The run keeps them; the actor's sleep follows from it.
+            Effect::SetTimer { .. } | Effect::CancelTimer(_) => {}
+            Effect::Finish(_) => self.workers.clear(),
+        }
+    }
+
+    fn work(&mut self, call: Arc<TaskCall>, permit: Option<OwnedSemaphorePermit>) {
+        // Those that have reported are of no use any more.
+        self.workers.retain(|_, worker| !worker.is_finished());
+        let task = call.task;
+        let work = worker::work(Arc::clone(&self.shared), call, permit, self.sender.clone());
+        self.workers.insert(task, AbortOnDropHandle::new(tokio::spawn(work)));
+    }
+}
+
+/// The task that an effect calls, if this server runs it.
+fn called(effect: &Effect) -> Option<TaskId> {
+    match effect {
+        Effect::Invoke(call) if !matches!(call.resource, Resource::Activity { .. }) => Some(call.task),
+        _ => None,
+    }
+}
+
+/// What a worker's result is to the interpreter.
+pub(crate) fn accepted(call: &TaskCall, output: String) -> Input {
+    match call.kind() {
+        Pattern::WaitForTaskToken => Input::TaskSubmitted {
+            task: call.task,
+            output,
+        },
+        _ => Input::TaskSucceeded {
+            task: call.task,
+            output,
+        },
+    }
+}
+
+fn until(due: Timestamp, now: Timestamp) -> Duration {
+    Duration::from_millis(u64::try_from(due.0.saturating_sub(now.0)).unwrap_or(0))
+}

@@ -1,0 +1,72 @@
+//! Express executions: in memory from start to end, as on AWS.
+
+use std::{sync::Arc, time::Duration};
+
+use scones_api::{ApiError, Timestamp as ApiTimestamp};
+use scones_asl::{Machine, Outcome};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Engine, Origin,
+    actor::{Actor, Record},
+    message::MAILBOX,
+    run::Run,
+};
+use crate::{fault, limits::EXPRESS_SECONDS_MAX};
+
+/// How an Express execution ended, and when.
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    pub(crate) stopped: ApiTimestamp,
+}
+
+impl Engine {
+    /// Runs an Express execution. Its end comes through the channel; nobody
+    /// has to wait for it.
+    pub(crate) fn run_express(
+        &self,
+        origin: Origin,
+        machine: Arc<Machine>,
+    ) -> Result<oneshot::Receiver<Ended>, ApiError> {
+        let (end, ended) = oneshot::channel();
+        let (run, step) = Run::start(machine, origin.start().map_err(fault::invalid_input)?);
+        if let Some(outcome) = run.outcome() {
+            drop(end.send(Ended {
+                outcome: outcome.clone(),
+                stopped: self.shared.clock.now(),
+            }));
+            return Ok(ended);
+        }
+        let (sender, mut mailbox) = mpsc::channel(MAILBOX);
+        let mut actor = Actor::new(
+            Arc::clone(&self.shared),
+            &origin.execution_arn,
+            run,
+            Record::Memory,
+            sender,
+        );
+        let batch = actor.open(origin, step);
+        let shared = Arc::clone(&self.shared);
+        self.shared.tracker.spawn(async move {
+            let life = async {
+                actor.follow(batch).await;
+                actor.live(&mut mailbox).await;
+            };
+            let in_time = tokio::time::timeout(Duration::from_secs(EXPRESS_SECONDS_MAX), life)
+                .await
+                .is_ok();
+            let outcome = if in_time {
+                actor.outcome().cloned()
+            } else {
+                Some(Outcome::TimedOut)
+            };
+            if let Some(outcome) = outcome {
+                drop(end.send(Ended {
+                    outcome,
+                    stopped: shared.clock.now(),
+                }));
+            }
+        });
+        Ok(ended)
+    }
+}

@@ -1,0 +1,120 @@
+//! The durable history of one execution.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use scones_store::{Error as StoreError, Store};
+
+use super::entry::Entry;
+use crate::Error;
+
+/// First pause after a failed append.
+const BACKOFF_MIN: Duration = Duration::from_millis(10);
+/// Longest pause between two attempts of an append.
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// Entries that are read at a time.
+const PAGE: usize = 256;
+
+/// The name of an execution's history.
+pub(crate) fn history_name(execution_arn: &str) -> String {
+    format!("execution/{execution_arn}")
+}
+
+/// Why a journal cannot go on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Somebody else has appended: the execution is theirs.
+    Fenced,
+    /// The store was closed.
+    Closed,
+}
+
+/// A history with the position that its one writer is at.
+pub(crate) struct Journal {
+    store: Arc<dyn Store>,
+    history: String,
+    position: u64,
+    writer: u64,
+}
+
+impl Journal {
+    /// A journal whose next entry has the number `position`.
+    pub(crate) fn at(store: Arc<dyn Store>, execution_arn: &str, position: u64) -> Self {
+        let (writer, _) = uuid::Uuid::new_v4().as_u64_pair();
+        Self {
+            store,
+            history: history_name(execution_arn),
+            position,
+            writer,
+        }
+    }
+
+    /// What this writer signs its entries with.
+    pub(crate) fn writer(&self) -> u64 {
+        self.writer
+    }
+
+    /// Appends entries durably. An append that failed is tried again until it
+    /// succeeds or it is known that another writer came first: an attempt
+    /// with an uncertain end may have succeeded, which the entries' signature
+    /// tells from another writer's.
+    pub(crate) async fn append(&mut self, entries: Vec<Bytes>) -> Result<(), Lost> {
+        let mut pause = BACKOFF_MIN;
+        let mut uncertain = false;
+        loop {
+            match self.store.append(&self.history, self.position, entries.clone()).await {
+                Ok(length) => {
+                    self.position = length;
+                    return Ok(());
+                }
+                Err(StoreError::Closed) => return Err(Lost::Closed),
+                Err(StoreError::Fenced { .. }) if !uncertain => return Err(Lost::Fenced),
+                Err(StoreError::Fenced { .. }) => match self.holds(&entries).await {
+                    Ok(true) => {
+                        self.position += entries.len() as u64;
+                        return Ok(());
+                    }
+                    Ok(false) => return Err(Lost::Fenced),
+                    Err(error) => self.complain(&error),
+                },
+                Err(error) => {
+                    uncertain = true;
+                    self.complain(&error);
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    fn complain(&self, error: &StoreError) {
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(history = self.history, error, "an append failed; trying again");
+    }
+
+    /// Whether the history holds exactly `entries` from the position on.
+    async fn holds(&self, entries: &[Bytes]) -> Result<bool, StoreError> {
+        let there = self.store.read(&self.history, self.position, entries.len()).await?;
+        Ok(there == entries)
+    }
+}
+
+/// Every entry of a history.
+pub(crate) async fn read_all(store: &Arc<dyn Store>, execution_arn: &str) -> Result<Vec<Entry>, Error> {
+    let history = history_name(execution_arn);
+    let mut entries = Vec::new();
+    loop {
+        let page = store.read(&history, entries.len() as u64, PAGE).await?;
+        let last = page.len() < PAGE;
+        for bytes in page {
+            let entry = Entry::decode(&bytes).map_err(|error| Error::History {
+                execution: execution_arn.to_owned(),
+                problem: format!("entry {}: {error}", entries.len()),
+            })?;
+            entries.push(entry);
+        }
+        if last {
+            return Ok(entries);
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! The engine: one event-sourced actor for every execution that is in memory,
+//! over histories that are the only truth.
+
+mod activities;
+mod actor;
+mod entry;
+mod express;
+mod index;
+mod journal;
+mod message;
+mod replay;
+mod run;
+mod start;
+mod waker;
+mod worker;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use scones_api::{Clock, Timestamp as ApiTimestamp};
+use scones_asl::Timestamp;
+use scones_store::{ListQuery, Store, Timer};
+use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore, mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    actor::{Actor, End, Record},
+    message::{MAILBOX, Mailbox, Message},
+    replay::Replayed,
+};
+use crate::{Error, Options, catalog::Catalog, runner::TaskRunner};
+
+pub(crate) use self::{
+    entry::{Ending, Entry, Events, Origin},
+    index::{Status, Summary},
+    journal::history_name,
+    message::{Answer, Command, Refusal, Reply},
+    start::{Description, Started},
+};
+
+/// Histories that are replayed at the same time.
+const REPLAYS_MAX: usize = 64;
+/// Locks that starts under a client's name share.
+const NAME_LOCKS: usize = 256;
+/// Times that a message is sent to an actor that is about to leave.
+const DELIVERIES_MAX: usize = 8;
+/// The group of the timers of executions that are not in memory.
+const TIMERS: &str = "states.executions";
+
+/// What all actors share.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) catalog: Catalog,
+    pub(crate) runner: Arc<dyn TaskRunner>,
+    pub(crate) options: Options,
+    /// One for each task that runs.
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) index: index::Index,
+    pub(crate) stopping: CancellationToken,
+    tracker: TaskTracker,
+    live: Mutex<HashMap<String, Handle>>,
+    next_actor: AtomicU64,
+    replays: Semaphore,
+    name_locks: Vec<AsyncMutex<()>>,
+    /// By activity's ARN: somebody offered a task.
+    offers: Mutex<HashMap<String, Arc<Notify>>>,
+}
+
+/// The way to an actor.
+#[derive(Clone)]
+struct Handle {
+    sender: mpsc::Sender<Message>,
+    actor: u64,
+}
+
+/// The engine. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Engine {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp(self.clock.now().as_millis())
+    }
+
+    /// Makes what an idle execution needs to come back durable.
+    async fn park(&self, summary: &Summary, due: Option<Timestamp>) -> Result<(), Error> {
+        let key = summary.key();
+        if let Some(due) = due {
+            let due = ApiTimestamp::from_millis(due.0);
+            self.store
+                .set_timer(
+                    TIMERS,
+                    Timer {
+                        key,
+                        due,
+                        payload: summary.arn.clone().into(),
+                    },
+                )
+                .await?;
+        }
+        Ok(self.index.park(summary, true).await?)
+    }
+
+    /// Takes back [`park`](Self::park), before the execution does anything.
+    async fn unpark(&self, summary: &Summary) -> Result<(), Error> {
+        self.index.park(summary, false).await?;
+        Ok(self.store.clear_timer(TIMERS, &summary.key()).await?)
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<String, Handle>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A handle for a new actor, entered unless there is one.
+    fn enter(&self, execution_arn: &str, sender: &mpsc::Sender<Message>) -> Option<u64> {
+        let mut live = self.live();
+        if live.contains_key(execution_arn) {
+            return None;
+        }
+        let actor = self.next_actor.fetch_add(1, Ordering::Relaxed);
+        live.insert(
+            execution_arn.to_owned(),
+            Handle {
+                sender: sender.clone(),
+                actor,
+            },
+        );
+        Some(actor)
+    }
+
+    /// Ends an actor's being reachable; whoever wrote to it writes again.
+    fn leave(&self, execution_arn: &str, actor: u64, mailbox: &mut Mailbox) {
+        let mut live = self.live();
+        if live.get(execution_arn).is_some_and(|handle| handle.actor == actor) {
+            live.remove(execution_arn);
+        }
+        drop(live);
+        mailbox.close();
+        while mailbox.try_recv().is_ok() {}
+    }
+}
+
+impl Engine {
+    /// Starts the engine, and with it every execution that was interrupted.
+    pub(crate) async fn start(
+        options: Options,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        catalog: Catalog,
+        runner: Arc<dyn TaskRunner>,
+    ) -> Result<Self, Error> {
+        let shared = Arc::new(Shared {
+            index: index::Index::new(&store),
+            store,
+            clock,
+            catalog,
+            runner,
+            permits: Arc::new(Semaphore::new(options.tasks_max)),
+            options,
+            stopping: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+            live: Mutex::default(),
+            next_actor: AtomicU64::new(0),
+            replays: Semaphore::new(REPLAYS_MAX),
+            name_locks: (0..NAME_LOCKS).map(|_| AsyncMutex::new(())).collect(),
+            offers: Mutex::default(),
+        });
+        let engine = Self { shared };
+        engine.recover().await?;
+        engine.shared.tracker.spawn(waker::run(engine.clone()));
+        Ok(engine)
+    }
+
+    /// Stops every actor. Their executions go on where the histories end.
+    pub(crate) async fn shutdown(&self) {
+        self.shared.stopping.cancel();
+        self.shared.tracker.close();
+        self.shared.tracker.wait().await;
+    }
+
+    /// Brings every execution into memory that was there when the server ended.
+    async fn recover(&self) -> Result<(), Error> {
+        const PAGE: usize = 1_000;
+        let mut after = None;
+        loop {
+            let query = ListQuery {
+                after,
+                limit: PAGE,
+                ..ListQuery::default()
+            };
+            let page = self.shared.index.open(query).await?;
+            for (_, summary) in page.iter().filter(|(_, summary)| !summary.parked) {
+                self.activate(&summary.arn, Some(summary));
+            }
+            if page.len() < PAGE {
+                return Ok(());
+            }
+            after = page.last().map(|(key, _)| key.clone());
+        }
+    }
+
+    /// Tells an execution something, bringing it into memory if need be.
+    pub(crate) async fn deliver(&self, execution_arn: &str, command: Command) -> Reply {
+        for _ in 0..DELIVERIES_MAX {
+            if self.shared.stopping.is_cancelled() {
+                break;
+            }
+            let sender = self.activate(execution_arn, None);
+            let (reply, answer) = oneshot::channel();
+            let message = Message {
+                command: command.clone(),
+                reply: Some(reply),
+            };
+            if sender.send(message).await.is_ok()
+                && let Ok(answer) = answer.await
+            {
+                return answer;
+            }
+        }
+        Err(Refusal::Unavailable)
+    }
+
+    /// The way to an execution's actor, which is made if there is none.
+    /// `found` is the index's entry where the execution was found as one that
+    /// was in memory when the server ended.
+    fn activate(&self, execution_arn: &str, found: Option<&Summary>) -> mpsc::Sender<Message> {
+        let (sender, mailbox) = mpsc::channel(MAILBOX);
+        let Some(actor) = self.shared.enter(execution_arn, &sender) else {
+            let there = self
+                .shared
+                .live()
+                .get(execution_arn)
+                .map(|handle| handle.sender.clone());
+            return there.unwrap_or(sender);
+        };
+        let life = self
+            .clone()
+            .reawaken(execution_arn.to_owned(), found.cloned(), actor, sender.clone(), mailbox);
+        self.shared.tracker.spawn(life);
+        sender
+    }
+
+    /// An actor's life from a replay on.
+    async fn reawaken(
+        self,
+        execution_arn: String,
+        found: Option<Summary>,
+        actor: u64,
+        sender: mpsc::Sender<Message>,
+        mut mailbox: Mailbox,
+    ) {
+        let replayed = tokio::select! {
+            replayed = self.replayed(&execution_arn) => replayed,
+            () = self.shared.stopping.cancelled() => Err(Refusal::Unavailable),
+        };
+        match replayed {
+            Ok(Replayed { run, journal, summary }) if run.outcome().is_none() => {
+                let record = Record::Durable {
+                    journal,
+                    summary: summary.clone(),
+                };
+                let mut actor_itself = Actor::new(Arc::clone(&self.shared), &execution_arn, run, record, sender);
+                let unparked = match found {
+                    Some(_) => Ok(()),
+                    None => self.shared.unpark(&summary).await,
+                };
+                match unparked {
+                    Ok(()) => {
+                        actor_itself.resume().await;
+                        let end = actor_itself.live(&mut mailbox).await;
+                        self.buried(&execution_arn, actor_itself, actor, mailbox, end).await;
+                    }
+                    Err(error) => {
+                        tracing::warn!(
+                            execution = execution_arn,
+                            error = &error as &dyn std::error::Error,
+                            "not woken"
+                        );
+                        self.refuse(&execution_arn, actor, mailbox, Refusal::Unavailable);
+                    }
+                }
+            }
+            Ok(Replayed { summary, .. }) => {
+                self.close(&summary).await;
+                self.refuse(&execution_arn, actor, mailbox, Refusal::Ended);
+            }
+            Err(refusal) => {
+                if let (Refusal::Missing, Some(summary)) = (refusal, found)
+                    && let Err(error) = self.shared.index.forget(&summary).await
+                {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "an empty execution stays listed"
+                    );
+                }
+                self.refuse(&execution_arn, actor, mailbox, refusal);
+            }
+        }
+    }
+
+    /// Answers what came while the history was read.
+    fn refuse(&self, execution_arn: &str, actor: u64, mut mailbox: Mailbox, refusal: Refusal) {
+        while let Ok(message) = mailbox.try_recv() {
+            if let Some(reply) = message.reply {
+                drop(reply.send(Err(refusal)));
+            }
+        }
+        self.shared.leave(execution_arn, actor, &mut mailbox);
+    }
+
+    /// What remains to be done after an actor's life.
+    async fn buried(&self, execution_arn: &str, actor: Actor, id: u64, mut mailbox: Mailbox, end: End) {
+        self.shared.leave(execution_arn, id, &mut mailbox);
+        match end {
+            End::Fenced => tracing::info!(execution = execution_arn, "another server has taken the execution over"),
+            End::Parked | End::Stopped => {}
+            End::Finished => {
+                let now = self.shared.clock.now();
+                if let (Some(summary), Some(outcome)) = (actor.summary(), actor.outcome()) {
+                    self.close(&summary.ended(outcome, now)).await;
+                }
+            }
+        }
+    }
+
+    /// Notes an execution's end in the index. If that fails it is done when
+    /// the server starts again.
+    async fn close(&self, summary: &Summary) {
+        if let Err(error) = self.shared.index.close(summary).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                execution = summary.arn,
+                error,
+                "the index lags behind until the next start"
+            );
+        }
+    }
+}

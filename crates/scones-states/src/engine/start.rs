@@ -1,0 +1,155 @@
+//! The start of an execution: durable before it is acknowledged.
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+    time::Duration,
+};
+
+use scones_api::{ApiError, Timestamp as ApiTimestamp};
+use scones_asl::{Machine, Outcome};
+use tokio::sync::mpsc;
+
+use super::{
+    Ending, Engine, Entry, Origin, Summary,
+    actor::{Actor, Record},
+    entry::Cause,
+    journal::{self, Journal, Lost},
+    message::MAILBOX,
+    run::Run,
+};
+use crate::{Error, fault};
+
+/// Longest time that a start waits for a store that fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What became of a start.
+pub(crate) enum Started {
+    /// The execution is durable.
+    New,
+    /// There was an execution of this name already.
+    Existing(Box<Description>),
+}
+
+/// An execution as its history tells it, without replay.
+pub(crate) struct Description {
+    pub(crate) origin: Origin,
+    /// How it ended, and when.
+    pub(crate) ending: Option<(Outcome, ApiTimestamp)>,
+}
+
+impl Engine {
+    /// Starts an execution. With a `name` of the client's the same start may
+    /// be made twice, also at the same time; the history's fence lets one win.
+    pub(crate) async fn begin(&self, origin: Origin, machine: Arc<Machine>, named: bool) -> Result<Started, ApiError> {
+        if !named {
+            return self.begin_unchecked(origin, machine).await;
+        }
+        let mut hasher = DefaultHasher::new();
+        origin.execution_arn.hash(&mut hasher);
+        let locks = &self.shared.name_locks;
+        let lock = usize::try_from(hasher.finish() % locks.len() as u64).unwrap_or_default();
+        let _held = locks[lock].lock().await;
+        match self.describe(&origin.execution_arn).await? {
+            Some(there) => self.existing(there).await,
+            None => self.begin_unchecked(origin, machine).await,
+        }
+    }
+
+    async fn begin_unchecked(&self, origin: Origin, machine: Arc<Machine>) -> Result<Started, ApiError> {
+        let execution_arn = origin.execution_arn.clone();
+        let summary = Summary::of(&origin);
+        let (run, step) = Run::start(machine, origin.start().map_err(fault::invalid_input)?);
+        let journal = Journal::at(Arc::clone(&self.shared.store), &execution_arn, 0);
+        let listed = match run.outcome() {
+            Some(outcome) => summary.ended(outcome, summary.started),
+            None => summary.clone(),
+        };
+        let (sender, mailbox) = mpsc::channel(MAILBOX);
+        let record = Record::Durable {
+            journal,
+            summary: summary.clone(),
+        };
+        let mut actor = Actor::new(Arc::clone(&self.shared), &execution_arn, run, record, sender.clone());
+        let mut batch = actor.open(origin, step);
+        // In this order, and both before the answer: the store's group commit
+        // makes them durable together.
+        let writes = async { futures::join!(actor.append(&mut batch), self.shared.index.write(&listed)) };
+        let Ok((appended, written)) = tokio::time::timeout(PATIENCE, writes).await else {
+            return Err(fault::unavailable());
+        };
+        match appended {
+            Ok(()) => {}
+            Err(Lost::Closed) => return Err(fault::unavailable()),
+            Err(Lost::Fenced) => return self.overtaken(&execution_arn, &summary).await,
+        }
+        if written.is_err() {
+            self.shared.index.write(&listed).await?;
+        }
+        // If there is an actor already, it came from the history and does the rest.
+        if actor.outcome().is_none()
+            && let Some(id) = self.shared.enter(&execution_arn, &sender)
+        {
+            let engine = self.clone();
+            let mut mailbox = mailbox;
+            self.shared.tracker.spawn(async move {
+                actor.follow(batch).await;
+                let end = actor.live(&mut mailbox).await;
+                engine.buried(&execution_arn, actor, id, mailbox, end).await;
+            });
+        }
+        Ok(Started::New)
+    }
+
+    /// Another server has started an execution of this name just now.
+    async fn overtaken(&self, execution_arn: &str, ours: &Summary) -> Result<Started, ApiError> {
+        let there = self.describe(execution_arn).await?.ok_or_else(fault::unavailable)?;
+        if Summary::of(&there.origin).key() != ours.key() {
+            self.shared.index.forget(ours).await?;
+        }
+        self.existing(there).await
+    }
+
+    /// An execution that is there already. Whoever started it may have been
+    /// interrupted before it was listed.
+    async fn existing(&self, there: Description) -> Result<Started, ApiError> {
+        if there.ending.is_none() {
+            self.shared.index.write(&Summary::of(&there.origin)).await?;
+            drop(self.deliver(&there.origin.execution_arn, super::Command::Wake).await);
+        }
+        Ok(Started::Existing(Box::new(there)))
+    }
+
+    /// An execution's origin and end.
+    pub(crate) async fn describe(&self, execution_arn: &str) -> Result<Option<Description>, Error> {
+        let history = journal::history_name(execution_arn);
+        let damaged = |problem: String| Error::History {
+            execution: execution_arn.to_owned(),
+            problem,
+        };
+        let first = self.shared.store.read(&history, 0, 1).await?;
+        let Some(first) = first.first() else { return Ok(None) };
+        let first = Entry::decode(first).map_err(|error| damaged(format!("entry 0: {error}")))?;
+        let Cause::Start(origin) = first.cause else {
+            return Err(damaged("entry 0 is not a start".to_owned()));
+        };
+        let mut ending = Ending {
+            now: first.now,
+            outcome: first.outcome,
+        };
+        if ending.outcome.is_none() {
+            let length = self.shared.store.length(&history).await?;
+            let last = self.shared.store.read(&history, length.saturating_sub(1), 1).await?;
+            if let Some(last) = last.first() {
+                ending = serde_json::from_slice(last).map_err(|error| damaged(format!("the last entry: {error}")))?;
+            }
+        }
+        let ended = ending
+            .outcome
+            .map(|outcome| (outcome, ApiTimestamp::from_millis(ending.now.0)));
+        Ok(Some(Description {
+            origin: *origin,
+            ending: ended,
+        }))
+    }
+}

@@ -1,0 +1,68 @@
+//! Every limit of the service, with the value that AWS documents
+//! (Step Functions Developer Guide, "Service quotas", and the API reference).
+//! Limits of the language itself are in `scones-asl`.
+
+use scones_api::{ApiError, Constraints};
+
+/// Largest input of an execution and output of a task, in UTF-8 bytes.
+pub const PAYLOAD_BYTES_MAX: usize = 262_144;
+/// Largest definition, in UTF-8 bytes.
+pub const DEFINITION_BYTES_MAX: usize = 1_048_576;
+/// Longest name of a state machine, alias, activity, execution or worker, in characters.
+pub const NAME_CHARS_MAX: usize = 80;
+/// Longest ARN of anything but a map run, in characters.
+pub const ARN_CHARS_MAX: usize = 256;
+/// Longest description of a version or an alias, in characters.
+pub const DESCRIPTION_CHARS_MAX: usize = 256;
+/// Longest error name that a client may report, in characters.
+pub const ERROR_CHARS_MAX: usize = 256;
+/// Longest cause that a client may report, in characters.
+pub const CAUSE_CHARS_MAX: usize = 32_768;
+/// Longest task token, in characters.
+pub const TOKEN_CHARS_MAX: usize = 2_048;
+/// Most entries of a page.
+pub const PAGE_MAX: usize = 1_000;
+/// Entries of a page when the client names no number.
+pub const PAGE_DEFAULT: usize = 100;
+/// Most diagnostics that ValidateStateMachineDefinition gives, and how many it gives unasked.
+pub const DIAGNOSTICS_MAX: usize = 100;
+/// Most tags of a resource.
+pub const TAGS_MAX: usize = 50;
+/// Longest key of a tag, in characters.
+pub const TAG_KEY_CHARS_MAX: usize = 128;
+/// Longest value of a tag, in characters.
+pub const TAG_VALUE_CHARS_MAX: usize = 256;
+/// Most versions that a state machine has at a time.
+pub const VERSIONS_MAX: usize = 1_000;
+/// Most aliases of a state machine.
+pub const ALIASES_MAX: usize = 100;
+/// Seconds that GetActivityTask waits for a task.
+pub const ACTIVITY_POLL_SECONDS: u64 = 60;
+/// Seconds that an Express execution may take.
+pub const EXPRESS_SECONDS_MAX: u64 = 300;
+
+/// Refuses a member whose content AWS never echoes (definitions, payloads, causes).
+pub(crate) fn sensitive_length(member: &str, value: Option<&str>, maximum: usize) -> Result<(), ApiError> {
+    if value.is_none_or(|text| text.len() <= maximum) {
+        return Ok(());
+    }
+    Err(ApiError::validation(format!(
+        "1 validation error detected: Value at '{member}' failed to satisfy constraint: \
+         Member must have length less than or equal to {maximum}"
+    )))
+}
+
+/// The page size for `maxResults`, which lies in `0..=1000`; 0 means the default.
+pub(crate) fn page_size(wished: Option<i64>) -> Result<usize, ApiError> {
+    let wish = wished.unwrap_or_default();
+    Constraints::new().range("maxResults", wish, 0, 1_000).check()?;
+    Ok(scones_api::page_limit(wished, PAGE_DEFAULT, PAGE_MAX))
+}
+
+/// The length of an optional name.
+pub(crate) fn name_length(member: &str, name: Option<&str>) -> Result<(), ApiError> {
+    match name {
+        None => Ok(()),
+        Some(name) => Constraints::new().length(member, name, 1, NAME_CHARS_MAX).check(),
+    }
+}

@@ -1,0 +1,394 @@
+//! Executions: start, describe, stop.
+
+use scones_api::{ApiError, Constraints, RequestContext, Timestamp};
+use scones_asl::{Outcome, Timestamp as Instant};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::machines::Resolved;
+use crate::{
+    States,
+    catalog::{Logging, MachineType, Tracing},
+    engine::{Answer, Command, Origin, Refusal, Started, Status},
+    fault, limits,
+    names::{self, ExecutionName, MachineName},
+};
+
+/// Longest trace header, in characters.
+const TRACE_HEADER_CHARS_MAX: usize = 256;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StartExecution {
+    state_machine_arn: String,
+    name: Option<String>,
+    input: Option<String>,
+    trace_header: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StartedExecution {
+    execution_arn: String,
+    start_date: Timestamp,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DescribeExecution {
+    execution_arn: String,
+    included_data: Option<String>,
+}
+
+/// Whether data that was asked for is there.
+#[derive(Debug, Serialize)]
+pub(crate) struct DataDetails {
+    included: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DescribedExecution {
+    execution_arn: String,
+    state_machine_arn: String,
+    name: String,
+    status: Status,
+    start_date: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_date: Option<Timestamp>,
+    #[serde(flatten)]
+    data: Data,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_header: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_machine_version_arn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_machine_alias_arn: Option<String>,
+    redrive_count: u32,
+    redrive_status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redrive_status_reason: Option<String>,
+}
+
+/// An execution's payloads. What was not asked for is left out with its details.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_details: Option<DataDetails>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_details: Option<DataDetails>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StopExecution {
+    execution_arn: String,
+    error: Option<String>,
+    cause: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StoppedExecution {
+    stop_date: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SyncExecution {
+    execution_arn: String,
+    state_machine_arn: String,
+    name: String,
+    start_date: Timestamp,
+    stop_date: Timestamp,
+    status: Status,
+    #[serde(flatten)]
+    data: Data,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_header: Option<String>,
+    billing_details: BillingDetails,
+}
+
+/// What AWS would bill: its smallest amount of memory, and whole 100 ms.
+#[derive(Debug, Serialize)]
+struct BillingDetails {
+    #[serde(rename = "billedMemoryUsedInMB")]
+    billed_memory_used_in_mb: u64,
+    #[serde(rename = "billedDurationInMilliseconds")]
+    billed_duration_in_milliseconds: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StateMachineForExecution {
+    state_machine_arn: String,
+    name: String,
+    definition: String,
+    role_arn: String,
+    update_date: Timestamp,
+    logging_configuration: Logging,
+    tracing_configuration: Tracing,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision_id: Option<String>,
+}
+
+impl States {
+    pub(crate) async fn start_execution(
+        &self,
+        input: StartExecution,
+        _: &RequestContext,
+    ) -> Result<StartedExecution, ApiError> {
+        let named = input.name.is_some();
+        let found = self.prepared(&input).await?;
+        let definition = self.catalog.definition(&found.revision.definition).await?;
+        let machine = definition.machine.clone();
+        if found.machine.machine_type == MachineType::Express {
+            let origin = self.origin(found, input, true);
+            let started = self.started(&origin);
+            drop(self.engine.run_express(origin, machine)?);
+            return Ok(started);
+        }
+        let origin = self.origin(found, input, false);
+        let (started, wanted) = (self.started(&origin), origin.input.clone());
+        match self.engine.begin(origin, machine, named).await? {
+            Started::New => Ok(started),
+            // AWS gives a running execution again if it has the same input.
+            Started::Existing(there) if there.ending.is_none() && there.origin.input == wanted => {
+                Ok(self.started(&there.origin))
+            }
+            Started::Existing(_) => Err(fault::execution_exists(started.execution_arn)),
+        }
+    }
+
+    pub(crate) async fn start_sync_execution(
+        &self,
+        input: StartExecution,
+        _: &RequestContext,
+    ) -> Result<SyncExecution, ApiError> {
+        let found = self.prepared(&input).await?;
+        if found.machine.machine_type != MachineType::Express {
+            return Err(fault::type_not_supported());
+        }
+        let definition = self.catalog.definition(&found.revision.definition).await?;
+        let origin = self.origin(found, input, true);
+        let started = self.started(&origin);
+        let (state_machine_arn, name) = (origin.machine_arn.clone(), origin.name.clone());
+        let (given, trace_header) = (origin.input.clone(), origin.trace_header.clone());
+        let ended = self.engine.run_express(origin, definition.machine.clone())?;
+        let ended = ended.await.map_err(|_| fault::unavailable())?;
+        let took = u64::try_from(ended.stopped.since(started.start_date).as_millis()).unwrap_or(u64::MAX);
+        let (error, cause) = failure(&ended.outcome);
+        Ok(SyncExecution {
+            execution_arn: started.execution_arn,
+            state_machine_arn,
+            name,
+            start_date: started.start_date,
+            stop_date: ended.stopped,
+            status: Status::of(Some(&ended.outcome)),
+            data: Data::of(given, Some(&ended.outcome)),
+            error,
+            cause,
+            trace_header,
+            billing_details: BillingDetails {
+                billed_memory_used_in_mb: 64,
+                billed_duration_in_milliseconds: took.div_ceil(100).max(1) * 100,
+            },
+        })
+    }
+
+    pub(crate) async fn describe_execution(
+        &self,
+        input: DescribeExecution,
+        _: &RequestContext,
+    ) -> Result<DescribedExecution, ApiError> {
+        let wanted = input.included_data.as_deref().unwrap_or("ALL_DATA");
+        Constraints::new()
+            .one_of("includedData", wanted, &["ALL_DATA", "METADATA_ONLY"])
+            .check()?;
+        let there = self.found(&input.execution_arn).await?;
+        let (outcome, stop_date) = there.ending.unzip();
+        let status = Status::of(outcome.as_ref());
+        let (error, cause) = outcome.as_ref().map(failure).unwrap_or_default();
+        let reason = match status {
+            Status::Running | Status::Succeeded => {
+                Some(format!("Execution is {} and cannot be redriven", status.as_str()))
+            }
+            _ => None,
+        };
+        Ok(DescribedExecution {
+            execution_arn: input.execution_arn,
+            state_machine_version_arn: there.origin.version_arn(),
+            state_machine_alias_arn: there.origin.alias_arn(),
+            state_machine_arn: there.origin.machine_arn,
+            name: there.origin.name,
+            status,
+            start_date: timestamp(there.origin.started),
+            stop_date,
+            data: match wanted {
+                "ALL_DATA" => Data::of(there.origin.input, outcome.as_ref()),
+                _ => Data::default(),
+            },
+            trace_header: there.origin.trace_header,
+            error,
+            cause,
+            redrive_count: 0,
+            redrive_status: if reason.is_some() {
+                "NOT_REDRIVABLE"
+            } else {
+                "REDRIVABLE"
+            },
+            redrive_status_reason: reason,
+        })
+    }
+
+    pub(crate) async fn stop_execution(
+        &self,
+        input: StopExecution,
+        _: &RequestContext,
+    ) -> Result<StoppedExecution, ApiError> {
+        limits::sensitive_length("error", input.error.as_deref(), limits::ERROR_CHARS_MAX)?;
+        limits::sensitive_length("cause", input.cause.as_deref(), limits::CAUSE_CHARS_MAX)?;
+        self.execution_name(&input.execution_arn)?;
+        let command = Command::Stop {
+            error: input.error,
+            cause: input.cause,
+        };
+        match self.engine.deliver(&input.execution_arn, command).await {
+            Ok(Answer::Done(stop_date)) => Ok(StoppedExecution { stop_date }),
+            // What has ended stays as it ended; AWS answers when.
+            Err(Refusal::Ended) => {
+                let ending = self.found(&input.execution_arn).await?.ending;
+                ending
+                    .map(|(_, stop_date)| StoppedExecution { stop_date })
+                    .ok_or_else(fault::unavailable)
+            }
+            Err(Refusal::Missing) => Err(fault::no_execution(&input.execution_arn)),
+            Ok(Answer::Task(_)) | Err(Refusal::NotWaiting | Refusal::Unavailable) => Err(fault::unavailable()),
+        }
+    }
+
+    pub(crate) async fn describe_state_machine_for_execution(
+        &self,
+        input: DescribeExecution,
+        _: &RequestContext,
+    ) -> Result<StateMachineForExecution, ApiError> {
+        let origin = self.found(&input.execution_arn).await?.origin;
+        let definition = self.catalog.definition(&origin.revision.definition).await?;
+        Ok(StateMachineForExecution {
+            state_machine_arn: origin.machine_arn,
+            name: origin.machine,
+            definition: definition.text.clone(),
+            role_arn: origin.revision.role_arn,
+            update_date: origin.revision.date,
+            logging_configuration: origin.revision.logging,
+            tracing_configuration: origin.revision.tracing,
+            revision_id: origin.revision.id,
+        })
+    }
+
+    /// Checks a start and finds what it starts.
+    async fn prepared(&self, input: &StartExecution) -> Result<Resolved, ApiError> {
+        let name: MachineName = names::parse_machine("stateMachineArn", &input.state_machine_arn)?;
+        if let Some(name) = &input.name {
+            names::check("name", name)?;
+        }
+        if let Some(header) = &input.trace_header {
+            Constraints::new()
+                .length("traceHeader", header, 0, TRACE_HEADER_CHARS_MAX)
+                .pattern("traceHeader", header, r"\p{ASCII}*", str::is_ascii)
+                .check()?;
+        }
+        limits::sensitive_length("input", input.input.as_deref(), limits::PAYLOAD_BYTES_MAX)?;
+        if let Some(text) = &input.input {
+            serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(fault::invalid_input)?;
+        }
+        self.resolve(&name).await
+    }
+
+    fn origin(&self, found: Resolved, input: StartExecution, express: bool) -> Origin {
+        let machine = found.machine.name;
+        let name = input.name.unwrap_or_else(|| Uuid::new_v4().to_string());
+        let id = express.then(|| Uuid::new_v4().to_string());
+        let execution = ExecutionName {
+            machine: machine.clone(),
+            name: name.clone(),
+            express: id,
+        };
+        let (seed, _) = Uuid::new_v4().as_u64_pair();
+        Origin {
+            execution_arn: names::arn(&self.owner, &execution),
+            name,
+            machine_arn: names::machine_arn(&self.owner, &machine),
+            machine,
+            input: input.input.unwrap_or_else(|| "{}".to_owned()),
+            started: Instant(self.clock.now().as_millis()),
+            seed,
+            revision: found.revision,
+            version: found.version,
+            alias: found.alias,
+            trace_header: input.trace_header,
+            express,
+        }
+    }
+
+    fn started(&self, origin: &Origin) -> StartedExecution {
+        StartedExecution {
+            execution_arn: origin.execution_arn.clone(),
+            start_date: timestamp(origin.started),
+        }
+    }
+
+    /// The standard execution that an ARN names.
+    pub(crate) async fn found(&self, arn: &str) -> Result<crate::engine::Description, ApiError> {
+        self.execution_name(arn)?;
+        self.engine.describe(arn).await?.ok_or_else(|| fault::no_execution(arn))
+    }
+
+    /// Checks that `arn` names a standard execution of this owner.
+    pub(crate) fn execution_name(&self, arn: &str) -> Result<ExecutionName, ApiError> {
+        let name = names::parse_execution(arn)?;
+        match names::arn(&self.owner, &name) == arn {
+            true => Ok(name),
+            false => Err(fault::no_execution(arn)),
+        }
+    }
+}
+
+impl Data {
+    fn of(input: String, outcome: Option<&Outcome>) -> Self {
+        let output = match outcome {
+            Some(Outcome::Succeeded { output }) => Some(output.to_string()),
+            _ => None,
+        };
+        Self {
+            input: Some(input),
+            input_details: Some(DataDetails { included: true }),
+            output_details: output.as_ref().map(|_| DataDetails { included: true }),
+            output,
+        }
+    }
+}
+
+fn failure(outcome: &Outcome) -> (Option<String>, Option<String>) {
+    match outcome {
+        Outcome::Failed { error, cause } | Outcome::Aborted { error, cause } => (error.clone(), cause.clone()),
+        Outcome::Succeeded { .. } | Outcome::TimedOut => (None, None),
+    }
+}
+
+pub(crate) fn timestamp(instant: Instant) -> Timestamp {
+    Timestamp::from_millis(instant.0)
+}

@@ -1,0 +1,12 @@
+//! The API's operations, one module a family, each with its wire types.
+
+mod activities;
+mod aliases;
+mod callbacks;
+mod executions;
+mod history;
+mod listing;
+mod machines;
+mod tags;
+mod validation;
+mod versions;
