@@ -1,0 +1,185 @@
+//! S3 over HTTP: `s3s` checks signatures, reads requests and writes answers;
+//! this module adds what AWS says beyond that and connects the operations.
+
+mod auth;
+mod blob;
+mod body;
+mod buckets;
+mod convert;
+mod headers;
+mod listing;
+mod multipart;
+mod objects;
+mod operations;
+mod refuse;
+mod upload;
+
+use std::{
+    convert::Infallible,
+    error::Error as StdError,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use s3s::{
+    Body,
+    config::{S3Config, StaticConfigProvider},
+    service::{S3Service, S3ServiceBuilder},
+};
+use scones_api::ApiError;
+use uuid::Uuid;
+
+pub use auth::CredentialSource;
+
+use crate::{
+    S3,
+    limits::{CLOCK_SKEW_SECONDS_MAX, XML_BYTES_MAX},
+};
+
+impl S3 {
+    /// This store behind S3's REST protocol, for the keys that `credentials`
+    /// knows.
+    pub fn http_service(&self, credentials: Arc<dyn CredentialSource>) -> S3Http {
+        let mut config = S3Config::default();
+        config.xml_max_body_size = XML_BYTES_MAX;
+        config.presigned_url_max_skew_time_secs = CLOCK_SKEW_SECONDS_MAX;
+        let mut builder = S3ServiceBuilder::new(operations::Operations(self.clone()));
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
+        builder.set_auth(auth::Keys(credentials));
+        builder.set_access(refuse::Guard {
+            account: self.owner.account.to_string(),
+        });
+        S3Http {
+            service: builder.build(),
+        }
+    }
+}
+
+/// S3's REST protocol as a `tower` service, path style. It answers every
+/// request, so it never fails. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct S3Http {
+    service: S3Service,
+}
+
+impl S3Http {
+    /// Answers one request. The answer carries `x-amz-request-id`; a header of
+    /// that name on the request is taken over as the id.
+    pub async fn respond<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: StdError + Send + Sync + 'static,
+    {
+        let id = Uuid::new_v4().simple().to_string().to_ascii_uppercase()[..16].to_owned();
+        let resource = request.uri().path().to_owned();
+        let head = request.method() == Method::HEAD;
+        let answer = match body::prepare(request).await {
+            Ok(request) => self.service.clone().call(request).await.unwrap_or_else(|error| {
+                let error: Box<dyn StdError + Send + Sync> = error.into();
+                tracing::error!(request_id = id, error = &*error as &dyn StdError, "a request failed");
+                error_response(&ApiError::new(
+                    500,
+                    "InternalError",
+                    "We encountered an internal error. Please try again.",
+                ))
+            }),
+            Err(error) => error_response(&error),
+        };
+        dress(answer, &id, &resource, head)
+    }
+}
+
+impl<B> tower::Service<Request<B>> for S3Http
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: StdError + Send + Sync + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move { Ok(this.respond(request).await) })
+    }
+}
+
+fn error_response(error: &ApiError) -> Response<Body> {
+    convert::s3_error(error.clone()).to_http_response().unwrap_or_else(|_| {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    })
+}
+
+/// Adds what AWS's answers have and `s3s` does not write: the request id and,
+/// in errors, a message and the resource.
+fn dress(mut response: Response<Body>, id: &str, resource: &str, head: bool) -> Response<Body> {
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        if head {
+            *response.body_mut() = Body::empty();
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        } else if let Some(xml) = response.body().bytes() {
+            let xml = complete_error(&String::from_utf8_lossy(&xml), id, resource);
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+            *response.body_mut() = Body::from(xml);
+        }
+    } else if status == StatusCode::NOT_MODIFIED {
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(header::CONTENT_TYPE);
+    }
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(id) {
+        headers.insert("x-amz-request-id", value.clone());
+        headers.insert("x-amz-id-2", value);
+    }
+    headers.insert(header::SERVER, HeaderValue::from_static("Scones"));
+    response
+}
+
+/// Completes `<Error><Code>..</Code></Error>`.
+fn complete_error(xml: &str, id: &str, resource: &str) -> String {
+    let Some(start) = xml.strip_suffix("</Error>") else {
+        return xml.to_owned();
+    };
+    let mut text = start.to_owned();
+    if !start.contains("<Message>") {
+        let code = start
+            .split("<Code>")
+            .nth(1)
+            .and_then(|rest| rest.split("</Code>").next());
+        text += &format!("<Message>{}</Message>", usual_message(code.unwrap_or_default()));
+    }
+    let resource = resource.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    text += &format!("<Resource>{resource}</Resource><RequestId>{id}</RequestId><HostId>{id}</HostId></Error>");
+    text
+}
+
+/// AWS's words for the codes that `s3s` gives without any.
+fn usual_message(code: &str) -> &'static str {
+    match code {
+        "AccessDenied" => "Access Denied",
+        "IncompleteBody" => "You did not provide the number of bytes specified by the Content-Length HTTP header.",
+        "InternalError" => "We encountered an internal error. Please try again.",
+        "InvalidBucketName" => "The specified bucket is not valid.",
+        "InvalidURI" => "Couldn't parse the specified URI.",
+        "KeyTooLongError" => "Your key is too long",
+        "MalformedXML" => "The XML you provided was not well-formed or did not validate against our published schema",
+        "MaxMessageLengthExceeded" => "Your request was too big.",
+        "MethodNotAllowed" => "The specified method is not allowed against this resource.",
+        "MissingContentLength" => "You must provide the Content-Length HTTP header.",
+        "SignatureDoesNotMatch" => {
+            "The request signature we calculated does not match the signature you provided. \
+             Check your key and signing method."
+        }
+        _ => "The request could not be carried out.",
+    }
+}

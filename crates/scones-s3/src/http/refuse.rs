@@ -1,0 +1,230 @@
+//! What is refused before an operation begins: requests without a signature,
+//! and whatever asks for something that is not built. AWS would do it; ignoring
+//! it would be a lie.
+
+use http::{HeaderMap, Method};
+use percent_encoding::percent_decode_str;
+use s3s::{
+    S3Error, S3ErrorCode, S3Result,
+    access::{S3Access, S3AccessContext},
+};
+use scones_api::ApiError;
+
+use super::convert::s3_error;
+use crate::{
+    error::{invalid_argument, invalid_request},
+    limits::PRESIGNED_SECONDS_MAX,
+};
+
+/// The access check.
+pub(super) struct Guard {
+    /// The owner of every bucket.
+    pub(super) account: String,
+}
+
+#[async_trait::async_trait]
+impl S3Access for Guard {
+    async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
+        if context.credentials().is_none() {
+            return Err(S3Error::with_message(S3ErrorCode::AccessDenied, "Access Denied"));
+        }
+        let query = context.uri().query().unwrap_or_default();
+        check_signature_form(context.headers(), query)
+            .and_then(|()| self.check_owner(context.headers()))
+            .and_then(|()| check_headers(context.s3_op().name(), context.headers()))
+            .and_then(|()| check_query(context.method(), context.s3_op().name(), query))
+            .map_err(s3_error)
+    }
+}
+
+impl Guard {
+    fn check_owner(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        for name in ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"] {
+            if headers.get(name).is_some_and(|owner| owner != self.account.as_str()) {
+                return Err(ApiError::new(403, "AccessDenied", "Access Denied"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// SigV2 is accepted in presigned URLs only, and no URL lives longer than AWS
+/// lets it.
+fn check_signature_form(headers: &HeaderMap, query: &str) -> Result<(), ApiError> {
+    let authorization = headers.get("authorization").map_or(&b""[..], |value| value.as_bytes());
+    if authorization.starts_with(b"AWS ") {
+        return Err(invalid_request(
+            "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+        ));
+    }
+    let expires = parameters(query).find(|(name, _)| name == "X-Amz-Expires");
+    if let Some((_, seconds)) = expires
+        && seconds
+            .parse::<u64>()
+            .map_or(true, |seconds| seconds > PRESIGNED_SECONDS_MAX)
+    {
+        return Err(ApiError::bad_request(
+            "AuthorizationQueryParametersError",
+            format!(
+                "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than {PRESIGNED_SECONDS_MAX} seconds"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Headers that ask for what is not built, and what each asks for.
+const HEADERS: [(&str, &str); 12] = [
+    ("x-amz-server-side-encryption", "server-side encryption"),
+    ("x-amz-copy-source-server-side-encryption", "server-side encryption"),
+    ("x-amz-tagging", "object tagging"),
+    ("x-amz-object-lock-", "object lock"),
+    ("x-amz-bucket-object-lock-enabled", "object lock"),
+    ("x-amz-website-redirect-location", "website redirects"),
+    ("x-amz-write-offset-bytes", "appending to objects"),
+    ("x-amz-rename-source", "RenameObject"),
+    ("x-amz-mfa", "MFA delete"),
+    ("x-amz-security-token", "temporary credentials"),
+    (
+        "x-amz-object-ownership",
+        "object ownership other than BucketOwnerEnforced",
+    ),
+    ("x-amz-grant-", "access control lists"),
+];
+
+fn check_headers(operation: &str, headers: &HeaderMap) -> Result<(), ApiError> {
+    for (name, value) in headers {
+        let name = name.as_str();
+        if name == "x-amz-object-ownership" && value == "BucketOwnerEnforced" {
+            continue;
+        }
+        if name == "x-amz-bucket-object-lock-enabled" && value == "false" {
+            continue;
+        }
+        if name == "x-amz-tagging-directive" {
+            continue;
+        }
+        if name == "x-amz-acl" || name.starts_with("x-amz-grant-") {
+            check_acl(operation, name, value.as_bytes())?;
+        } else if let Some((_, what)) = HEADERS.iter().find(|(prefix, _)| name.starts_with(prefix)) {
+            return Err(ApiError::not_implemented(format_args!("{what} (header {name})")));
+        }
+    }
+    Ok(())
+}
+
+/// Every bucket has the object ownership that AWS's new buckets have,
+/// BucketOwnerEnforced: only lists that change nothing are accepted.
+fn check_acl(operation: &str, name: &str, value: &[u8]) -> Result<(), ApiError> {
+    let harmless = match operation {
+        "CreateBucket" => name == "x-amz-acl" && value == b"private",
+        _ => name == "x-amz-acl" && value == b"bucket-owner-full-control",
+    };
+    if harmless {
+        return Ok(());
+    }
+    let (code, message) = match operation {
+        "CreateBucket" => (
+            "InvalidBucketAclWithObjectOwnership",
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+        ),
+        _ => ("AccessControlListNotSupported", "The bucket does not allow ACLs"),
+    };
+    Err(ApiError::bad_request(code, message))
+}
+
+/// The query parameters that some operation knows, besides those of a
+/// signature and those that begin with `response-`.
+const PARAMETERS: [&str; 65] = [
+    "accelerate",
+    "acl",
+    "allow-unordered",
+    "analytics",
+    "attributes",
+    "bucket-region",
+    "continuation-token",
+    "cors",
+    "delete",
+    "delimiter",
+    "encoding-type",
+    "encryption",
+    "fetch-owner",
+    "id",
+    "intelligent-tiering",
+    "inventory",
+    "key-marker",
+    "legal-hold",
+    "lifecycle",
+    "list-type",
+    "location",
+    "logging",
+    "marker",
+    "max-buckets",
+    "max-keys",
+    "max-parts",
+    "max-uploads",
+    "metadataTable",
+    "metrics",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "part-number-marker",
+    "partNumber",
+    "policy",
+    "policyStatus",
+    "prefix",
+    "publicAccessBlock",
+    "replication",
+    "requestPayment",
+    "restore",
+    "retention",
+    "select",
+    "select-type",
+    "session",
+    "start-after",
+    "tagging",
+    "torrent",
+    "upload-id-marker",
+    "uploadId",
+    "uploads",
+    "version-id-marker",
+    "versionId",
+    "versioning",
+    "versions",
+    "website",
+    "x-id",
+    "AWSAccessKeyId",
+    "Expires",
+    "Signature",
+    "x-amz-checksum-mode",
+    "x-amz-checksum-crc32",
+    "x-amz-sdk-checksum-algorithm",
+    "x-amz-request-payer",
+    "x-amz-expected-bucket-owner",
+];
+
+fn check_query(method: &Method, operation: &str, query: &str) -> Result<(), ApiError> {
+    for (name, value) in parameters(query) {
+        let known = PARAMETERS.contains(&name.as_str()) || name.starts_with("X-Amz-") || name.starts_with("response-");
+        // AWS ignores unknown parameters; but one without a value names a
+        // subresource, and a write must not become another write.
+        let reads = method == Method::GET || method == Method::HEAD;
+        if !known && (value.is_empty() || !reads) {
+            return Err(ApiError::not_implemented(format_args!(
+                "{operation} with the parameter `{name}`"
+            )));
+        }
+        if name == "versionId" && value != "null" {
+            return Err(invalid_argument(format!("Invalid version id specified: {value}")));
+        }
+    }
+    Ok(())
+}
+
+fn parameters(query: &str) -> impl Iterator<Item = (String, String)> {
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    query.split('&').filter(|pair| !pair.is_empty()).map(move |pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name), decode(value))
+    })
+}
