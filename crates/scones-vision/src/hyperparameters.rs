@@ -13,6 +13,8 @@ mod values;
 
 use std::collections::BTreeMap;
 
+use crate::dataset::check::{Finding, Problem, Severity};
+
 pub use table::{Kind, Parameter, TABLE};
 
 /// Why a hyperparameter was refused. [`Error::name`] tells which.
@@ -193,6 +195,36 @@ impl Hyperparameters {
             }
         }
         values::Values(given).assemble()
+    }
+
+    /// Width and height that every image must have; `None` when images are resized anyway. For
+    /// [`check`](crate::dataset::check::check).
+    #[must_use]
+    pub fn image_size(&self) -> Option<(u32, u32)> {
+        let [_, height, width] = self.image_shape;
+        self.resize.is_none().then_some((width, height))
+    }
+
+    /// Names for the classes of an image list, which has only numbers. With these,
+    /// [`list::read`](crate::dataset::list::read) refuses labels from `num_classes` on.
+    #[must_use]
+    pub fn class_names(&self) -> Vec<String> {
+        (0..self.num_classes).map(|label| label.to_string()).collect()
+    }
+
+    /// A warning when `num_training_samples` is not the size of the training set.
+    #[must_use]
+    pub fn check_count(&self, training_images: usize) -> Option<Finding> {
+        (training_images != self.num_training_samples).then(|| Finding {
+            severity: Severity::Warning,
+            problem: Problem::Count,
+            message: format!(
+                "num_training_samples is {}, but there are {training_images} training images: \
+                 set it to {training_images}",
+                self.num_training_samples
+            ),
+            files: Vec::new(),
+        })
     }
 }
 

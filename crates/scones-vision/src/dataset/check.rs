@@ -38,6 +38,8 @@ pub enum Problem {
     Leak,
     /// Images of another size than the network takes.
     Size,
+    /// Another number of images than promised.
+    Count,
 }
 
 /// One problem with the files that show it.

@@ -97,6 +97,9 @@ fn what_is_not_built_is_never_ignored() {
         "use_pretrained_model=1",
         "use_weighted_loss=1",
         "num_layers=152",
+        "momentum=1",
+        "beta_2=1.0",
+        "eps=0",
         "image_shape=1,32,32",
         "image_shape=3,4096,4096",
     ] {
@@ -163,6 +166,15 @@ fn harmless_values_are_noted() {
             "precision_dtype=float16: computed in float32",
         ]
     );
+}
+
+#[test]
+fn the_promised_number_of_images_is_compared() {
+    let given = parse("num_training_samples=3").unwrap();
+    let warned = |count| given.check_count(count).map(|finding| finding.message);
+    assert_eq!(warned(3), None);
+    let message = "num_training_samples is 3, but there are 4 training images: set it to 4";
+    assert_eq!(warned(4).as_deref(), Some(message));
 }
 
 #[test]

@@ -40,6 +40,7 @@ impl Values<'_> {
 
     pub(super) fn assemble(&self) -> Result<Hyperparameters, Error> {
         self.refuse_unsupported()?;
+        self.refuse_degenerate()?;
         let num_classes: usize = self.number("num_classes").unwrap_or_default();
         if num_classes < 2 {
             return Err(self.invalid("num_classes", "a classifier needs at least 2 classes"));
@@ -85,6 +86,19 @@ impl Values<'_> {
             return Err(self.unsupported("num_layers", "use 18, 34, 20, 32, 44, 56 or 110, or leave it out"));
         }
         Ok(())
+    }
+
+    /// Ends of AWS's ranges with which the update rules stand still or divide by zero.
+    fn refuse_degenerate(&self) -> Result<(), Error> {
+        for name in ["momentum", "beta_1", "beta_2", "gamma"] {
+            if self.number(name) == Some(1.0_f32) {
+                return Err(self.unsupported(name, "use a value below 1"));
+            }
+        }
+        match self.number("eps") {
+            Some(0.0_f32) => Err(self.unsupported("eps", "use a value above 0, such as 1e-8")),
+            _ => Ok(()),
+        }
     }
 
     fn check_checkpoints(&self, epochs: Option<u32>) -> Result<(), Error> {

@@ -167,24 +167,29 @@ fn patience_waits_for_improvements() {
 }
 
 #[test]
-fn learns_the_drawings_at_any_size() {
-    let (training, validation) = (synthetic::draw(800, 3), synthetic::draw(200, 4));
+fn learns_the_drawings() {
+    let (training, validation) = (synthetic::draw(400, 3), synthetic::draw(200, 4));
     let plain = Settings {
         augmentation: Augmentation {
             mirror: true,
             ..Augmentation::NONE
         },
-        ..settings(12)
+        ..settings(10)
     };
     let trained = train(&training, Some(&validation), &plain, &mut quiet).unwrap();
-    let accuracy = trained.validation.unwrap().accuracy.value;
-    assert!(accuracy > 0.7, "{accuracy}");
+    let accuracy = trained.validation.unwrap().accuracy;
+    assert!(accuracy.low > 0.55, "{accuracy:?}");
+}
 
+#[test]
+fn other_sizes_are_fitted() {
+    let drawn = synthetic::draw(20, 3);
     let fitted = Settings {
         resize: Some(24),
         width: 16,
         height: 20,
         ..settings(1)
     };
-    assert!(train(&training, Some(&validation), &fitted, &mut quiet).is_ok());
+    let trained = train(&drawn, Some(&drawn), &fitted, &mut quiet).unwrap();
+    assert_eq!(trained.model.network.architecture().input.height, 20);
 }
