@@ -1,5 +1,6 @@
-//! Images per second of ResNet-20 on 32×32 images, for every set of vector
-//! instructions of this processor. Arguments: threads (2), seconds a row (3).
+//! Images per second of a residual network, for every set of vector
+//! instructions of this processor. Arguments: threads (2), seconds a number
+//! (3), depth (20), side of the images (32), batch size (64).
 
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
 
@@ -7,32 +8,38 @@ use std::time::{Duration, Instant};
 
 use scones_nn::{Architecture, Error, Network, Optimizer, Shape, SimdLevel, StepSettings, Trainer};
 
-const BATCH: usize = 64;
 const CLASSES: usize = 10;
 
 fn main() -> Result<(), Error> {
-    let argument = |position| std::env::args().nth(position).and_then(|text| text.parse().ok());
-    let threads = argument(1).unwrap_or(2) as usize;
-    let seconds = Duration::from_secs(argument(2).unwrap_or(3));
+    let argument = |position| {
+        std::env::args()
+            .nth(position)
+            .and_then(|text| text.parse::<usize>().ok())
+    };
+    let threads = argument(1).unwrap_or(2);
+    let seconds = Duration::from_secs(argument(2).unwrap_or(3) as u64);
+    let depth = argument(3).unwrap_or(20);
+    let side = argument(4).unwrap_or(32);
+    let batch = argument(5).unwrap_or(64);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
         .map_err(|source| Error::Threads { threads, source })?;
 
     let input = Shape {
-        height: 32,
-        width: 32,
+        height: side,
+        width: side,
         channels: 3,
     };
-    let architecture = Architecture::resnet(20, input, CLASSES)?;
+    let architecture = Architecture::resnet(depth as u32, input, CLASSES)?;
     println!(
-        "ResNet-20: {} parameters, {} multiply-adds; {threads} threads, batch {BATCH}",
+        "ResNet-{depth}, {side}×{side}: {} parameters, {} multiply-adds; {threads} threads, batch {batch}",
         architecture.parameter_count(),
         architecture.multiply_adds()
     );
     println!("{:10} {:>10} {:>10} {:>12}", "", "training", "inference", "one image");
-    let images: Vec<f32> = (0..BATCH * input.length()).map(|i| (i as f32 * 0.37).sin()).collect();
-    let targets: Vec<f32> = (0..BATCH * CLASSES)
+    let images: Vec<f32> = (0..batch * input.length()).map(|i| (i as f32 * 0.37).sin()).collect();
+    let targets: Vec<f32> = (0..batch * CLASSES)
         .map(|i| if i % CLASSES == i / CLASSES % CLASSES { 1.0 } else { 0.0 })
         .collect();
     let settings = StepSettings {
@@ -42,17 +49,17 @@ fn main() -> Result<(), Error> {
     let network = Network::new(architecture, 1)?;
     for level in SimdLevel::available() {
         let optimizer = Optimizer::default();
-        let mut trainer = Trainer::with_level(network.clone(), BATCH, optimizer, threads, level)?;
-        let training = rate(seconds, BATCH, || {
+        let mut trainer = Trainer::with_level(network.clone(), batch, optimizer, threads, level)?;
+        let training = rate(seconds, batch, || {
             trainer.step(&images, &targets, &settings).map(|_| ())
         })?;
 
         let inference = network.compile_for(level);
-        let mut logits = vec![0.0; BATCH * CLASSES];
+        let mut logits = vec![0.0; batch * CLASSES];
         let batched = pool.install(|| {
-            let mut scratch = inference.scratch(BATCH);
-            rate(seconds, BATCH, || {
-                inference.logits(&images, BATCH, &mut scratch, &mut logits)
+            let mut scratch = inference.scratch(batch);
+            rate(seconds, batch, || {
+                inference.logits(&images, batch, &mut scratch, &mut logits)
             })
         })?;
         let image = &images[..input.length()];

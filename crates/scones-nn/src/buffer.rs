@@ -75,13 +75,13 @@ impl Frame {
     /// Where pixel (`row`, `column`) starts; −`border` is the first of each.
     pub(crate) fn offset(self, row: isize, column: isize) -> usize {
         let border = self.border as isize;
-        debug_assert!(row >= -border && column >= -border, "({row}, {column}) of {self:?}");
+        assert!(row >= -border && column >= -border, "({row}, {column}) of {self:?}");
         (row + border) as usize * self.row_length() + (column + border) as usize * self.depth
     }
 
     /// Row `row` without its border.
     pub(crate) fn row(self, row: usize) -> Range<usize> {
-        let start = self.offset(row as isize, 0);
+        let start = (row + self.border) * self.row_length() + self.border * self.depth;
         start..start + self.width * self.depth
     }
 

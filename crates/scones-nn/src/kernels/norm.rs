@@ -32,24 +32,42 @@ fn vectors_mut(values: &mut [f32]) -> &mut [Lanes] {
     values.as_chunks_mut().0
 }
 
-/// Sum over the pixels of a row, of one block: four sums in turn, so that no
-/// addition waits for the one before it.
+/// Sums over the pixels of a row, of one block, of each vector of the array
+/// `$terms`: four sums in turn, so that no addition waits for the one before it.
 macro_rules! sum_pixels {
-    ($simd:expr, $blocks:expr, $block:expr, $length:expr, |$index:ident| $term:expr) => {{
-        let mut sums = [$simd.splat(0.0); 4];
+    ($simd:expr, $blocks:expr, $block:expr, $length:expr, |$index:ident| $terms:expr) => {{
+        let zero = $simd.splat(0.0);
+        let mut sums = [[zero; _]; 4];
         let mut $index = $block;
         while $index + 3 * $blocks < $length {
-            for sum in &mut sums {
-                *sum = $simd.add(*sum, $term);
+            for sums in &mut sums {
+                add_each($simd, sums, $terms);
                 $index += $blocks;
             }
         }
         while $index < $length {
-            sums[0] = $simd.add(sums[0], $term);
+            add_each($simd, &mut sums[0], $terms);
             $index += $blocks;
         }
-        $simd.add($simd.add(sums[0], sums[1]), $simd.add(sums[2], sums[3]))
+        let [mut total, second, third, fourth] = sums;
+        add_each($simd, &mut total, second);
+        add_each($simd, &mut total, third);
+        add_each($simd, &mut total, fourth);
+        total
     }};
+}
+
+#[inline(always)]
+fn add_each<S: Simd, const N: usize>(simd: S, sums: &mut [S::Vector; N], terms: [S::Vector; N]) {
+    for (sum, term) in sums.iter_mut().zip(terms) {
+        *sum = simd.add(*sum, term);
+    }
+}
+
+/// `to += vector`.
+#[inline(always)]
+fn accumulate<S: Simd>(simd: S, to: &mut Lanes, vector: S::Vector) {
+    simd.store(simd.add(simd.load(to), vector), to);
 }
 
 /// Mean and sum of squared deviations of each channel, in two passes.
@@ -77,8 +95,8 @@ impl Kernel for Moments<'_> {
         deviation.fill([0.0; LANES]);
         for_rows_and_blocks!(frame, |row, block| {
             let input = vectors(&input[row]);
-            let sum = sum_pixels!(simd, blocks, block, input.len(), |i| simd.load(&input[i]));
-            simd.store(simd.add(simd.load(&mean[block]), sum), &mut mean[block]);
+            let [sum] = sum_pixels!(simd, blocks, block, input.len(), |i| [simd.load(&input[i])]);
+            accumulate(simd, &mut mean[block], sum);
         });
         let share = simd.splat(1.0 / frame.pixels() as f32);
         for mean in mean.iter_mut() {
@@ -87,11 +105,11 @@ impl Kernel for Moments<'_> {
         for_rows_and_blocks!(frame, |row, block| {
             let input = vectors(&input[row]);
             let mean = simd.load(&mean[block]);
-            let sum = sum_pixels!(simd, blocks, block, input.len(), |i| {
+            let [sum] = sum_pixels!(simd, blocks, block, input.len(), |i| {
                 let difference = simd.sub(simd.load(&input[i]), mean);
-                simd.mul(difference, difference)
+                [simd.mul(difference, difference)]
             });
-            simd.store(simd.add(simd.load(&deviation[block]), sum), &mut deviation[block]);
+            accumulate(simd, &mut deviation[block], sum);
         });
     }
 }
@@ -193,34 +211,15 @@ impl<'a, S: Simd> Coefficients<'a, S> {
     }
 }
 
-/// Passes the gradient only where the rectifier did: zero where `output` is.
-pub(crate) struct Gate<'a> {
-    pub(crate) frame: Frame,
-    pub(crate) output: &'a [f32],
-    pub(crate) gradient: &'a mut [f32],
-}
-
-impl Kernel for Gate<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        for row in 0..self.frame.height {
-            let row = self.frame.row(row);
-            let output = vectors(&self.output[row.clone()]);
-            for (gradient, output) in vectors_mut(&mut self.gradient[row]).iter_mut().zip(output) {
-                let kept = simd.where_positive(simd.load(gradient), simd.load(output));
-                simd.store(kept, gradient);
-            }
-        }
-    }
-}
-
 /// For each channel, the sum of the gradient and of its product with the
 /// input's deviation from `mean`.
+///
+/// With a gate, the rectifier's output, the gradient first becomes zero
+/// wherever the gate is.
 pub(crate) struct GradientSums<'a> {
     pub(crate) frame: Frame,
-    pub(crate) gradient: &'a [f32],
+    pub(crate) gradient: &'a mut [f32],
+    pub(crate) gate: Option<&'a [f32]>,
     pub(crate) input: &'a [f32],
     pub(crate) mean: &'a [f32],
     pub(crate) sum: &'a mut [f32],
@@ -235,6 +234,7 @@ impl Kernel for GradientSums<'_> {
         let Self {
             frame,
             gradient,
+            gate,
             input,
             mean,
             sum,
@@ -245,17 +245,35 @@ impl Kernel for GradientSums<'_> {
         sum.fill([0.0; LANES]);
         product.fill([0.0; LANES]);
         for_rows_and_blocks!(frame, |row, block| {
-            let gradient = vectors(&gradient[row.clone()]);
-            let input = &vectors(&input[row])[..gradient.len()];
+            let gradient = vectors_mut(&mut gradient[row.clone()]);
+            let length = gradient.len();
+            let input = &vectors(&input[row.clone()])[..length];
             let mean = simd.load(&vectors(mean)[block]);
-            let row_sum = sum_pixels!(simd, blocks, block, gradient.len(), |i| simd.load(&gradient[i]));
-            let row_product = sum_pixels!(simd, blocks, block, gradient.len(), |i| {
-                simd.mul(simd.load(&gradient[i]), simd.sub(simd.load(&input[i]), mean))
-            });
-            simd.store(simd.add(simd.load(&sum[block]), row_sum), &mut sum[block]);
-            simd.store(simd.add(simd.load(&product[block]), row_product), &mut product[block]);
+            let [row_sum, row_product] = if let Some(gate) = gate {
+                let gate = &vectors(&gate[row])[..length];
+                sum_pixels!(simd, blocks, block, length, |i| {
+                    let kept = simd.where_positive(simd.load(&gradient[i]), simd.load(&gate[i]));
+                    simd.store(kept, &mut gradient[i]);
+                    gradient_terms(simd, kept, &input[i], mean)
+                })
+            } else {
+                sum_pixels!(simd, blocks, block, length, |i| gradient_terms(
+                    simd,
+                    simd.load(&gradient[i]),
+                    &input[i],
+                    mean
+                ))
+            };
+            accumulate(simd, &mut sum[block], row_sum);
+            accumulate(simd, &mut product[block], row_product);
         });
     }
+}
+
+/// What one pixel adds to both sums.
+#[inline(always)]
+fn gradient_terms<S: Simd>(simd: S, gradient: S::Vector, input: &Lanes, mean: S::Vector) -> [S::Vector; 2] {
+    [gradient, simd.mul(gradient, simd.sub(simd.load(input), mean))]
 }
 
 /// The gradient with respect to the normalisation's input:
@@ -316,8 +334,8 @@ impl Kernel for AveragePool<'_> {
         mean.fill([0.0; LANES]);
         for_rows_and_blocks!(frame, |row, block| {
             let input = vectors(&input[row]);
-            let sum = sum_pixels!(simd, blocks, block, input.len(), |i| simd.load(&input[i]));
-            simd.store(simd.add(simd.load(&mean[block]), sum), &mut mean[block]);
+            let [sum] = sum_pixels!(simd, blocks, block, input.len(), |i| [simd.load(&input[i])]);
+            accumulate(simd, &mut mean[block], sum);
         });
         let share = simd.splat(1.0 / frame.pixels() as f32);
         for mean in mean {
@@ -463,33 +481,31 @@ mod tests {
         }
 
         let mut gated = slope.clone();
-        level.run(Gate {
-            frame,
-            output: &got,
-            gradient: &mut gated,
-        });
-        each(frame, |i, _| {
-            expect[i] = if got[i] > 0.0 { f64::from(slope[i]) } else { 0.0 }
-        });
-        assert_close(&gated, &expect, "gated");
-
         let (mut sum, mut product) = (Buffer::zeros(depth), Buffer::zeros(depth));
-        level.run(GradientSums {
-            frame,
-            gradient: &slope,
-            input: &input,
-            mean: &got_mean,
-            sum: &mut sum,
-            product: &mut product,
-        });
-        let (mut expect_sum, mut expect_product) = (vec![0.0; depth], vec![0.0; depth]);
-        each(frame, |i, c| {
-            expect_sum[c] += f64::from(slope[i]);
-            let deviation = f64::from(input[i]) - f64::from(got_mean[c]);
-            expect_product[c] += f64::from(slope[i]) * deviation;
-        });
-        assert_close(&sum, &expect_sum, "sum");
-        assert_close(&product, &expect_product, "product");
+        for gate in [None, Some(&got[..])] {
+            level.run(GradientSums {
+                frame,
+                gradient: &mut gated,
+                gate,
+                input: &input,
+                mean: &got_mean,
+                sum: &mut sum,
+                product: &mut product,
+            });
+            let (mut expect_sum, mut expect_product) = (vec![0.0; depth], vec![0.0; depth]);
+            each(frame, |i, c| {
+                expect[i] = if gate.is_none_or(|gate| gate[i] > 0.0) {
+                    f64::from(slope[i])
+                } else {
+                    0.0
+                };
+                expect_sum[c] += expect[i];
+                expect_product[c] += expect[i] * (f64::from(input[i]) - f64::from(got_mean[c]));
+            });
+            assert_close(&gated, &expect, "gated");
+            assert_close(&sum, &expect_sum, "sum");
+            assert_close(&product, &expect_product, "product");
+        }
 
         level.run(NormGradient {
             frame,

@@ -8,6 +8,8 @@
 
 mod shard;
 
+use std::mem::take;
+
 use rayon::prelude::*;
 
 use self::shard::Shard;
@@ -321,13 +323,30 @@ impl Pass<'_> {
                 shard.backward(plan, index, norms, &packed.units);
             });
         }
-        for (index, unit) in self.plan.units.iter().enumerate() {
-            let gradient = &mut self.gradient[unit.weights.clone()];
-            gradient.fill(0.0);
-            for shard in &*self.shards {
-                unit.convolution.add_unpacked(shard.weight_gradient(index), gradient);
-            }
-        }
+        self.collect_weight_gradients();
+    }
+
+    /// Adds up the shards' gradients of the convolutions.
+    fn collect_weight_gradients(&mut self) {
+        let shards = &*self.shards;
+        // The units' weights lie in the order of the units.
+        let (mut rest, mut position) = (&mut *self.gradient, 0);
+        let parts = self.plan.units.iter().enumerate().map(|(index, unit)| {
+            let (_, from_weights) = take(&mut rest).split_at_mut(unit.weights.start - position);
+            let (weights, after) = from_weights.split_at_mut(unit.weights.len());
+            (rest, position) = (after, unit.weights.end);
+            (index, unit, weights)
+        });
+        let parts: Vec<_> = parts.collect();
+        parts
+            .into_par_iter()
+            .with_max_len(1)
+            .for_each(|(index, unit, weights)| {
+                weights.fill(0.0);
+                for shard in shards {
+                    unit.convolution.add_unpacked(shard.weight_gradient(index), weights);
+                }
+            });
     }
 }
 

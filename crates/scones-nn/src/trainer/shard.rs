@@ -6,7 +6,7 @@ use crate::buffer::{Batch, Buffer, Frame, padded, place_image};
 use crate::kernels::convolve::Start;
 use crate::kernels::dense::{Dense, DenseGradient};
 use crate::kernels::norm::{
-    Activate, Addend, AveragePool, Gate, GradientSums, Moments, NormGradient, Normalised, SpreadGradient,
+    Activate, Addend, AveragePool, GradientSums, Moments, NormGradient, Normalised, SpreadGradient,
 };
 use crate::loss::{argmax, cross_entropy};
 use crate::norm::{GradientTotals, Norm, Statistics};
@@ -310,18 +310,15 @@ impl Shard {
         let node = &plan.nodes[index];
         let frame = node.frame;
         let gradient = image_of(&mut self.gradients[index % GRADIENTS_ALIVE], frame, image);
-        let output = self.activations[index].image(image);
-        self.level.run(Gate {
-            frame,
-            output,
-            gradient: &mut *gradient,
-        });
+        // The first to look closes the gate.
+        let mut gate = Some(self.activations[index].image(image));
         for unit in node.units() {
             let UnitBuffers { output, totals, .. } = &mut self.units[unit];
             let [sum, product] = self.row.each_mut().map(|row| &mut row[..frame.depth]);
             self.level.run(GradientSums {
                 frame,
-                gradient,
+                gradient: &mut *gradient,
+                gate: gate.take(),
                 input: output.image(image),
                 mean: &norms[unit].mean,
                 sum: &mut *sum,
