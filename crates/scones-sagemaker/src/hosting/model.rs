@@ -1,0 +1,379 @@
+//! CreateModel, DescribeModel, ListModels, DeleteModel.
+
+use indexmap::IndexMap;
+use scones_api::{ApiError, Arn, Constraints, Owner, RequestContext, Timestamp};
+use scones_store::Error as StoreError;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    SageMaker, image_uri, limits,
+    listing::{self, Direction, Facts, Filter, Query},
+    location::Location,
+    member::{Members as _, Tag},
+};
+
+/// A container of a model, as the client gave it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ContainerDefinition {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_hostname: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_config: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_data_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_data_source: Option<ModelDataSource>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<IndexMap<String, String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_package_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub additional_model_data_sources: Option<Vec<Value>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ModelDataSource {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3_data_source: Option<S3ModelDataSource>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct S3ModelDataSource {
+    pub s3_uri: String,
+    pub s3_data_type: String,
+    pub compression_type: String,
+}
+
+impl ContainerDefinition {
+    /// Where the artefact is.
+    pub fn artefact(&self) -> Option<&str> {
+        let source = self
+            .model_data_source
+            .as_ref()
+            .and_then(|source| source.s3_data_source.as_ref());
+        self.model_data_url
+            .as_deref()
+            .or(source.map(|source| source.s3_uri.as_str()))
+    }
+
+    fn constrain(&self, field: &str, constraints: &mut Constraints) {
+        if let Some(hostname) = &self.container_hostname {
+            constraints.name(&format!("{field}.containerHostname"), hostname);
+        }
+        if let Some(image) = &self.image {
+            constraints.image(&format!("{field}.image"), image);
+        }
+        if let Some(mode) = &self.mode {
+            constraints.one_of(&format!("{field}.mode"), mode, &["SingleModel", "MultiModel"]);
+        }
+        if let Some(url) = &self.model_data_url {
+            constraints.s3_uri(&format!("{field}.modelDataUrl"), url, limits::S3_URI_LENGTH_MAX);
+        }
+        for (at, key) in self.environment.iter().flatten().map(|(key, _)| key).enumerate() {
+            constraints.environment_key(&format!("{field}.environment.{}.member", at + 1), key);
+        }
+        let environment = self.environment.as_ref().map_or(0, IndexMap::len);
+        constraints.count(&format!("{field}.environment"), environment, 0, limits::ENVIRONMENT_MAX);
+    }
+
+    /// Refuses by name what cannot be served here.
+    fn check(&self) -> Result<(), ApiError> {
+        if self.model_package_name.is_some() {
+            return Err(ApiError::not_implemented(
+                "models from model packages (ModelPackageName)",
+            ));
+        }
+        if self.mode.as_deref() == Some("MultiModel") {
+            return Err(ApiError::not_implemented("multi-model containers (Mode MultiModel)"));
+        }
+        if self
+            .additional_model_data_sources
+            .as_ref()
+            .is_some_and(|sources| !sources.is_empty())
+        {
+            return Err(ApiError::not_implemented("AdditionalModelDataSources"));
+        }
+        if self.model_data_url.is_some() && self.model_data_source.is_some() {
+            return Err(ApiError::validation(
+                "Only one of ModelDataUrl or ModelDataSource can be specified for a container definition.",
+            ));
+        }
+        if let Some(source) = self
+            .model_data_source
+            .as_ref()
+            .and_then(|source| source.s3_data_source.as_ref())
+        {
+            if (source.s3_data_type.as_str(), source.compression_type.as_str()) != ("S3Object", "Gzip") {
+                return Err(ApiError::not_implemented(
+                    "a ModelDataSource other than S3DataType S3Object with CompressionType Gzip",
+                ));
+            }
+        }
+        let Some(image) = &self.image else {
+            return Err(ApiError::validation(
+                "One of Image or ModelPackageName must be specified for a container definition.",
+            ));
+        };
+        image_uri::check(image)?;
+        self.artefact().map_or(Ok(()), |uri| Location::parse(uri).map(drop))
+    }
+}
+
+/// What the store keeps of a model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ModelRecord {
+    pub name: String,
+    pub arn: Arn,
+    pub primary_container: Option<ContainerDefinition>,
+    pub containers: Option<Vec<ContainerDefinition>>,
+    pub inference_execution_config: Option<Value>,
+    pub execution_role_arn: Option<String>,
+    pub vpc_config: Option<Value>,
+    pub enable_network_isolation: bool,
+    pub created: Timestamp,
+    pub tags: Vec<Tag>,
+}
+
+impl ModelRecord {
+    /// The only container: `check` admits no more than one.
+    pub fn container(&self) -> Option<&ContainerDefinition> {
+        self.primary_container
+            .as_ref()
+            .or(self.containers.as_ref().and_then(|list| list.first()))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CreateModelInput {
+    model_name: Option<String>,
+    primary_container: Option<ContainerDefinition>,
+    containers: Option<Vec<ContainerDefinition>>,
+    inference_execution_config: Option<Value>,
+    execution_role_arn: Option<String>,
+    tags: Option<Vec<Tag>>,
+    vpc_config: Option<Value>,
+    enable_network_isolation: Option<bool>,
+}
+
+impl CreateModelInput {
+    fn into_record(self, owner: &Owner, created: Timestamp) -> Result<ModelRecord, ApiError> {
+        let mut constraints = Constraints::new();
+        let name = constraints.present("modelName", self.model_name);
+        constraints.model_name("modelName", &name);
+        if let Some(container) = &self.primary_container {
+            container.constrain("primaryContainer", &mut constraints);
+        }
+        let containers = self.containers.as_deref().unwrap_or_default();
+        constraints.count("containers", containers.len(), 0, limits::CONTAINERS_MAX);
+        for (at, container) in containers.iter().enumerate() {
+            container.constrain(&format!("containers.{}.member", at + 1), &mut constraints);
+        }
+        if let Some(role) = &self.execution_role_arn {
+            constraints.role("executionRoleArn", role);
+        }
+        let tags = self.tags.unwrap_or_default();
+        constraints.tags("tags", &tags);
+        constraints.check()?;
+        match (&self.primary_container, containers) {
+            (Some(_), [_, ..]) => {
+                return Err(ApiError::validation(
+                    "You cannot specify both PrimaryContainer and Containers in the same request.",
+                ));
+            }
+            (Some(container), []) | (None, [container]) => container.check()?,
+            (None, []) => {
+                return Err(ApiError::validation(
+                    "At least one container definition must be provided for the model.",
+                ));
+            }
+            (None, _) => {
+                return Err(ApiError::not_implemented(
+                    "inference pipelines (several Containers in a model)",
+                ));
+            }
+        }
+        Ok(ModelRecord {
+            arn: Arn::new("sagemaker", owner, format!("model/{name}")),
+            name,
+            primary_container: self.primary_container,
+            containers: self.containers.filter(|containers| !containers.is_empty()),
+            inference_execution_config: self.inference_execution_config,
+            execution_role_arn: self.execution_role_arn,
+            vpc_config: self.vpc_config,
+            enable_network_isolation: self.enable_network_isolation.unwrap_or(false),
+            created,
+            tags,
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CreateModelOutput {
+    model_arn: Arn,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ModelNameInput {
+    model_name: Option<String>,
+}
+
+impl ModelNameInput {
+    fn name(self) -> Result<String, ApiError> {
+        let mut constraints = Constraints::new();
+        let name = constraints.present("modelName", self.model_name);
+        constraints.model_name("modelName", &name);
+        constraints.check().map(|()| name)
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DescribeModelOutput {
+    model_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    primary_container: Option<ContainerDefinition>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    containers: Option<Vec<ContainerDefinition>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inference_execution_config: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    execution_role_arn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vpc_config: Option<Value>,
+    creation_time: Timestamp,
+    model_arn: Arn,
+    enable_network_isolation: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ListModelsInput {
+    sort_by: Option<String>,
+    sort_order: Option<String>,
+    next_token: Option<String>,
+    max_results: Option<i64>,
+    name_contains: Option<String>,
+    creation_time_before: Option<Timestamp>,
+    creation_time_after: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ListModelsOutput {
+    models: Vec<ModelSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ModelSummary {
+    model_name: String,
+    model_arn: Arn,
+    creation_time: Timestamp,
+}
+
+impl SageMaker {
+    pub(crate) fn no_such_model(&self, name: &str) -> ApiError {
+        ApiError::validation(format!("Could not find model \"{}\".", self.arn("model", name)))
+    }
+
+    pub(crate) async fn create_model(
+        &self,
+        input: CreateModelInput,
+        _: &RequestContext,
+    ) -> Result<CreateModelOutput, ApiError> {
+        let record = input.into_record(&self.owner, self.clock.now())?;
+        match self.models.create(&record.name, &record).await {
+            Ok(_) => Ok(CreateModelOutput { model_arn: record.arn }),
+            Err(StoreError::Conflict { .. }) => Err(ApiError::validation(format!(
+                "Cannot create already existing model \"{}\".",
+                record.arn
+            ))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(crate) async fn describe_model(
+        &self,
+        input: ModelNameInput,
+        _: &RequestContext,
+    ) -> Result<DescribeModelOutput, ApiError> {
+        let name = input.name()?;
+        let record = self
+            .models
+            .get(&name)
+            .await?
+            .ok_or_else(|| self.no_such_model(&name))?
+            .value;
+        Ok(DescribeModelOutput {
+            model_name: record.name,
+            primary_container: record.primary_container,
+            containers: record.containers,
+            inference_execution_config: record.inference_execution_config,
+            execution_role_arn: record.execution_role_arn,
+            vpc_config: record.vpc_config,
+            creation_time: record.created,
+            model_arn: record.arn,
+            enable_network_isolation: record.enable_network_isolation,
+        })
+    }
+
+    pub(crate) async fn list_models(
+        &self,
+        input: ListModelsInput,
+        _: &RequestContext,
+    ) -> Result<ListModelsOutput, ApiError> {
+        let query = Query {
+            operation: "ListModels",
+            sort_by: input.sort_by.as_deref(),
+            sort_keys: &["CreationTime", "Name"],
+            sort_order: input.sort_order.as_deref(),
+            default_order: Direction::Descending,
+            next_token: input.next_token.as_deref(),
+            max_results: input.max_results,
+        };
+        let filter = Filter {
+            name_contains: input.name_contains.as_deref(),
+            created_after: input.creation_time_after,
+            created_before: input.creation_time_before,
+            ..Filter::default()
+        };
+        let facts = |(name, record): &(String, ModelRecord)| Facts {
+            name: name.clone(),
+            status: String::new(),
+            created: record.created,
+            modified: record.created,
+        };
+        let (page, next_token) = listing::page(self.models.all("").await?, &query, &filter, facts)?;
+        let summary = |(model_name, record): (String, ModelRecord)| ModelSummary {
+            model_name,
+            model_arn: record.arn,
+            creation_time: record.created,
+        };
+        Ok(ListModelsOutput {
+            models: page.into_iter().map(summary).collect(),
+            next_token,
+        })
+    }
+
+    pub(crate) async fn delete_model(&self, input: ModelNameInput, _: &RequestContext) -> Result<(), ApiError> {
+        let name = input.name()?;
+        if self.models.delete(&name).await? {
+            Ok(())
+        } else {
+            Err(self.no_such_model(&name))
+        }
+    }
+}

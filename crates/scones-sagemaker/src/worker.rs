@@ -1,0 +1,209 @@
+//! What a training process does: the built-in image classification algorithm over a folder that
+//! is laid out as SageMaker lays out `/opt/ml`.
+//!
+//! It reads `input/config` and `input/data`, prints AWS's log lines, leaves the model in `model`,
+//! and ends with `output/exit.json`; when it fails, `output/failure` says why in words that name
+//! the file, the line and what to do. It never touches the network, the store, or another folder.
+
+mod data;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    time::Duration,
+};
+
+use chrono::SecondsFormat;
+use flate2::read::GzDecoder;
+use scones_api::Clock;
+use scones_vision::{
+    hyperparameters::Hyperparameters,
+    model::Model,
+    training::{self, LogLines, Progress, Settings, TrainedModel},
+};
+
+use crate::{
+    training::directory::{ExitRecord, JobDirectory},
+    vision::error_chain as chain,
+};
+
+/// The seed of every training run: the algorithm has no hyperparameter for it.
+const SEED: u64 = 1;
+
+/// What a training process needs from its surroundings.
+pub struct Surroundings<'a> {
+    /// Whether the process was told to stop (SIGTERM). Asked after every step.
+    pub is_stopped: &'a dyn Fn() -> bool,
+    /// Prints a line of the log, the line's end not included.
+    pub print: &'a mut dyn FnMut(&str),
+    /// The time, for the log.
+    pub clock: &'a dyn Clock,
+    /// Threads that train, at least 1.
+    pub threads: usize,
+}
+
+/// Why there is no model.
+enum End {
+    /// The user can mend it.
+    Client(String),
+    /// The user cannot.
+    Algorithm(String),
+    /// The process was told to stop.
+    Stopped,
+}
+
+/// Trains in the folder `directory` and gives the process's exit code: 0 for a model or for
+/// having been told to stop, 1 for a failure that the user can mend, 2 for any other. Blocks for
+/// as long as training takes.
+///
+/// # Errors
+/// When the folder's `output` cannot be written.
+pub fn run_training_worker(directory: &Path, surroundings: Surroundings<'_>) -> io::Result<i32> {
+    let directory = JobDirectory::new(directory);
+    let mut worker = Worker {
+        directory: directory.clone(),
+        surroundings,
+    };
+    worker.say("Docker entrypoint called with argument(s): train");
+    let ended = catch_unwind(AssertUnwindSafe(|| worker.train())).unwrap_or_else(|panic| {
+        Err(End::Algorithm(format!(
+            "the training program panicked: {}",
+            words(&*panic)
+        )))
+    });
+    let (code, stopped) = match ended {
+        Ok(()) => (0, false),
+        Err(End::Stopped) => {
+            worker.say("Training was stopped");
+            (0, true)
+        }
+        Err(End::Client(reason)) => (worker.fail("ClientError", &reason, 1)?, false),
+        Err(End::Algorithm(reason)) => (worker.fail("AlgorithmError", &reason, 2)?, false),
+    };
+    directory.write_exit(ExitRecord { code, stopped })?;
+    Ok(code)
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or(panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no reason given")
+}
+
+struct Worker<'a> {
+    directory: JobDirectory,
+    surroundings: Surroundings<'a>,
+}
+
+impl Worker<'_> {
+    /// Prints a line as the algorithm does: `[11/23/2026 05:00:00 INFO 7] text`.
+    fn say(&mut self, text: &str) {
+        self.print("INFO", text);
+    }
+
+    fn print(&mut self, level: &str, text: &str) {
+        let time = self.surroundings.clock.now().to_utc().format("%m/%d/%Y %H:%M:%S");
+        (self.surroundings.print)(&format!("[{time} {level} {}] {text}", std::process::id()));
+    }
+
+    fn fail(&mut self, class: &str, reason: &str, code: i32) -> io::Result<i32> {
+        let reason = self.without_folder(reason);
+        self.print("ERROR", &reason);
+        std::fs::write(self.directory.failure(), format!("{class}: {reason}"))?;
+        Ok(code)
+    }
+
+    /// Paths as they would be in SageMaker's container.
+    fn without_folder(&self, text: &str) -> String {
+        text.replace(&*self.directory.path().to_string_lossy(), "/opt/ml")
+    }
+
+    fn train(&mut self) -> Result<(), End> {
+        let hyperparameters = self.hyperparameters()?;
+        let channels = data::read_channels(&self.directory)?;
+        self.say("Reading the images");
+        let training = data::read(&self.directory, &channels, "train", hyperparameters.num_classes)?;
+        let validation = data::read(&self.directory, &channels, "validation", hyperparameters.num_classes)?;
+        let counts = (training.samples.len(), validation.samples.len());
+        self.say(&format!(
+            "{} training images, {} validation images, {} classes",
+            counts.0,
+            counts.1,
+            training.classes.len()
+        ));
+        for warning in data::check(&training, &validation, &hyperparameters)? {
+            self.print("WARNING", &warning);
+        }
+        let settings = Settings::from_hyperparameters(&hyperparameters, SEED, self.surroundings.threads);
+        let began = self.surroundings.clock.now();
+        let mut lines = LogLines::default();
+        let trained = training::train(&training, Some(&validation), &settings, &mut |progress| {
+            let elapsed: Duration = self.surroundings.clock.now().since(began);
+            for line in lines.lines(&progress, elapsed) {
+                self.say(&line);
+            }
+            // A folder that is gone belongs to nobody.
+            let abandoned = matches!(progress, Progress::Epoch { .. }) && !self.directory.output().exists();
+            if abandoned || (self.surroundings.is_stopped)() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        let trained = trained.map_err(|error| match error {
+            training::Error::Stopped { .. } => End::Stopped,
+            training::Error::Data(_) | training::Error::Settings(_) => End::Client(chain(&error)),
+            _ => End::Algorithm(chain(&error)),
+        })?;
+        self.report(&trained);
+        self.save(&trained.model)
+    }
+
+    fn hyperparameters(&mut self) -> Result<Hyperparameters, End> {
+        let path = self.directory.config("hyperparameters.json");
+        let bytes = std::fs::read(&path).map_err(|error| End::Algorithm(format!("{}: {error}", path.display())))?;
+        let given: BTreeMap<String, String> = serde_json::from_slice(&bytes)
+            .map_err(|error| End::Client(format!("the hyperparameters are not JSON strings: {error}")))?;
+        self.say(&format!("Running with the hyperparameters {given:?}"));
+        let parsed = Hyperparameters::parse(&given).map_err(|error| {
+            End::Client(format!(
+                "Unable to initialize the algorithm. Failed to validate algorithm hyperparameters. (caused by \
+                 ValidationError) Caused by: {error}"
+            ))
+        })?;
+        for note in &parsed.notes {
+            self.say(note);
+        }
+        Ok(parsed)
+    }
+
+    fn report(&mut self, trained: &TrainedModel) {
+        let Some(validation) = &trained.validation else { return };
+        let accuracy = validation.accuracy;
+        self.say(&format!(
+            "Final validation accuracy: {:.6} (95% interval {:.4} to {:.4})",
+            accuracy.value, accuracy.low, accuracy.high
+        ));
+    }
+
+    /// Leaves the model's files in `model`; the training service packs them.
+    fn save(&mut self, model: &Model) -> Result<(), End> {
+        let failed =
+            |error: &dyn std::error::Error| End::Algorithm(format!("the model cannot be saved: {}", chain(error)));
+        let mut archive = Vec::new();
+        model.write(&mut archive).map_err(|error| failed(&error))?;
+        let mut files = tar::Archive::new(GzDecoder::new(archive.as_slice()));
+        files.unpack(self.directory.model()).map_err(|error| failed(&error))?;
+        let time = self
+            .surroundings
+            .clock
+            .now()
+            .to_utc()
+            .to_rfc3339_opts(SecondsFormat::Secs, true);
+        self.say(&format!("Saved the model to \"/opt/ml/model\" at {time}"));
+        Ok(())
+    }
+}
