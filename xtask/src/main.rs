@@ -1,1 +1,42 @@
-fn main() {}
+//! The project's chores: `cargo xtask check` and `cargo xtask test`.
+
+mod check;
+mod clients;
+mod command;
+mod rings;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// The project's chores
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Format, lints, documentation, licences and the direction of dependencies
+    Check,
+    /// Every test: Rust's, then real AWS clients against the real program
+    Test {
+        /// Only the Rust tests
+        #[arg(long)]
+        rust_only: bool,
+        /// Only the real clients; arguments after `--` go to pytest
+        #[arg(long, conflicts_with = "rust_only")]
+        clients_only: bool,
+        /// Arguments for pytest
+        #[arg(last = true)]
+        pytest: Vec<String>,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().verb {
+        Verb::Check => check::run(),
+        Verb::Test { rust_only, clients_only, pytest } => test::run(rust_only, clients_only, &pytest),
+    }
+}

@@ -1,3 +1,23 @@
-//! AWS's wire protocols at the edge.
+//! AWS at the edge: signatures, the wire protocols, and the one port behind
+//! which every service is found by the scope of the request's signature.
+//!
+//! It never decides what an operation does: a service behind it takes JSON or
+//! bytes and gives JSON or bytes.
 
+mod auth;
+mod lambda;
+mod limits;
+mod protocol;
+mod router;
+mod s3;
+mod sagemaker_runtime;
+mod server;
 pub mod sigv4;
+
+pub use auth::{Key, Keys};
+pub use lambda::InvokeFunction;
+pub use protocol::{Body, full};
+pub use router::{HEALTH_PATH, RawService, Router, Services, StreamService};
+pub use s3::S3Stream;
+pub use sagemaker_runtime::InvokeEndpoint;
+pub use server::Server;

@@ -1,0 +1,9 @@
+//! The forms in which AWS's services take requests and give answers: one
+//! module a protocol, each turning HTTP into (operation, JSON) and back.
+
+pub(crate) mod body;
+pub(crate) mod json;
+pub(crate) mod query;
+pub(crate) mod rest;
+
+pub use body::{Body, full};

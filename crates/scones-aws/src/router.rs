@@ -1,0 +1,335 @@
+//! One port for all services: the signature's scope says which is meant.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, request::Parts};
+use hyper::body::Incoming;
+use scones_api::{ApiError, Clock, JsonService, RequestContext};
+use serde_json::json;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::{
+    auth::{Dialect, Keys, authenticate, refusal},
+    limits::{CODE_BODY_BYTES_MAX, FORM_BYTES_MAX, INVOKE_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX},
+    protocol::{
+        Body, body,
+        json::{self, Version, answer},
+        query, rest,
+    },
+    sigv4::{Presented, SignatureError},
+};
+
+/// The path that says that the server is there, to anybody.
+pub const HEALTH_PATH: &str = "/_scones/health";
+
+/// An operation whose payload is not JSON: the request's head and its body go
+/// in, the whole answer comes out.
+#[async_trait]
+pub trait RawService: Send + Sync + 'static {
+    /// Answers an authenticated request.
+    async fn call(&self, parts: Parts, body: Bytes, context: &RequestContext) -> Response<Body>;
+}
+
+/// A service that reads, checks and answers requests itself: S3, whose bodies
+/// are streams and whose signatures have their own rules.
+#[async_trait]
+pub trait StreamService: Send + Sync + 'static {
+    /// Answers a request that nobody has authenticated yet.
+    async fn call(&self, request: Request<Incoming>) -> Response<Body>;
+}
+
+/// The services behind the port.
+pub struct Services {
+    /// CloudWatch Logs.
+    pub logs: Arc<dyn JsonService>,
+    /// Step Functions.
+    pub states: Arc<dyn JsonService>,
+    /// SageMaker's control plane.
+    pub sagemaker: Arc<dyn JsonService>,
+    /// SageMaker's endpoints.
+    pub sagemaker_runtime: Arc<dyn RawService>,
+    /// Lambda's control plane.
+    pub lambda: Arc<dyn JsonService>,
+    /// Lambda's invocations.
+    pub lambda_invoke: Arc<dyn RawService>,
+    /// Security tokens.
+    pub sts: Arc<dyn JsonService>,
+    /// Roles.
+    pub iam: Arc<dyn JsonService>,
+    /// The object store.
+    pub s3: Arc<dyn StreamService>,
+}
+
+/// Routes requests to services.
+pub struct Router {
+    services: Services,
+    keys: Arc<dyn Keys>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a signing name stands for.
+enum Target<'a> {
+    Json {
+        service: &'a dyn JsonService,
+        prefix: &'static str,
+        version: Version,
+    },
+    Query {
+        service: &'a dyn JsonService,
+        namespace: &'static str,
+    },
+    Rest {
+        service: &'a dyn JsonService,
+        invoke: &'a dyn RawService,
+    },
+    Raw {
+        service: &'a dyn RawService,
+    },
+    Stream {
+        service: &'a dyn StreamService,
+    },
+    Unknown {
+        name: String,
+    },
+}
+
+impl Router {
+    /// A router over `services`, which looks keys up in `keys`.
+    pub fn new(services: Services, keys: Arc<dyn Keys>, clock: Arc<dyn Clock>) -> Self {
+        Self { services, keys, clock }
+    }
+
+    /// Answers any request.
+    pub async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        if request.uri().path() == HEALTH_PATH {
+            return answer(
+                200,
+                HeaderValue::from_static("application/json"),
+                json!({"status": "ready"}).to_string(),
+            );
+        }
+        let request_id = Uuid::new_v4().to_string();
+        let span =
+            tracing::debug_span!("request", id = %request_id, method = %request.method(), path = request.uri().path());
+        let mut response = self.route(request, &request_id).instrument(span).await;
+        if let Ok(id) = HeaderValue::from_str(&request_id) {
+            // Each family of SDKs looks for the id under a name of its own; S3 has set its own already.
+            response.headers_mut().entry("x-amzn-requestid").or_insert(id);
+        }
+        response
+    }
+
+    async fn route(&self, request: Request<Incoming>, request_id: &str) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let presented = Presented::find(&parts);
+        let unchecked = Unchecked {
+            router: self,
+            parts,
+            body,
+            presented,
+            request_id,
+        };
+        match self.target(&unchecked.parts, unchecked.presented.as_ref().ok()) {
+            Target::Stream { service } => service.call(Request::from_parts(unchecked.parts, unchecked.body)).await,
+            Target::Json {
+                service,
+                prefix,
+                version,
+            } => unchecked.json(service, prefix, version).await,
+            Target::Query { service, namespace } => unchecked.query(service, namespace).await,
+            Target::Rest { service, invoke } => unchecked.rest(service, invoke).await,
+            Target::Raw { service } => unchecked.raw(service).await,
+            Target::Unknown { name } => json::respond(
+                Version::V1_1,
+                Err(ApiError::not_implemented(format_args!("the service `{name}`"))),
+            ),
+        }
+    }
+
+    fn target(&self, parts: &Parts, presented: Option<&Presented>) -> Target<'_> {
+        let services = &self.services;
+        let path = parts.uri.path();
+        let name = presented.map_or_else(|| unsigned_service(parts), |presented| presented.scope.service.clone());
+        match name.as_str() {
+            "s3" => Target::Stream { service: &*services.s3 },
+            "states" => Target::Json {
+                service: &*services.states,
+                prefix: "AWSStepFunctions",
+                version: Version::V1_0,
+            },
+            "logs" => Target::Json {
+                service: &*services.logs,
+                prefix: "Logs_20140328",
+                version: Version::V1_1,
+            },
+            "sagemaker" if path.starts_with("/endpoints/") => Target::Raw {
+                service: &*services.sagemaker_runtime,
+            },
+            "sagemaker" => Target::Json {
+                service: &*services.sagemaker,
+                prefix: "SageMaker",
+                version: Version::V1_1,
+            },
+            "lambda" => Target::Rest {
+                service: &*services.lambda,
+                invoke: &*services.lambda_invoke,
+            },
+            "sts" => Target::Query {
+                service: &*services.sts,
+                namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
+            },
+            "iam" => Target::Query {
+                service: &*services.iam,
+                namespace: "https://iam.amazonaws.com/doc/2010-05-08/",
+            },
+            _ => Target::Unknown { name },
+        }
+    }
+}
+
+/// Which service refuses a request that has no signature of version 4: the one
+/// whose form it has, and S3 otherwise, which knows version 2 as well.
+fn unsigned_service(parts: &Parts) -> String {
+    let target = parts
+        .headers
+        .get("x-amz-target")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let form = parts
+        .headers
+        .get("content-type")
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+    let path = parts.uri.path();
+    let service = match target.split('.').next() {
+        Some("AWSStepFunctions") => "states",
+        Some("Logs_20140328") => "logs",
+        Some("SageMaker") => "sagemaker",
+        _ if path.starts_with("/2015-03-31/functions") => "lambda",
+        _ if path.starts_with("/endpoints/") => "sagemaker",
+        _ if form && path == "/" => "sts",
+        _ => "s3",
+    };
+    service.to_owned()
+}
+
+/// A request whose signature has been found but not checked.
+struct Unchecked<'a> {
+    router: &'a Router,
+    parts: Parts,
+    body: Incoming,
+    presented: Result<Presented, SignatureError>,
+    request_id: &'a str,
+}
+
+/// A request whose sender is known.
+struct Checked {
+    parts: Parts,
+    body: Bytes,
+    context: RequestContext,
+}
+
+impl Unchecked<'_> {
+    /// Reads the body and checks the signature over it.
+    async fn check(self, dialect: Dialect, limit: usize) -> Result<Checked, ApiError> {
+        // Whoever has no valid key makes the server read nothing.
+        if let Err(error) = &self.presented {
+            return Err(refusal(dialect, error));
+        }
+        let body = body::read(self.body, limit).await?;
+        let Self {
+            router,
+            parts,
+            presented,
+            request_id,
+            ..
+        } = self;
+        let now = router.clock.now();
+        let caller = authenticate(&*router.keys, presented.as_ref(), &parts, &body, now).map_err(|error| {
+            tracing::info!(%error, "a request was refused");
+            refusal(dialect, &error)
+        })?;
+        let context = RequestContext {
+            caller,
+            request_id: request_id.to_owned(),
+        };
+        Ok(Checked { parts, body, context })
+    }
+
+    async fn json(self, service: &dyn JsonService, prefix: &str, version: Version) -> Response<Body> {
+        let result = match self.check(Dialect::Json, JSON_BODY_BYTES_MAX).await {
+            Ok(checked) => match json::operation(&checked.parts.headers, prefix) {
+                Ok(operation) => call(service, operation, &checked.body, &checked.context).await,
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        json::respond(version, result)
+    }
+
+    async fn query(self, service: &dyn JsonService, namespace: &str) -> Response<Body> {
+        let request_id = self.request_id.to_owned();
+        let checked = match self.check(Dialect::Query, FORM_BYTES_MAX).await {
+            Ok(checked) => checked,
+            Err(error) => return query::respond(namespace, "", &request_id, Err(error)),
+        };
+        // A GET carries the form in its query.
+        let form = if checked.body.is_empty() {
+            checked.parts.uri.query().unwrap_or_default().as_bytes()
+        } else {
+            &checked.body
+        };
+        match query::request(form) {
+            Ok((operation, input)) => {
+                let result = call(service, &operation, input.to_string().as_bytes(), &checked.context).await;
+                query::respond(namespace, &operation, &request_id, result)
+            }
+            Err(error) => query::respond(namespace, "", &request_id, Err(error)),
+        }
+    }
+
+    async fn rest(self, service: &dyn JsonService, invoke: &dyn RawService) -> Response<Body> {
+        if crate::lambda::is_invocation(&self.parts) {
+            return self.raw(invoke).await;
+        }
+        let Some((route, input)) = rest::find(crate::lambda::ROUTES, &self.parts.method, &self.parts.uri) else {
+            let what = format!("{} {}", self.parts.method, self.parts.uri.path());
+            return rest::refuse(&ApiError::not_implemented(format_args!("the Lambda operation {what}")));
+        };
+        let result = match self.check(Dialect::Rest, CODE_BODY_BYTES_MAX).await {
+            Ok(checked) => match rest::merged(&checked.body, input) {
+                Ok(input) => call(service, route.operation, &input, &checked.context).await,
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        rest::respond(route.status, result)
+    }
+
+    async fn raw(self, service: &dyn RawService) -> Response<Body> {
+        match self.check(Dialect::Rest, INVOKE_BODY_BYTES_MAX).await {
+            Ok(Checked { parts, body, context }) => service.call(parts, body, &context).await,
+            Err(error) => rest::refuse(&error),
+        }
+    }
+}
+
+/// Calls an operation and logs what is the server's own fault.
+async fn call(
+    service: &dyn JsonService,
+    operation: &str,
+    input: &[u8],
+    context: &RequestContext,
+) -> Result<Vec<u8>, ApiError> {
+    let result = service.call(operation, input, context).await;
+    match &result {
+        Err(error) if error.is_server_fault() && error.status != 501 => {
+            tracing::error!(operation, %error, "an operation failed");
+        }
+        Err(error) => tracing::debug!(operation, %error, "an operation was refused"),
+        Ok(_) => tracing::debug!(operation, "an operation succeeded"),
+    }
+    result
+}

@@ -1,0 +1,19 @@
+//! S3 behind the port: s3s checks signatures and streams bodies itself.
+
+use async_trait::async_trait;
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use scones_s3::S3Http;
+
+use crate::{StreamService, protocol::Body};
+
+/// S3's REST protocol as one of the port's services.
+pub struct S3Stream(pub S3Http);
+
+#[async_trait]
+impl StreamService for S3Stream {
+    async fn call(&self, request: Request<Incoming>) -> Response<Body> {
+        self.0.respond(request).await.map(|body| body.map_err(Into::into).boxed_unsync())
+    }
+}

@@ -1,0 +1,156 @@
+//! The command line.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{DataArgs, ServerArgs};
+
+/// SageMaker, Lambda and Step Functions on your own machine
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the whole story: data, training, endpoint, functions, workflow
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoArgs),
+    /// Start the server
+    #[command(after_help = UP_EXAMPLES)]
+    Up(UpArgs),
+    /// Print the environment that points AWS clients at the server
+    #[command(after_help = ENV_EXAMPLES)]
+    Env(EnvArgs),
+    /// Check the machine, the data directory and a running server
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
+    /// Read, check and convert image datasets
+    Data {
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// Run one of the three Scones functions under the Lambda Runtime API
+    #[command(hide = true)]
+    Function {
+        /// serializeImageData, classifyImageData or filterInferences
+        name: String,
+    },
+    /// Processes that the server starts for itself
+    #[command(hide = true)]
+    Worker {
+        #[command(subcommand)]
+        command: WorkerCommand,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// `cifar100`, `synthetic`, or the path of an archive, an image list or a folder
+    /// [default: cifar100 if it is here or can be downloaded, else synthetic]
+    #[arg(long, value_name = "DATASET")]
+    pub(crate) dataset: Option<String>,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Print one JSON line when the server is ready
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EnvArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Print a JSON object instead of shell exports
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Print a JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Turn a dataset into PNG files and image lists, as SageMaker's built-in algorithm reads them
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(ImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// `cifar100`, `synthetic`, or the path of an archive, an image list or a folder
+    pub(crate) source: String,
+    /// Where to write `train/`, `test/` and their lists; must not exist or be empty
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// The classes to take from an archive, in the order of their labels
+    #[arg(long, value_delimiter = ',', value_name = "CLASS,CLASS", default_value = "bicycle,motorcycle")]
+    pub(crate) classes: Vec<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Print a JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkerCommand {
+    /// Train the model of a job's directory
+    Train {
+        /// A directory laid out as SageMaker's /opt/ml
+        directory: PathBuf,
+    },
+    /// Become PROGRAM, with fewer privileges and tied to the parent's life
+    Exec {
+        /// The program and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        program: Vec<OsString>,
+    },
+}
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  scones demo                              the whole story, in under three minutes
+  scones demo --dataset synthetic          with drawn bicycles and motorcycles
+  scones demo --dataset photos/            with a folder of images, one folder a class
+  scones demo --json > story.json          as one document";
+
+const UP_EXAMPLES: &str = "\
+Examples:
+  scones up                                serve on 127.0.0.1:4566
+  scones up --listen 127.0.0.1:0 --json    serve on a free port and print it
+  eval \"$(scones env)\" && aws s3 ls        use it from another terminal";
+
+const ENV_EXAMPLES: &str = "\
+Examples:
+  eval \"$(scones env)\"                     point this shell's AWS clients at the server
+  scones env --json                        the same as JSON";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  scones doctor                            is everything here that Scones can use?";
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  scones data import cifar100 --output data/
+  scones data import cifar-100-python.tar.gz --classes bicycle,motorcycle --output data/
+  scones data import photos/ --output data/        one folder a class
+  scones data import photos/train.lst --output data/";

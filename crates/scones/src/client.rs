@@ -1,0 +1,216 @@
+//! A client of the server's own wire protocols, for the commands that do a
+//! user's work without an AWS client.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderValue, Uri};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use scones_api::{Clock as _, SystemClock};
+use scones_aws::sigv4::Signer;
+use serde_json::{Value, json};
+
+use crate::credentials::AccessKey;
+
+const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// How long an answer may take; creating and invoking are done in far less.
+const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// The largest answer that is read.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The server answered with an error.
+    #[error("{operation} failed: {message} ({code}, status {status})")]
+    Api { operation: String, code: String, message: String, status: u16 },
+    /// The server did not answer.
+    #[error("{operation} got no answer from {endpoint}")]
+    Transport { operation: String, endpoint: String, source: Box<ureq::Error> },
+    /// The server answered something else than the protocol allows.
+    #[error("the answer to {operation} cannot be read: {problem}")]
+    Answer { operation: String, problem: String },
+}
+
+impl Error {
+    /// AWS's error code, if the server gave one.
+    pub(crate) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Api { code, .. } => Some(code),
+            Self::Transport { .. } | Self::Answer { .. } => None,
+        }
+    }
+}
+
+/// A service that speaks AWS JSON.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum JsonApi {
+    SageMaker,
+    States,
+    Logs,
+}
+
+impl JsonApi {
+    /// Signing name, target prefix and media type.
+    fn names(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::SageMaker => ("sagemaker", "SageMaker", "application/x-amz-json-1.1"),
+            Self::States => ("states", "AWSStepFunctions", "application/x-amz-json-1.0"),
+            Self::Logs => ("logs", "Logs_20140328", "application/x-amz-json-1.1"),
+        }
+    }
+}
+
+/// A request before it is signed.
+struct Call<'a> {
+    service: &'a str,
+    operation: &'a str,
+    method: http::Method,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: &'a [u8],
+}
+
+/// A client; cheap to clone, usable from several threads.
+#[derive(Clone)]
+pub(crate) struct Client {
+    agent: ureq::Agent,
+    endpoint: Arc<str>,
+    signer: Arc<Signer>,
+}
+
+impl Client {
+    /// A client of the server at `endpoint`.
+    pub(crate) fn new(endpoint: &str, key: &AccessKey, region: &str) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(TIMEOUT))
+            .max_idle_connections_per_host(16)
+            .max_idle_connections(16)
+            .proxy(None)
+            .build()
+            .into();
+        let signer = Signer {
+            access_key_id: key.id.clone(),
+            secret_access_key: key.secret.clone(),
+            session_token: None,
+            region: region.to_owned(),
+        };
+        Self { agent, endpoint: endpoint.into(), signer: Arc::new(signer) }
+    }
+
+    /// Calls an operation of a JSON service.
+    pub(crate) fn json(&self, api: JsonApi, operation: &str, input: &Value) -> Result<Value, Error> {
+        let (service, prefix, content_type) = api.names();
+        let headers = vec![("content-type", content_type.to_owned()), ("x-amz-target", format!("{prefix}.{operation}"))];
+        let body = input.to_string();
+        let call = Call { service, operation, method: http::Method::POST, path: "/".to_owned(), headers, body: body.as_bytes() };
+        parsed(operation, &self.send(call)?)
+    }
+
+    /// Calls a Lambda operation other than `Invoke`.
+    pub(crate) fn lambda(&self, operation: &str, method: http::Method, path: &str, input: &Value) -> Result<Value, Error> {
+        let body = if input.is_null() { String::new() } else { input.to_string() };
+        let headers = vec![("content-type", "application/json".to_owned())];
+        let call = Call { service: "lambda", operation, method, path: path.to_owned(), headers, body: body.as_bytes() };
+        parsed(operation, &self.send(call)?)
+    }
+
+    /// Makes a bucket; one that is there already is fine.
+    pub(crate) fn create_bucket(&self, bucket: &str) -> Result<(), Error> {
+        let path = format!("/{bucket}");
+        let call = Call { service: "s3", operation: "CreateBucket", method: http::Method::PUT, path, headers: Vec::new(), body: b"" };
+        match self.send(call) {
+            Err(error) if error.code() == Some("BucketAlreadyOwnedByYou") => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
+    /// Stores an object.
+    pub(crate) fn put_object(&self, bucket: &str, key: &str, content_type: &str, body: &[u8]) -> Result<(), Error> {
+        // Scones refuses what arrives damaged, as S3 does.
+        let headers = vec![("content-type", content_type.to_owned()), ("x-amz-checksum-sha256", sha256(body))];
+        let path = object_path(bucket, key);
+        self.send(Call { service: "s3", operation: "PutObject", method: http::Method::PUT, path, headers, body }).map(drop)
+    }
+
+    /// Reads an object.
+    pub(crate) fn get_object(&self, bucket: &str, key: &str) -> Result<Vec<u8>, Error> {
+        let path = object_path(bucket, key);
+        self.send(Call { service: "s3", operation: "GetObject", method: http::Method::GET, path, headers: Vec::new(), body: b"" })
+    }
+
+    /// The keys below `prefix`, at most the first thousand.
+    pub(crate) fn list_objects(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, Error> {
+        let path = format!("/{bucket}?list-type=2&prefix={}", utf8_percent_encode(prefix, NON_ALPHANUMERIC));
+        let call = Call { service: "s3", operation: "ListObjectsV2", method: http::Method::GET, path, headers: Vec::new(), body: b"" };
+        let xml = self.send(call)?;
+        let keys = String::from_utf8_lossy(&xml);
+        let keys = keys.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once("</Key>")?.0));
+        Ok(keys.map(|key| quick_xml::escape::unescape(key).map_or_else(|_| key.to_owned(), Into::into)).collect())
+    }
+
+    fn send(&self, call: Call<'_>) -> Result<Vec<u8>, Error> {
+        let operation = call.operation.to_owned();
+        let transport = |source: ureq::Error| Error::Transport {
+            operation: operation.clone(),
+            endpoint: self.endpoint.to_string(),
+            source: Box::new(source),
+        };
+        let request = self.signed(&call).map_err(|error| transport(error.into()))?;
+        let mut response = self.agent.run(request).map_err(transport)?;
+        let status = response.status().as_u16();
+        let code = response.headers().get("x-amzn-errortype").and_then(|code| code.to_str().ok()).map(str::to_owned);
+        let bytes = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(transport)?;
+        if status < 300 { Ok(bytes) } else { Err(failed(operation, status, code, &bytes)) }
+    }
+
+    fn signed<'a>(&self, call: &Call<'a>) -> Result<http::Request<&'a [u8]>, http::Error> {
+        let uri: Uri = format!("{}{}", self.endpoint, call.path).parse()?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &call.headers {
+            headers.insert(*name, HeaderValue::from_str(value)?);
+        }
+        let mut signed = headers.clone();
+        signed.insert("host", HeaderValue::from_str(uri.authority().map_or("", http::uri::Authority::as_str))?);
+        let added = self.signer.sign(call.service, call.method.as_str(), &uri, &signed, call.body, SystemClock.now());
+        let mut request = http::Request::new(call.body);
+        *request.method_mut() = call.method.clone();
+        *request.uri_mut() = uri;
+        for (name, value) in added {
+            headers.insert(name, HeaderValue::from_str(&value)?);
+        }
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+}
+
+fn object_path(bucket: &str, key: &str) -> String {
+    format!("/{bucket}/{}", utf8_percent_encode(key, KEY))
+}
+
+fn sha256(body: &[u8]) -> String {
+    // The signature needs the same hash in hexadecimal.
+    STANDARD.encode(hex::decode(scones_aws::sigv4::payload_hash(body)).unwrap_or_default())
+}
+
+fn parsed(operation: &str, bytes: &[u8]) -> Result<Value, Error> {
+    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    serde_json::from_slice(bytes).map_err(|error| Error::Answer { operation: operation.to_owned(), problem: error.to_string() })
+}
+
+/// The error in a JSON or XML answer.
+fn failed(operation: String, status: u16, code: Option<String>, bytes: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(bytes);
+    let body: Value = serde_json::from_slice(bytes).unwrap_or_else(|_| json!({}));
+    let member = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+    let element = |name: &str| {
+        let rest = text.split_once(&format!("<{name}>"))?.1;
+        Some(rest.split_once(&format!("</{name}>"))?.0.to_owned())
+    };
+    let code = code.or_else(|| member("__type")).or_else(|| element("Code")).unwrap_or_else(|| "UnknownError".to_owned());
+    let message = member("message").or_else(|| member("Message")).or_else(|| element("Message")).unwrap_or_default();
+    Error::Api { operation, code, message, status }
+}

@@ -1,0 +1,99 @@
+//! `scones demo`: a server, and the story told through it.
+
+use std::process::ExitCode;
+
+use crate::{
+    cli::DemoArgs,
+    client::Client,
+    commands::up::Stopped,
+    config,
+    demo::{Stage, Story},
+    server::Instance,
+    source, terminal,
+};
+
+/// The classes of the story.
+const CLASSES: [&str; 2] = ["bicycle", "motorcycle"];
+
+/// The exit code of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+pub(crate) fn run(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
+    super::log_to_stderr();
+    super::runtime()?.block_on(tell(arguments))
+}
+
+async fn tell(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
+    let mut stopped = Stopped::new()?;
+    let instance = tokio::select! {
+        started = Instance::start(&arguments.server) => started?,
+        () = stopped.wait() => return Ok(ExitCode::from(INTERRUPTED)),
+    };
+    let client = Client::new(&instance.endpoint, &instance.key, arguments.server.region.as_str());
+    let telling = Telling {
+        client,
+        dataset: arguments.dataset.clone(),
+        cache: arguments.server.data.directory()?.join("downloads"),
+        account: arguments.server.account.to_string(),
+        region: arguments.server.region.to_string(),
+        aloud: !arguments.json,
+    };
+    // The story is told by blocking calls; when it is interrupted, its thread
+    // ends with the process, after the server has stopped its children.
+    let (sender, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || sender.send(telling.tell()));
+    let outcome = tokio::select! {
+        told = told => Some(told.unwrap_or_else(|_| Err(anyhow::anyhow!("the demo panicked")))),
+        () = stopped.wait() => None,
+    };
+    if outcome.is_none() {
+        terminal::say("stopping");
+    }
+    let endpoint = instance.endpoint.clone();
+    instance.stop().await;
+    match outcome {
+        None => Ok(ExitCode::from(INTERRUPTED)),
+        Some(story) => {
+            let story = story?;
+            if arguments.json {
+                terminal::print(serde_json::to_string_pretty(&story)?);
+            } else {
+                terminal::print(how_to_go_on(arguments, &endpoint)?);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// What the telling thread needs.
+struct Telling {
+    client: Client,
+    dataset: Option<String>,
+    cache: std::path::PathBuf,
+    account: String,
+    region: String,
+    aloud: bool,
+}
+
+impl Telling {
+    fn tell(&self) -> anyhow::Result<Story> {
+        let classes = CLASSES.map(str::to_owned);
+        let source = source::load(self.dataset.as_deref(), &self.cache, &classes)?;
+        let stage = Stage { client: &self.client, account: &self.account, region: &self.region, aloud: self.aloud };
+        stage.tell(&source)
+    }
+}
+
+fn how_to_go_on(arguments: &DemoArgs, endpoint: &str) -> anyhow::Result<String> {
+    let directory = arguments.server.data.directory()?;
+    let option = if arguments.server.data.data_dir.is_some() { format!(" --data-dir {}", directory.display()) } else { String::new() };
+    let listen = if endpoint == config::endpoint(config::DEFAULT_LISTEN) { String::new() } else { format!(" --listen {}", arguments.server.listen) };
+    Ok(format!(
+        "\nEverything above is kept in {}. To go on:\n  \
+         scones up{option}{listen}\n  \
+         eval \"$(scones env{option})\"      (in another terminal)\n  \
+         aws stepfunctions list-state-machines\n\
+         examples/scones-unlimited has the functions, the state machine and a client script to start from.",
+        directory.display()
+    ))
+}

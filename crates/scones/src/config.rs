@@ -1,0 +1,149 @@
+//! Where the data lies and where the server listens. A flag wins over the
+//! environment, and the environment over the default.
+
+use std::{
+    env, fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use scones_api::{Account, Owner, Region};
+use serde::{Deserialize, Serialize};
+
+/// Where the server listens unless told otherwise.
+pub(crate) const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4566);
+
+/// Which data directory a command works on.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct DataArgs {
+    /// Where everything is kept [default: the user's data folder]
+    #[arg(long, env = "SCONES_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+impl DataArgs {
+    /// The directory, not necessarily there.
+    pub(crate) fn directory(&self) -> anyhow::Result<PathBuf> {
+        match &self.data_dir {
+            Some(directory) => std::path::absolute(directory).context("cannot tell the working directory"),
+            None => default_directory().context("there is no home directory; name a data directory with --data-dir"),
+        }
+    }
+}
+
+/// What a server is started with.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ServerArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, env = "SCONES_LISTEN", value_name = "ADDRESS:PORT", default_value_t = DEFAULT_LISTEN)]
+    pub(crate) listen: SocketAddr,
+    /// The account that owns everything: twelve digits
+    #[arg(long, env = "SCONES_ACCOUNT", value_name = "NUMBER", value_parser = account, default_value = "000000000000")]
+    pub(crate) account: Account,
+    /// The region in every ARN
+    #[arg(long, env = "SCONES_REGION", value_name = "REGION", value_parser = region, default_value = "us-east-1")]
+    pub(crate) region: Region,
+}
+
+impl ServerArgs {
+    /// The account and region.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner { account: self.account.clone(), region: self.region.clone() }
+    }
+}
+
+fn account(text: &str) -> Result<Account, scones_api::IdentityError> {
+    Account::try_from(text.to_owned())
+}
+
+fn region(text: &str) -> Result<Region, scones_api::IdentityError> {
+    Region::try_from(text.to_owned())
+}
+
+fn default_directory() -> Option<PathBuf> {
+    let home = env::home_dir().filter(|home| !home.as_os_str().is_empty());
+    if cfg!(target_os = "macos") {
+        return Some(home?.join("Library/Application Support/scones"));
+    }
+    let data = env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    Some(data.or_else(|| Some(home?.join(".local/share")))?.join("scones"))
+}
+
+/// Makes the data directory, readable by its owner alone: it holds keys, images and models.
+pub(crate) fn create_private(directory: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.and_then(|()| fs::set_permissions(directory, fs::Permissions::from_mode(0o700)))
+        .with_context(|| format!("cannot make the data directory {}", directory.display()))
+}
+
+/// The address that clients on this machine reach a server at.
+pub(crate) fn endpoint(listen: SocketAddr) -> String {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, listen.port()))
+}
+
+/// What a running server says of itself in its data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Running {
+    /// Its address for clients.
+    pub(crate) endpoint: String,
+    /// Its process.
+    pub(crate) pid: u32,
+    /// The account and region.
+    pub(crate) owner: Owner,
+}
+
+impl Running {
+    const FILE: &'static str = "server.json";
+
+    /// The server that was last seen on a data directory; it may be gone.
+    pub(crate) fn read(directory: &Path) -> anyhow::Result<Option<Self>> {
+        let path = directory.join(Self::FILE);
+        match fs::read(&path) {
+            Ok(json) => {
+                Ok(Some(serde_json::from_slice(&json).with_context(|| format!("{} is damaged", path.display()))?))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Replaces what the file says in one step.
+    pub(crate) fn write(&self, directory: &Path) -> anyhow::Result<()> {
+        let path = directory.join(Self::FILE);
+        let temporary = path.with_extension("json.new");
+        let written = fs::write(&temporary, serde_json::to_vec_pretty(self)?);
+        written.and_then(|()| fs::rename(&temporary, &path)).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Takes the file away when the server stops.
+    pub(crate) fn remove(directory: &Path) {
+        if let Err(error) = fs::remove_file(directory.join(Self::FILE)) {
+            tracing::debug!(%error, "the server's file could not be removed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_reach_an_unspecified_address_at_loopback() {
+        for (listen, expected) in [
+            ("127.0.0.1:4566", "http://127.0.0.1:4566"),
+            ("0.0.0.0:80", "http://127.0.0.1:80"),
+            ("[::]:80", "http://[::1]:80"),
+        ] {
+            assert_eq!(endpoint(listen.parse().unwrap()), expected);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Step 6: what the endpoint has captured.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{NAME, Stage, endpoint::capture_prefix, section::Section};
+use crate::terminal;
+
+/// How long captured inferences may take to appear.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How often is looked for them.
+const POLL: Duration = Duration::from_millis(200);
+
+/// The captured inferences.
+#[derive(Debug, Serialize)]
+pub(super) struct CaptureSection {
+    files: usize,
+    records: usize,
+    /// Of the records, how many name each class as the likeliest.
+    likeliest: Vec<usize>,
+    mean_confidence: f64,
+    commands: Vec<String>,
+}
+
+impl Section for CaptureSection {
+    fn title(&self) -> &'static str {
+        "Captured inferences"
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let likeliest: Vec<String> = self.likeliest.iter().enumerate().map(|(class, count)| format!("class {class}: {count}")).collect();
+        vec![
+            format!("{} records in {} files below {}", self.records, self.files, capture_prefix()),
+            format!("likeliest {}; mean confidence {:.3}", likeliest.join(", "), self.mean_confidence),
+        ]
+    }
+
+    fn commands(&self) -> &[String] {
+        &self.commands
+    }
+}
+
+/// Reads the captured files once they are there.
+pub(super) fn summarise(stage: &Stage<'_>) -> anyhow::Result<CaptureSection> {
+    let spinner = terminal::spinner("Reading the captured inferences");
+    let deadline = Instant::now() + PATIENCE;
+    let keys = loop {
+        let keys = stage.client.list_objects(NAME, &format!("data_capture/{NAME}/"))?;
+        if !keys.is_empty() || Instant::now() > deadline {
+            break keys;
+        }
+        thread::sleep(POLL);
+    };
+    let mut confidences = Vec::new();
+    let mut likeliest = Vec::new();
+    for key in &keys {
+        let file = stage.client.get_object(NAME, key)?;
+        for line in String::from_utf8_lossy(&file).lines() {
+            let Some((class, confidence)) = likeliest_class(line) else { continue };
+            confidences.push(confidence);
+            if likeliest.len() <= class {
+                likeliest.resize(class + 1, 0);
+            }
+            likeliest[class] += 1;
+        }
+    }
+    spinner.finish_and_clear();
+    #[expect(clippy::cast_precision_loss, reason = "a count of records is small")]
+    let mean_confidence = confidences.iter().sum::<f64>() / confidences.len().max(1) as f64;
+    Ok(CaptureSection {
+        files: keys.len(),
+        records: confidences.len(),
+        likeliest,
+        mean_confidence,
+        commands: vec![format!("aws s3 ls --recursive {}/", capture_prefix())],
+    })
+}
+
+/// The class and the probability that a record's answer holds.
+fn likeliest_class(line: &str) -> Option<(usize, f64)> {
+    let record: Value = serde_json::from_str(line).ok()?;
+    let output = record.pointer("/captureData/endpointOutput/data")?.as_str()?;
+    let probabilities: Vec<f64> = serde_json::from_str(output).ok()?;
+    probabilities.into_iter().enumerate().max_by(|one, other| one.1.total_cmp(&other.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_names_its_likeliest_class() {
+        let line = r#"{"captureData":{"endpointOutput":{"data":"[0.2,0.8]"}}}"#;
+        assert_eq!(likeliest_class(line), Some((1, 0.8)));
+        assert_eq!(likeliest_class("{}"), None);
+        assert_eq!(likeliest_class("not JSON"), None);
+    }
+}

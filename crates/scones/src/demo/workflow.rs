@@ -1,0 +1,231 @@
+//! Step 5: the state machine, and its executions over test images.
+
+use std::{thread, time::Duration};
+
+use anyhow::Context as _;
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use scones_vision::dataset::Sample;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{NAME, Stage, functions::FunctionsSection, picture, role, section::Section, training::text};
+use crate::{
+    client::{Client, JsonApi},
+    source::{Source, file_name},
+    terminal,
+};
+
+/// The state machine of the example folder: what the demo runs is what users read.
+const DEFINITION: &str = include_str!("../../../../examples/scones-unlimited/state-machine.json");
+
+/// How many test images go through the workflow.
+const EXECUTIONS: usize = 20;
+
+/// How often an execution is looked at.
+const POLL: Duration = Duration::from_millis(20);
+
+/// One execution.
+#[derive(Debug, Serialize)]
+struct Execution {
+    arn: String,
+    image: String,
+    actual: String,
+    /// The class probabilities that the endpoint gave.
+    probabilities: Vec<f64>,
+    /// `passed`, or the error that failed the execution.
+    outcome: String,
+    milliseconds: u64,
+    events: usize,
+}
+
+/// The workflow.
+#[derive(Debug, Serialize)]
+pub(super) struct WorkflowSection {
+    state_machine_arn: String,
+    classes: Vec<String>,
+    threshold: f64,
+    executions: Vec<Execution>,
+    passed: usize,
+    /// Of those that passed, how many named the right class.
+    passed_and_right: usize,
+    commands: Vec<String>,
+}
+
+impl Section for WorkflowSection {
+    fn title(&self) -> &'static str {
+        "Workflow"
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = picture::chain(&["serialize", "classify", "filter"]);
+        lines.extend(self.table().lines().map(str::to_owned));
+        lines.push(format!(
+            "{} of {} passed the threshold of {}, {} of them rightly classified",
+            self.passed,
+            self.executions.len(),
+            self.threshold,
+            self.passed_and_right
+        ));
+        lines
+    }
+
+    fn commands(&self) -> &[String] {
+        &self.commands
+    }
+}
+
+impl WorkflowSection {
+    fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        let mut header = vec!["image".to_owned(), "is".to_owned()];
+        header.extend(self.classes.iter().cloned());
+        header.extend(["outcome".to_owned(), "ms".to_owned()]);
+        table.set_header(header);
+        for execution in &self.executions {
+            let mut row = vec![Cell::new(&execution.image), Cell::new(&execution.actual)];
+            row.extend((0..self.classes.len()).map(|class| {
+                let probability = execution.probabilities.get(class).map_or("-".to_owned(), |value| format!("{value:.3}"));
+                Cell::new(probability).set_alignment(CellAlignment::Right)
+            }));
+            row.push(Cell::new(&execution.outcome));
+            row.push(Cell::new(execution.milliseconds).set_alignment(CellAlignment::Right));
+            table.add_row(row);
+        }
+        table.to_string()
+    }
+}
+
+/// Creates the state machine and runs it over test images of every class.
+pub(super) fn run(stage: &Stage<'_>, source: &Source, functions: &FunctionsSection) -> anyhow::Result<WorkflowSection> {
+    let client = stage.client;
+    let machine = create(stage)?;
+    let chosen = spread(&source.test.samples, EXECUTIONS);
+    let bar = terminal::bar(chosen.len() as u64, "executions", "Running the state machine");
+    let started: Vec<(String, &Sample)> = chosen
+        .into_iter()
+        .map(|sample| {
+            let input = json!({"s3_bucket": NAME, "s3_key": format!("test/{}", file_name(&sample.name)), "image_data": "", "inferences": []});
+            let answer = client.json(JsonApi::States, "StartExecution", &json!({"stateMachineArn": machine, "input": input.to_string()}))?;
+            Ok((text(&answer, "/executionArn")?, sample))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    let classes = source.train.classes.clone();
+    let mut executions = Vec::new();
+    let mut passed_and_right = 0;
+    for (arn, sample) in started {
+        let execution = follow(client, arn, sample, &classes)?;
+        let likeliest = execution.probabilities.iter().enumerate().max_by(|one, other| one.1.total_cmp(other.1));
+        let right = likeliest.is_some_and(|(class, _)| class == sample.label);
+        passed_and_right += usize::from(right && execution.outcome == "passed");
+        executions.push(execution);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let example = executions.first().map(|execution| execution.arn.clone()).unwrap_or_default();
+    Ok(WorkflowSection {
+        passed: executions.iter().filter(|execution| execution.outcome == "passed").count(),
+        passed_and_right,
+        classes,
+        threshold: functions.threshold,
+        executions,
+        commands: vec![
+            format!("aws stepfunctions start-execution --state-machine-arn {machine} \\"),
+            format!("    --input '{{\"s3_bucket\":\"{NAME}\",\"s3_key\":\"test/NAME.png\"}}'"),
+            format!("aws stepfunctions get-execution-history --execution-arn {example}"),
+        ],
+        state_machine_arn: machine,
+    })
+}
+
+fn create(stage: &Stage<'_>) -> anyhow::Result<String> {
+    let input = json!({"name": NAME, "definition": DEFINITION, "roleArn": role(stage.account), "type": "STANDARD"});
+    match stage.client.json(JsonApi::States, "CreateStateMachine", &input) {
+        // One of an earlier version of the program.
+        Err(error) if error.code() == Some("StateMachineAlreadyExists") => {
+            let arn = format!("arn:aws:states:{}:{}:stateMachine:{NAME}", stage.region, stage.account);
+            let input = json!({"stateMachineArn": arn, "definition": DEFINITION, "roleArn": role(stage.account)});
+            stage.client.json(JsonApi::States, "UpdateStateMachine", &input)?;
+            Ok(arn)
+        }
+        created => text(&created?, "/stateMachineArn"),
+    }
+}
+
+/// `count` samples, evenly spread over the whole, so that every class has its share.
+fn spread(samples: &[Sample], count: usize) -> Vec<&Sample> {
+    let count = count.min(samples.len());
+    (0..count).map(|at| &samples[at * samples.len() / count]).collect()
+}
+
+/// Waits for an execution's end and reads its history.
+fn follow(client: &Client, arn: String, sample: &Sample, classes: &[String]) -> anyhow::Result<Execution> {
+    let description = loop {
+        let description = client.json(JsonApi::States, "DescribeExecution", &json!({"executionArn": arn}))?;
+        if description["status"] != "RUNNING" {
+            break description;
+        }
+        thread::sleep(POLL);
+    };
+    let history = client.json(JsonApi::States, "GetExecutionHistory", &json!({"executionArn": arn, "maxResults": 1000}))?;
+    let events = history["events"].as_array().context("the history has no events")?;
+    let seconds = description["stopDate"].as_f64().unwrap_or_default() - description["startDate"].as_f64().unwrap_or_default();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from f64 saturates")]
+    let milliseconds = (seconds * 1000.0).round() as u64;
+    Ok(Execution {
+        arn,
+        image: sample.name.clone(),
+        actual: classes[sample.label].clone(),
+        probabilities: probabilities(events),
+        outcome: outcome(&description),
+        milliseconds,
+        events: events.len(),
+    })
+}
+
+/// What the classifying function put into the data, whether or not it passed.
+fn probabilities(events: &[Value]) -> Vec<f64> {
+    let outputs = events.iter().filter_map(|event| event.pointer("/stateExitedEventDetails/output")?.as_str());
+    let inferences = outputs.filter_map(|output| {
+        let data: Value = serde_json::from_str(output).ok()?;
+        let inferences = data.pointer("/body/inferences").or_else(|| data.get("inferences"))?.as_array()?.clone();
+        (!inferences.is_empty()).then_some(inferences)
+    });
+    inferences.last().unwrap_or_default().iter().filter_map(Value::as_f64).collect()
+}
+
+fn outcome(description: &Value) -> String {
+    if description["status"] == "SUCCEEDED" {
+        return "passed".to_owned();
+    }
+    let cause: Value = description["cause"].as_str().and_then(|cause| serde_json::from_str(cause).ok()).unwrap_or_default();
+    let message = cause["errorMessage"].as_str().or_else(|| description["error"].as_str());
+    message.or_else(|| description["status"].as_str()).unwrap_or("unknown").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_outcome_is_the_functions_own_message() {
+        for (description, expected) in [
+            (json!({"status": "SUCCEEDED"}), "passed"),
+            (json!({"status": "FAILED", "error": "E", "cause": "{\"errorMessage\":\"THRESHOLD_CONFIDENCE_NOT_MET\"}"}), "THRESHOLD_CONFIDENCE_NOT_MET"),
+            (json!({"status": "FAILED", "error": "States.Runtime", "cause": "text"}), "States.Runtime"),
+            (json!({"status": "ABORTED"}), "ABORTED"),
+        ] {
+            assert_eq!(outcome(&description), expected);
+        }
+    }
+
+    #[test]
+    fn samples_are_spread_over_the_whole() {
+        let sample = |label| Sample { image: image::RgbImage::new(1, 1), label, name: label.to_string() };
+        let samples: Vec<Sample> = (0..10).map(sample).collect();
+        let labels = |count| spread(&samples, count).iter().map(|sample| sample.label).collect::<Vec<_>>();
+        assert_eq!(labels(3), [0, 3, 6]);
+        assert_eq!(labels(50).len(), 10);
+        assert!(spread(&[], 3).is_empty());
+    }
+}

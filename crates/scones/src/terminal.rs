@@ -1,0 +1,47 @@
+//! Progress on stderr: bars on a terminal, plain lines elsewhere.
+
+use std::{io::IsTerminal as _, time::Duration};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Whether a person watches stderr.
+pub(crate) fn is_interactive() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// One line on stderr.
+#[expect(clippy::print_stderr, reason = "stderr is where progress goes")]
+pub(crate) fn say(line: impl std::fmt::Display) {
+    eprintln!("{line}");
+}
+
+/// One line on stdout.
+#[expect(clippy::print_stdout, reason = "stdout is where results go")]
+pub(crate) fn print(line: impl std::fmt::Display) {
+    println!("{line}");
+}
+
+/// A bar over `total` units of `what` (`bytes` are shown as sizes). Without a
+/// terminal it says once what is being done.
+pub(crate) fn bar(total: u64, what: &str, message: &str) -> ProgressBar {
+    if !is_interactive() {
+        say(format_args!("{message} ({total} {what})"));
+        return ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+    }
+    let counts = if what == "bytes" { "{bytes}/{total_bytes} {bytes_per_sec}" } else { "{pos}/{len}" };
+    let template = format!("  {{msg}} {{wide_bar:.cyan/dim}} {counts} {{eta}}");
+    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(total).with_style(style).with_message(message.to_owned())
+}
+
+/// A spinner beside `message`, for what has no known length.
+pub(crate) fn spinner(message: &str) -> ProgressBar {
+    if !is_interactive() {
+        say(message);
+        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("  {spinner:.cyan} {msg} {elapsed:.dim}");
+    let spinner = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner.with_message(message.to_owned())
+}

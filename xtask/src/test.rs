@@ -1,0 +1,27 @@
+//! `cargo xtask test`: Rust's tests, then real clients.
+
+use crate::{
+    clients,
+    command::{cargo, run as execute, works},
+};
+
+pub(crate) fn run(rust_only: bool, clients_only: bool, pytest: &[String]) -> anyhow::Result<()> {
+    if !clients_only {
+        rust()?;
+    }
+    if !rust_only {
+        clients::run(pytest)?;
+    }
+    Ok(())
+}
+
+fn rust() -> anyhow::Result<()> {
+    // Tests of the wiring start the program itself.
+    execute(&mut cargo(&["build", "--package", "scones", "--locked"]))?;
+    if works(&mut cargo(&["nextest", "--version"])) {
+        execute(&mut cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]))?;
+    } else {
+        execute(&mut cargo(&["test", "--workspace", "--all-targets", "--locked", "--no-fail-fast"]))?;
+    }
+    execute(&mut cargo(&["test", "--workspace", "--doc", "--locked"]))
+}
