@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::buffer::padded;
 use crate::error::Error;
 
 /// Largest height and width of an input image, pixels.
@@ -17,6 +18,8 @@ pub const STAGES_MAX: usize = 16;
 pub const BLOCKS_MAX: usize = 256;
 /// Most trainable parameters: 1 GiB of them.
 pub const PARAMETERS_MAX: usize = 1 << 28;
+/// Most numbers in one activation of one image: 512 MiB of them.
+pub const ACTIVATION_MAX: usize = 1 << 27;
 /// Inputs whose longer side exceeds this get the strided stem.
 const SMALL_SIDE_MAX: usize = 64;
 
@@ -118,17 +121,21 @@ impl Architecture {
             within(&format!("stages[{index}].blocks"), stage.blocks, BLOCKS_MAX)?;
             within(&format!("stages[{index}].stride"), stage.stride, 2)?;
         }
-        within("parameters", self.parameter_count(), PARAMETERS_MAX)
+        within("parameters", self.parameter_count(), PARAMETERS_MAX)?;
+        let activations = self.convolutions().map(|c| c.height * c.width * padded(c.outputs));
+        let largest = activations.chain([self.input.length()]).max().unwrap_or(0);
+        within("numbers in the largest activation", largest, ACTIVATION_MAX)
     }
 
     /// Trainable numbers: weights, biases, and the scale and shift of each
-    /// batch normalisation.
+    /// batch normalisation. Only for what [`validate`](Self::validate) accepts.
     pub fn parameter_count(&self) -> usize {
         let convolutions = self.convolutions().map(|c| c.weights() + 2 * c.outputs).sum::<usize>();
         convolutions + self.classes * (self.features() + 1)
     }
 
     /// Multiplications each followed by an addition, to classify one image.
+    /// Only for what [`validate`](Self::validate) accepts.
     pub fn multiply_adds(&self) -> u64 {
         let convolutions = self
             .convolutions()
@@ -330,6 +337,17 @@ mod tests {
                 }];
             },
             "parameters",
+        );
+        check(
+            |a| {
+                a.input = Shape {
+                    height: 4096,
+                    width: 4096,
+                    channels: 3,
+                };
+                a.stem_channels = 4096;
+            },
+            "numbers in the largest activation",
         );
     }
 }

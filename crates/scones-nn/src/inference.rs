@@ -67,6 +67,7 @@ impl Folded {
 
 /// Buffers of one call at a time; see [`Inference::scratch`].
 pub struct Scratch {
+    architecture: Architecture,
     workers: Vec<Worker>,
 }
 
@@ -106,11 +107,13 @@ impl Inference {
     }
 
     /// Buffers for calls with about `batch` images: for each thread of the
-    /// current rayon pool, at most one an image. Any batch size may follow; a
-    /// larger one only runs on fewer threads than it could.
+    /// current rayon pool, at most one an image. Any batch size may follow (a
+    /// larger one only runs on fewer threads than it could), and any network
+    /// of the same architecture.
     pub fn scratch(&self, batch: usize) -> Scratch {
         let workers = batch.clamp(1, rayon::current_num_threads().max(1));
         Scratch {
+            architecture: self.architecture.clone(),
             workers: (0..workers).map(|_| self.worker()).collect(),
         }
     }
@@ -128,14 +131,18 @@ impl Inference {
     /// thread, several on the current rayon pool; the result is the same.
     ///
     /// # Errors
-    /// [`Error::Length`] for `images` or `out`, and [`Error::Value`] for a
-    /// number that is not finite, in the images or in the logits.
+    /// [`Error::Length`] for `images` or `out`, [`Error::Value`] for a number
+    /// that is not finite, in the images or in the logits, and
+    /// [`Error::ArchitectureMismatch`] for the scratch of another architecture.
     pub fn logits(&self, images: &[f32], count: usize, scratch: &mut Scratch, out: &mut [f32]) -> Result<(), Error> {
         let image_length = self.architecture.input.length();
         let classes = self.architecture.classes;
         check_length("images", images.len(), count.saturating_mul(image_length))?;
         check_length("logits", out.len(), count.saturating_mul(classes))?;
         check_values("images", images, "finite numbers", f32::is_finite)?;
+        if scratch.architecture != self.architecture {
+            return Err(Error::ArchitectureMismatch);
+        }
         let share = count.div_ceil(scratch.workers.len()).max(1);
         let parts = images
             .par_chunks(share * image_length)

@@ -398,6 +398,13 @@ fn counts_out_of_range_are_refused() {
     assert!(matches!(wrong, Err(Error::Length { .. })));
     let wrong = inference.logits(&images, usize::MAX, &mut scratch, &mut [0.0; 2]);
     assert!(matches!(wrong, Err(Error::Length { .. })));
+    let other = Architecture {
+        classes: 2,
+        ..architecture()
+    };
+    let other = Network::new(other, 1).unwrap().compile();
+    let wrong = inference.logits(&images, 1, &mut other.scratch(1), &mut [0.0; 3]);
+    assert!(matches!(wrong, Err(Error::ArchitectureMismatch)));
     assert!(matches!(inference.infer(&images[1..]), Err(Error::Length { .. })));
     assert!(matches!(
         inference.infer(&vec![f32::NAN; 192]),
