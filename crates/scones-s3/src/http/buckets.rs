@@ -26,10 +26,7 @@ pub(super) async fn create(s3: &S3, request: S3Request<dto::CreateBucketInput>) 
 
 pub(super) async fn delete(s3: &S3, request: S3Request<dto::DeleteBucketInput>) -> Answer<dto::DeleteBucketOutput> {
     s3.delete_bucket(&request.input.bucket).await?;
-    Ok(S3Response::with_status(
-        dto::DeleteBucketOutput::default(),
-        http::StatusCode::NO_CONTENT,
-    ))
+    Ok(S3Response::new(dto::DeleteBucketOutput::default()))
 }
 
 pub(super) async fn head(s3: &S3, request: S3Request<dto::HeadBucketInput>) -> Answer<dto::HeadBucketOutput> {

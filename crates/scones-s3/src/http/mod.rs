@@ -12,6 +12,7 @@ mod multipart;
 mod objects;
 mod operations;
 mod refuse;
+mod unconfigured;
 mod upload;
 
 use std::{
@@ -119,9 +120,17 @@ fn error_response(error: &ApiError) -> Response<Body> {
     })
 }
 
+/// A status that an operation wants and `s3s` would not give: carried in the
+/// answer's extensions.
+#[derive(Clone, Copy)]
+struct Status(StatusCode);
+
 /// Adds what AWS's answers have and `s3s` does not write: the request id and,
 /// in errors, a message and the resource.
 fn dress(mut response: Response<Body>, id: &str, resource: &str, head: bool) -> Response<Body> {
+    if let Some(&Status(wanted)) = response.extensions().get() {
+        *response.status_mut() = wanted;
+    }
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
         if head {

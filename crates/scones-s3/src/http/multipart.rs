@@ -215,10 +215,7 @@ pub(super) async fn abort(
     }
     s3.bucket(&input.bucket).await?;
     s3.abort_upload(&input.bucket, &input.key, &input.upload_id).await?;
-    Ok(S3Response::with_status(
-        dto::AbortMultipartUploadOutput::default(),
-        http::StatusCode::NO_CONTENT,
-    ))
+    Ok(S3Response::new(dto::AbortMultipartUploadOutput::default()))
 }
 
 pub(super) async fn list_parts(s3: &S3, request: S3Request<dto::ListPartsInput>) -> Answer<dto::ListPartsOutput> {

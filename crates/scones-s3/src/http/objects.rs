@@ -7,6 +7,7 @@ use s3s::{S3Request, S3Response, dto};
 use scones_api::ApiError;
 
 use super::{
+    Status,
     blob::blob,
     convert::{etag, s3_timestamp, set_checksum, size, tag, timestamp},
     headers::headers_of,
@@ -123,12 +124,13 @@ fn choose(object: &ObjectRecord, range: Option<dto::Range>, part: Option<i32>) -
     }
 }
 
-/// A 304, or the answer's headers for an error that still names the object.
-fn unmodified(object: &ObjectRecord) -> S3Response<dto::GetObjectOutput> {
-    let mut response = S3Response::with_status(dto::GetObjectOutput::default(), StatusCode::NOT_MODIFIED);
+/// The answer of a read whose client has the object already.
+fn unmodified<T: Default>(object: &ObjectRecord) -> S3Response<T> {
+    let mut response = S3Response::new(T::default());
     if let Ok(value) = HeaderValue::from_str(&format!("\"{}\"", object.etag)) {
         response.headers.insert(header::ETAG, value);
     }
+    response.extensions.insert(Status(StatusCode::NOT_MODIFIED));
     response
 }
 
@@ -220,12 +222,7 @@ pub(super) async fn head(s3: &S3, request: S3Request<dto::HeadObjectInput>) -> A
     let object = s3.object(&input.bucket, &input.key).await?;
     match conditions.judge(&object) {
         Verdict::Proceed => {}
-        Verdict::NotModified => {
-            let unmodified = unmodified(&object);
-            let mut response = S3Response::with_headers(dto::HeadObjectOutput::default(), unmodified.headers);
-            response.status = unmodified.status;
-            return Ok(response);
-        }
+        Verdict::NotModified => return Ok(unmodified(&object)),
         Verdict::Failed(header) => return Err(precondition_failed(header)),
     }
     let chosen = choose(&object, input.range, input.part_number)?;
@@ -245,13 +242,11 @@ pub(super) async fn head(s3: &S3, request: S3Request<dto::HeadObjectInput>) -> A
             headers.insert(name, value);
         }
     }
-    let status = if output.content_range.is_some() {
-        StatusCode::PARTIAL_CONTENT
-    } else {
-        StatusCode::OK
-    };
+    let partial = output.content_range.is_some();
     let mut response = S3Response::with_headers(output, headers);
-    response.status = Some(status);
+    if partial {
+        response.extensions.insert(Status(StatusCode::PARTIAL_CONTENT));
+    }
     Ok(response)
 }
 
@@ -264,10 +259,7 @@ pub(super) async fn delete(s3: &S3, request: S3Request<dto::DeleteObjectInput>) 
     }
     s3.remove_object(&input.bucket, &input.key, input.if_match.map(tag))
         .await?;
-    Ok(S3Response::with_status(
-        dto::DeleteObjectOutput::default(),
-        StatusCode::NO_CONTENT,
-    ))
+    Ok(S3Response::new(dto::DeleteObjectOutput::default()))
 }
 
 pub(super) async fn delete_many(
