@@ -8,6 +8,7 @@ use crate::error::EvaluationError;
 use crate::json;
 use crate::path::Path;
 use crate::scope::Scope;
+use crate::template::Template;
 use crate::time::parse_instant;
 
 /// A Boolean expression over the input.
@@ -16,7 +17,12 @@ pub(crate) enum Condition {
     And(Vec<Condition>),
     Or(Vec<Condition>),
     Not(Box<Condition>),
-    Test { variable: Path, test: Test },
+    /// `Condition` of a JSONata state.
+    Jsonata(Template),
+    Test {
+        variable: Path,
+        test: Test,
+    },
 }
 
 /// What is asked of one value.
@@ -86,6 +92,7 @@ impl Condition {
                 }
                 Ok(false)
             }
+            Self::Jsonata(template) => template.evaluate_as(scope, "boolean", Value::as_bool),
             Self::Not(inner) => inner.holds(scope).map(|holds| !holds),
             Self::Test {
                 variable,

@@ -20,6 +20,8 @@ pub mod names {
     pub const NO_CHOICE_MATCHED: &str = "States.NoChoiceMatched";
     /// An intrinsic function refused its arguments.
     pub const INTRINSIC_FAILURE: &str = "States.IntrinsicFailure";
+    /// A JSONata expression failed or gave a value of the wrong type.
+    pub const QUERY_EVALUATION_ERROR: &str = "States.QueryEvaluationError";
     /// `ResultPath` cannot be applied to the input.
     pub const RESULT_PATH_MATCH_FAILURE: &str = "States.ResultPathMatchFailure";
 }
@@ -31,6 +33,8 @@ pub(crate) struct Fault {
     pub(crate) cause: Option<String>,
     /// A terminal fault ends the execution: nothing retries or catches it.
     pub(crate) terminal: bool,
+    /// Set for a failed expression until it is recorded.
+    pub(crate) evaluation: Option<Evaluation>,
     /// Another name under which it may be caught.
     pub(crate) alias: Option<&'static str>,
 }
@@ -42,6 +46,7 @@ impl Fault {
             error,
             cause,
             terminal: false,
+            evaluation: None,
             alias: None,
         }
     }
@@ -89,20 +94,35 @@ impl Fault {
 pub(crate) struct EvaluationError {
     pub(crate) error: &'static str,
     pub(crate) message: String,
+    pub(crate) evaluation: Option<Evaluation>,
+}
+
+/// A failed JSONata expression, which is recorded as `EvaluationFailed`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Evaluation {
+    /// The field that held the expression, where there was one.
+    pub(crate) location: Option<String>,
 }
 
 impl EvaluationError {
     pub(crate) fn runtime(message: impl fmt::Display) -> Self {
-        Self {
-            error: names::RUNTIME,
-            message: message.to_string(),
-        }
+        Self::named(names::RUNTIME, message)
     }
 
     pub(crate) fn named(error: &'static str, message: impl fmt::Display) -> Self {
         Self {
             error,
             message: message.to_string(),
+            evaluation: None,
+        }
+    }
+
+    /// A failure in a JSONata state.
+    pub(crate) fn query(message: impl fmt::Display, location: Option<String>) -> Self {
+        let evaluation = Some(Evaluation { location });
+        Self {
+            evaluation,
+            ..Self::named(names::QUERY_EVALUATION_ERROR, message)
         }
     }
 
@@ -116,6 +136,7 @@ impl EvaluationError {
                 self.message
             )),
             terminal: self.error == names::RUNTIME,
+            evaluation: self.evaluation,
             alias: None,
         }
     }

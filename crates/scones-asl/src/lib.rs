@@ -36,6 +36,7 @@ pub mod event;
 mod execution;
 mod intrinsic;
 mod json;
+mod jsonata;
 pub mod limits;
 mod machine;
 mod path;

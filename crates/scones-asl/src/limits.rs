@@ -31,6 +31,12 @@ pub const INTRINSIC_DEPTH_MAX: usize = 10;
 pub const INTRINSIC_TEXT_CHARS_MAX: usize = 10_000;
 /// Most elements that `States.ArrayRange` may make.
 pub const ARRAY_RANGE_ELEMENTS_MAX: i64 = 1_000;
+/// Deepest nesting of one JSONata evaluation.
+pub const JSONATA_DEPTH_MAX: usize = 1_000;
+/// Longest sequence that a JSONata expression may make.
+pub const JSONATA_SEQUENCE_MAX: usize = 1_000_000;
+/// Milliseconds after which a JSONata evaluation is given up.
+pub const JSONATA_MILLISECONDS_MAX: u64 = 10_000;
 /// Deepest nesting of workflows (maps and parallels) that a definition may have.
 pub const WORKFLOW_DEPTH_MAX: usize = 32;
 /// Deepest nesting of JSON values, states and Boolean choice expressions.

@@ -28,6 +28,12 @@ impl Random {
         u64::try_from(product >> 64).unwrap_or_default()
     }
 
+    /// Uniform in `0.0..1.0`, a multiple of 2^-53.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double")]
+    pub(crate) fn fraction(&self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     /// A version 4 UUID.
     pub(crate) fn uuid(&self) -> String {
         let (high, low) = (self.bits(), self.bits());

@@ -1,13 +1,16 @@
 //! What an expression can see: the input, the context object, the variables,
 //! and the execution's random numbers.
 
+use std::cell::OnceCell;
 use std::ops::Deref;
 
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use crate::jsonata::Session;
 use crate::path::{Path, PathNotFound, Root};
 use crate::random::Random;
+use crate::time::Timestamp;
 
 /// The variables of one workflow, in order of assignment.
 pub(crate) type Variables = IndexMap<String, Value>;
@@ -20,6 +23,13 @@ pub(crate) struct Scope<'a> {
     pub(crate) context: &'a dyn Deref<Target = Value>,
     pub(crate) variables: &'a Variables,
     pub(crate) random: &'a Random,
+    pub(crate) now: Timestamp,
+    /// `$states.result`, once the state has one.
+    pub(crate) result: Option<&'a Value>,
+    /// `$states.errorOutput`, in a catcher.
+    pub(crate) error_output: Option<&'a Value>,
+    /// What JSONata expressions see, converted when the first one is evaluated.
+    pub(crate) session: &'a OnceCell<Session>,
 }
 
 impl<'a> Scope<'a> {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::error::EvaluationError;
 use crate::intrinsic::{Expression, ExpressionError};
+use crate::jsonata;
 use crate::scope::Scope;
 
 /// A compiled payload template.
@@ -13,6 +14,8 @@ pub(crate) enum Template {
     Literal(Value),
     Object(Vec<(String, Template)>),
     Array(Vec<Template>),
+    /// An expression of a JSONata state.
+    Jsonata(Box<jsonata::Expression>),
     /// The field's own name, with `.$`, is kept for error texts.
     Expression {
         field: String,
@@ -47,6 +50,56 @@ impl Template {
                 .map(Self::Array),
             literal => Ok(Self::Literal(literal.clone())),
         }
+    }
+
+    /// Compiles the template of a JSONata state; `location` is the field's name.
+    pub(crate) fn compile_jsonata(value: &Value, location: &str) -> Result<Self, TemplateError> {
+        match value {
+            Value::String(text) => match jsonata::Expression::parse(text, location) {
+                Ok(Some(expression)) => Ok(Self::Jsonata(Box::new(expression))),
+                Ok(None) => Ok(Self::Literal(value.clone())),
+                Err(message) => Err(TemplateError {
+                    location: String::new(),
+                    field: location.to_owned(),
+                    error: ExpressionError::Call(message),
+                }),
+            },
+            Value::Object(fields) => fields
+                .iter()
+                .map(|(name, value)| {
+                    let compiled = Self::compile_jsonata(value, &format!("{location}/{name}"));
+                    Ok((name.clone(), compiled.map_err(|error| error.below(name))?))
+                })
+                .collect::<Result<_, _>>()
+                .map(Self::Object),
+            Value::Array(elements) => elements
+                .iter()
+                .enumerate()
+                .map(|(index, element)| {
+                    Self::compile_jsonata(element, &format!("{location}[{index}]"))
+                        .map_err(|error| error.below(&index.to_string()))
+                })
+                .collect::<Result<_, _>>()
+                .map(Self::Array),
+            literal => Ok(Self::Literal(literal.clone())),
+        }
+    }
+
+    /// The value if it has the type that the field needs.
+    pub(crate) fn evaluate_as<T>(
+        &self,
+        scope: &Scope<'_>,
+        expected: &str,
+        convert: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<T, EvaluationError> {
+        let value = self.evaluate(scope)?;
+        convert(&value).ok_or_else(|| match self {
+            Self::Jsonata(expression) => expression.unexpected(expected, &value),
+            _ => EvaluationError::query(
+                format_args!("Expected a value of type {expected} but was: {value}"),
+                None,
+            ),
+        })
     }
 
     /// A field may not be there both with and without `.$`.
@@ -94,6 +147,7 @@ impl Template {
                 Ok(Value::Object(object))
             }
             Self::Array(elements) => elements.iter().map(|element| element.evaluate(scope)).collect(),
+            Self::Jsonata(expression) => expression.evaluate(scope),
             Self::Expression { field, expression } => expression.evaluate(field, scope),
         }
     }

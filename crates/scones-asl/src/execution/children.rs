@@ -12,7 +12,7 @@ use crate::data_flow;
 use crate::error::{EvaluationError, Fault};
 use crate::event::{EventKind, MapIteration, MapStateStarted};
 use crate::limits::MAP_CONCURRENCY_DEFAULT;
-use crate::machine::{Map, StateKind, Workflow};
+use crate::machine::{Items, Map, QueryLanguage, StateKind, Workflow};
 use crate::payload::Payload;
 
 impl Execution {
@@ -73,22 +73,28 @@ impl Execution {
     }
 
     fn items(&self, frame: &Frame, map: &Map, input: &Payload) -> Result<Vec<Value>, Fault> {
-        let items = match &map.items_path {
-            None => input.value().clone(),
-            Some(path) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
+        let name = &frame.state().name;
+        let items = match &map.items {
+            Items::Input => input.value().clone(),
+            Items::Path(path) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
                 data_flow::read(path, scope)
+            })?,
+            Items::Template(template) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
+                template.evaluate_as(scope, "array", |value| {
+                    value.as_array().map(|items| Value::Array(items.clone()))
+                })
             })?,
         };
         match items {
             Value::Array(items) => Ok(items),
-            _ => {
-                let path = map
-                    .items_path
-                    .as_ref()
-                    .map_or_else(|| "$".to_owned(), ToString::to_string);
-                let error = EvaluationError::runtime(format_args!("Reference path \"{path}\" must point to array."));
-                Err(error.at(&frame.state().name, frame.entered_event))
+            other => Err(match (&map.items, frame.state().language) {
+                (_, QueryLanguage::Jsonata) => {
+                    EvaluationError::query(format_args!("Map state input must be an array but was: {other}"), None)
+                }
+                (Items::Path(path), _) => not_an_array(path),
+                _ => not_an_array(&"$"),
             }
+            .at(name, frame.entered_event)),
         }
     }
 
@@ -109,8 +115,8 @@ impl Execution {
                 None => Arc::clone(&item.value),
                 Some(selector) => {
                     let extra = Extra {
-                        token: None,
                         item: Some(&item),
+                        ..Extra::default()
                     };
                     self.evaluate(frame, input.value(), extra, |scope| selector.evaluate(scope))?
                         .to_string()
@@ -246,6 +252,10 @@ impl Execution {
         };
         frame.previous = self.emit(frame.previous, aborted);
     }
+}
+
+fn not_an_array(path: &dyn std::fmt::Display) -> EvaluationError {
+    EvaluationError::runtime(format_args!("Reference path \"{path}\" must point to array."))
 }
 
 fn iteration(frame: &Frame, slot: usize) -> MapIteration {

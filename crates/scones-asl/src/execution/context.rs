@@ -1,6 +1,6 @@
 //! The context object, `$$`.
 
-use std::cell::LazyCell;
+use std::cell::{LazyCell, OnceCell};
 
 use serde_json::{Map, Value, json};
 
@@ -16,6 +16,8 @@ pub(super) struct Extra<'a> {
     pub(super) token: Option<&'a str>,
     /// The item that an `ItemSelector` is evaluated for.
     pub(super) item: Option<&'a Item>,
+    pub(super) result: Option<&'a Value>,
+    pub(super) error_output: Option<&'a Value>,
 }
 
 impl Execution {
@@ -34,6 +36,10 @@ impl Execution {
             context: &context,
             variables: &frame.variables,
             random: &self.random,
+            now: self.now,
+            result: extra.result,
+            error_output: extra.error_output,
+            session: &OnceCell::new(),
         };
         evaluate(&scope).map_err(|error| error.at(&frame.state().name, frame.entered_event))
     }

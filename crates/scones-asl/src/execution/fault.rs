@@ -8,9 +8,9 @@ use super::context::Extra;
 use super::frame::{Activity, Exit, Frame, FrameId};
 use super::{Alarm, Execution};
 use crate::data_flow;
-use crate::error::Fault;
-use crate::event::EventKind;
-use crate::machine::{Catcher, Jitter, Outcome, Retrier, StateKind, Transition};
+use crate::error::{Evaluation, Fault};
+use crate::event::{EvaluationFailed, EventKind};
+use crate::machine::{Catcher, Jitter, Outcome, QueryLanguage, Retrier, StateKind, Transition};
 use crate::payload::Payload;
 use crate::random::Random;
 use crate::scope::Variables;
@@ -18,9 +18,12 @@ use crate::time::Timestamp;
 
 impl Execution {
     /// Deals with the failure of a strand's state.
-    pub(super) fn fail(&mut self, id: FrameId, mut frame: Frame, fault: Fault) {
+    pub(super) fn fail(&mut self, id: FrameId, mut frame: Frame, mut fault: Fault) {
         let workflow = Arc::clone(&frame.workflow);
         let state = &workflow.states[frame.state];
+        if let Some(evaluation) = fault.evaluation.take() {
+            self.record_evaluation(&mut frame, &fault, evaluation);
+        }
         if let Some(outcome) = state.outcome() {
             if let Some(due) = self.next_retry(&mut frame, outcome, &fault) {
                 frame.activity = Activity::Retrying(self.set_timer(due, Alarm::Retry(id)));
@@ -43,12 +46,32 @@ impl Execution {
             {
                 match self.catch(&frame, catcher, &fault) {
                     Ok(exit) => self.leave(id, frame, exit),
-                    Err(fault) => self.hand_up(&frame, fault),
+                    Err(mut fault) => {
+                        if let Some(evaluation) = fault.evaluation.take() {
+                            self.record_evaluation(&mut frame, &fault, evaluation);
+                        }
+                        self.hand_up(&frame, fault);
+                    }
                 }
                 return;
             }
         }
         self.hand_up(&frame, fault);
+    }
+
+    /// Records a failed expression. AWS lets the event of a state that has done
+    /// nothing yet point to what came before the state.
+    fn record_evaluation(&mut self, frame: &mut Frame, fault: &Fault, evaluation: Evaluation) {
+        let waits = matches!(frame.state().kind, StateKind::Wait { .. });
+        let untouched = frame.previous == frame.entered_event && !waits;
+        let previous = if untouched { frame.before_entry } else { frame.previous };
+        let event = EventKind::EvaluationFailed(EvaluationFailed {
+            error: fault.error.clone(),
+            cause: fault.cause.clone(),
+            location: evaluation.location,
+            state: frame.state().name.clone(),
+        });
+        frame.previous = self.emit(previous, event);
     }
 
     fn hand_up(&mut self, frame: &Frame, fault: Fault) {
@@ -82,15 +105,28 @@ impl Execution {
         error.insert("Error".to_owned(), text(&fault.error));
         error.insert("Cause".to_owned(), text(&fault.cause));
         let error = Value::Object(error);
-        let assigned = match &catcher.assign {
-            None => Variables::new(),
-            Some(template) => {
-                let values = self.evaluate(frame, &error, Extra::default(), |scope| template.evaluate(scope))?;
-                match values {
-                    Value::Object(fields) => fields.into_iter().collect(),
-                    _ => Variables::new(),
-                }
-            }
+        if frame.state().language == QueryLanguage::Jsonata {
+            let extra = Extra {
+                error_output: Some(&error),
+                ..Extra::default()
+            };
+            let (output, assigned) =
+                self.output_and_assign(frame, catcher.output.as_ref(), catcher.assign.as_ref(), extra)?;
+            let output = output.unwrap_or_else(|| error.clone().into()).text();
+            return Ok(Exit {
+                output,
+                assigned,
+                transition: Transition::Next(catcher.next),
+            });
+        }
+        let values = catcher
+            .assign
+            .as_ref()
+            .map(|template| self.evaluate(frame, &error, Extra::default(), |scope| template.evaluate(scope)))
+            .transpose()?;
+        let assigned = match values {
+            Some(Value::Object(fields)) => fields.into_iter().collect(),
+            _ => Variables::new(),
         };
         let raw = Payload::from_text(Arc::clone(&frame.input));
         let output = data_flow::apply_result_path(&catcher.result_path, raw, error.into())

@@ -22,6 +22,8 @@ pub(super) struct Frame {
     /// The state's raw input.
     pub(super) input: Arc<str>,
     pub(super) entered_event: u64,
+    /// What the entry points back to.
+    pub(super) before_entry: u64,
     pub(super) entered_at: Timestamp,
     /// The strand's last event: what its next one points back to.
     pub(super) previous: u64,
@@ -112,6 +114,7 @@ impl Frame {
             workflow,
             input,
             entered_event: 0,
+            before_entry: 0,
             entered_at: Timestamp(0),
             previous: 0,
             variables: Arc::default(),

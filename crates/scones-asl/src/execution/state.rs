@@ -12,7 +12,9 @@ use crate::data_flow;
 use crate::error::{EvaluationError, Fault, names};
 use crate::event::{EventKind, StateEntered, StateExited, Truncation};
 use crate::limits::{PAYLOAD_BYTES_MAX, SECONDS_MAX};
-use crate::machine::{FailText, Outcome, ResultPath, Seconds, Selection, StateKind, Transition, WaitUntil};
+use crate::machine::{
+    FailText, Outcome, QueryLanguage, ResultPath, Seconds, Selection, StateKind, Transition, WaitUntil,
+};
 use crate::payload::{Evaluated, Payload};
 use crate::scope::Variables;
 use crate::template::Template;
@@ -93,6 +95,7 @@ impl Execution {
             StateKind::Parallel { .. } => EventKind::ParallelStateEntered(details),
             StateKind::Map(_) => EventKind::MapStateEntered(details),
         };
+        frame.before_entry = frame.previous;
         frame.previous = self.emit(frame.previous, event);
         frame.entered_event = frame.previous;
     }
@@ -172,6 +175,28 @@ impl Execution {
         }
     }
 
+    /// `Output` and `Assign` of a JSONata state, over the state's input.
+    pub(super) fn output_and_assign(
+        &self,
+        frame: &Frame,
+        output: Option<&Template>,
+        assign: Option<&Template>,
+        extra: Extra<'_>,
+    ) -> Result<(Option<Payload>, Variables), Fault> {
+        let input = Payload::from_text(Arc::clone(&frame.input));
+        if output.is_none() && assign.is_none() {
+            return Ok((None, Variables::new()));
+        }
+        self.evaluate(frame, input.value(), extra, |scope| {
+            let assigned = match assign.map(|template| template.evaluate(scope)).transpose()? {
+                Some(Value::Object(fields)) => fields.into_iter().collect(),
+                _ => Variables::new(),
+            };
+            let output = output.map(|template| template.evaluate(scope)).transpose()?;
+            Ok((output.map(Payload::from), assigned))
+        })
+    }
+
     /// Puts a result through `Assign`, `ResultPath` and `OutputPath`.
     pub(super) fn exit(
         &self,
@@ -181,11 +206,25 @@ impl Execution {
         transition: Transition,
     ) -> Result<Turn, Fault> {
         let state = frame.state();
-        let assigned = self.assign(frame, state.assign.as_ref(), &result)?;
-        let raw = Payload::from_text(Arc::clone(&frame.input));
-        let combined = data_flow::apply_result_path(result_path, raw, result)
-            .map_err(|error| error.at(&state.name, frame.entered_event))?;
-        let output = self.select(frame, &state.output_path, combined)?.text();
+        let (output, assigned) = match state.language {
+            QueryLanguage::JsonPath => {
+                let assigned = self.assign(frame, state.assign.as_ref(), &result)?;
+                let raw = Payload::from_text(Arc::clone(&frame.input));
+                let combined = data_flow::apply_result_path(result_path, raw, result)
+                    .map_err(|error| error.at(&state.name, frame.entered_event))?;
+                (self.select(frame, &state.output_path, combined)?, assigned)
+            }
+            QueryLanguage::Jsonata => {
+                let extra = Extra {
+                    result: state.outcome().map(|_| result.value()),
+                    ..Extra::default()
+                };
+                let (output, assigned) =
+                    self.output_and_assign(frame, state.output.as_ref(), state.assign.as_ref(), extra)?;
+                (output.unwrap_or(result), assigned)
+            }
+        };
+        let output = output.text();
         if output.len() > PAYLOAD_BYTES_MAX {
             return Err(Fault::data_limit(&state.name));
         }
@@ -220,8 +259,19 @@ impl Execution {
                 rule.condition.holds(scope)
             })?;
             if holds {
-                let assigned = self.assign(frame, rule.assign.as_ref(), &input)?;
-                let output = self.select(frame, &state.output_path, input)?.text();
+                let (output, assigned) = match state.language {
+                    QueryLanguage::JsonPath => {
+                        let assigned = self.assign(frame, rule.assign.as_ref(), &input)?;
+                        (self.select(frame, &state.output_path, input)?, assigned)
+                    }
+                    QueryLanguage::Jsonata => {
+                        let output = rule.output.as_ref().or(state.output.as_ref());
+                        let (output, assigned) =
+                            self.output_and_assign(frame, output, rule.assign.as_ref(), Extra::default())?;
+                        (output.unwrap_or(input), assigned)
+                    }
+                };
+                let output = output.text();
                 let transition = Transition::Next(rule.next);
                 return Ok(Turn::Exits(Exit {
                     output,
@@ -273,6 +323,11 @@ impl Execution {
         match text {
             FailText::Absent => Ok(None),
             FailText::Literal(text) => Ok(Some(text.clone())),
+            FailText::Template(template) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
+                template.evaluate_as(scope, "string", |value| {
+                    value.as_str().map(|text| Some(text.to_owned()))
+                })
+            }),
             FailText::Expression(expression) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
                 match expression.evaluate(field, scope)? {
                     Value::String(text) => Ok(Some(text)),
@@ -295,6 +350,9 @@ impl Execution {
         match number {
             None => Ok(None),
             Some(Seconds::Literal(number)) => Ok(Some(*number)),
+            Some(Seconds::Template(template)) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
+                template.evaluate_as(scope, "number", |value| value.as_u64().map(Some))
+            }),
             Some(Seconds::Path(path)) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
                 let value = data_flow::read(path, scope)?;
                 let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
@@ -312,6 +370,21 @@ fn due(until: &WaitUntil, scope: &crate::scope::Scope<'_>, now: Timestamp) -> Ev
     match until {
         WaitUntil::Seconds(seconds) => Ok(now.plus_seconds(*seconds)),
         WaitUntil::Timestamp(text) => Ok(parse_instant(text).map_or(now, |instant| instant.ceiling())),
+        WaitUntil::SecondsTemplate(template) => template.evaluate_as(scope, "number", |value| {
+            value.as_u64().map(|seconds| now.plus_seconds(seconds))
+        }),
+        WaitUntil::TimestampTemplate(template) => {
+            let text = template.evaluate_as(scope, "string", |value| value.as_str().map(str::to_owned))?;
+            parse_instant(&text).map(|instant| instant.ceiling()).ok_or_else(|| {
+                EvaluationError::query(
+                    format_args!(
+                        "The Timestamp field cannot be parsed as an ISO-8601 extended offset \
+                         date-time format string: {text}"
+                    ),
+                    Some("Timestamp".to_owned()),
+                )
+            })
+        }
         WaitUntil::SecondsPath(path) => {
             let value = scope.read(path).map_err(|_| {
                 EvaluationError::runtime(format_args!(

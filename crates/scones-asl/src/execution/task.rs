@@ -30,7 +30,7 @@ impl Execution {
         let heartbeat_seconds = self.number(frame, task.heartbeat.as_ref(), "HeartbeatSecondsPath", &input)?;
         let extra = Extra {
             token: token.as_deref(),
-            item: None,
+            ..Extra::default()
         };
         let role_arn = match &task.credentials {
             None => None,

@@ -16,6 +16,13 @@ fn elements(value: &Value) -> Result<&[Value], String> {
         .ok_or_else(|| format!("expected an array but was {value}"))
 }
 
+fn arity(arguments: &[Value], count: usize) -> Result<(), String> {
+    if arguments.len() == count {
+        return Ok(());
+    }
+    Err(format!("expected {count} arguments but there are {}", arguments.len()))
+}
+
 pub(super) fn array(arguments: &[Value], _: &Scope<'_>) -> Evaluated {
     Ok(Value::Array(arguments.to_vec()))
 }
@@ -40,7 +47,8 @@ pub(super) fn length(arguments: &[Value], _: &Scope<'_>) -> Evaluated {
     Ok(elements(&arguments[0])?.len().into())
 }
 
-pub(super) fn partition(arguments: &[Value], _: &Scope<'_>) -> Evaluated {
+pub(crate) fn partition(arguments: &[Value]) -> Evaluated {
+    arity(arguments, 2)?;
     let array = elements(&arguments[0])?;
     let size = usize::try_from(integer(&arguments[1])?)
         .ok()
@@ -50,7 +58,8 @@ pub(super) fn partition(arguments: &[Value], _: &Scope<'_>) -> Evaluated {
 }
 
 /// From the first to the last number, both included.
-pub(super) fn range(arguments: &[Value], _: &Scope<'_>) -> Evaluated {
+pub(crate) fn range(arguments: &[Value]) -> Evaluated {
+    arity(arguments, 3)?;
     let (first, last) = (integer(&arguments[0])?, integer(&arguments[1])?);
     let step = integer(&arguments[2])?;
     if step == 0 {

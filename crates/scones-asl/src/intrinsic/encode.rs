@@ -35,18 +35,21 @@ pub(super) fn base64_decode(arguments: &[Value], _: &Scope<'_>) -> Evaluated {
     Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-pub(super) fn hash(arguments: &[Value], _: &Scope<'_>) -> Evaluated {
-    let data = match &arguments[0] {
-        Value::String(_) => text(&arguments[0])?.to_owned(),
+pub(crate) fn hash(arguments: &[Value]) -> Evaluated {
+    let [data, algorithm] = arguments else {
+        return Err(format!("expected 2 arguments but there are {}", arguments.len()));
+    };
+    let data = match data {
+        Value::String(_) => text(data)?.to_owned(),
         other => other.to_string(),
     };
-    let digest = match arguments[1].as_str() {
+    let digest = match algorithm.as_str() {
         Some("MD5") => hex::encode(Md5::digest(data)),
         Some("SHA-1") => hex::encode(Sha1::digest(data)),
         Some("SHA-256") => hex::encode(Sha256::digest(data)),
         Some("SHA-384") => hex::encode(Sha384::digest(data)),
         Some("SHA-512") => hex::encode(Sha512::digest(data)),
-        _ => return Err(format!("there is no hash algorithm {}", arguments[1])),
+        _ => return Err(format!("there is no hash algorithm {algorithm}")),
     };
     Ok(Value::String(digest))
 }

@@ -48,6 +48,12 @@ pub(crate) enum ExpressionError {
     Call(String),
 }
 
+/// A function that needs its arguments alone.
+pub(crate) type Pure = fn(&[Value]) -> Result<Value, String>;
+
+pub(crate) use array::{partition, range};
+pub(crate) use encode::hash;
+
 macro_rules! functions {
     ($($name:ident($least:literal..=$most:literal) = $body:path;)*) => {
         /// The intrinsic functions of the language.
@@ -76,13 +82,13 @@ functions! {
     ArrayContains(2..=2) = array::contains;
     ArrayGetItem(2..=2) = array::get_item;
     ArrayLength(1..=1) = array::length;
-    ArrayPartition(2..=2) = array::partition;
-    ArrayRange(3..=3) = array::range;
+    ArrayPartition(2..=2) = pure_partition;
+    ArrayRange(3..=3) = pure_range;
     ArrayUnique(1..=1) = array::unique;
     Base64Decode(1..=1) = encode::base64_decode;
     Base64Encode(1..=1) = encode::base64_encode;
     Format(1..=1000) = text::format;
-    Hash(2..=2) = encode::hash;
+    Hash(2..=2) = pure_hash;
     JsonMerge(3..=3) = text::json_merge;
     JsonToString(1..=1) = text::json_to_string;
     MathAdd(2..=2) = math::add;
@@ -90,6 +96,18 @@ functions! {
     StringSplit(2..=2) = text::split;
     StringToJson(1..=1) = text::string_to_json;
     UUID(0..=0) = math::uuid;
+}
+
+fn pure_partition(arguments: &[Value], _: &Scope<'_>) -> Result<Value, String> {
+    partition(arguments)
+}
+
+fn pure_range(arguments: &[Value], _: &Scope<'_>) -> Result<Value, String> {
+    range(arguments)
+}
+
+fn pure_hash(arguments: &[Value], _: &Scope<'_>) -> Result<Value, String> {
+    hash(arguments)
 }
 
 impl Expression {

@@ -2,9 +2,10 @@
 
 use super::fields::Fields;
 use super::parse::Names;
-use super::{Rule, StateKind, flow};
+use super::{QueryLanguage, Rule, StateKind, flow};
 use crate::choice::{Comparison, Condition, Operand, Relation, Subject, Test};
 use crate::limits::EXPRESSION_DEPTH_MAX;
+use crate::template::Template;
 
 pub(super) fn parse(fields: &Fields<'_>, names: &Names<'_>) -> Option<StateKind> {
     for field in ["Next", "End"].into_iter().filter(|field| fields.has(field)) {
@@ -35,7 +36,17 @@ pub(super) fn parse(fields: &Fields<'_>, names: &Names<'_>) -> Option<StateKind>
 }
 
 fn rule(entry: &Fields<'_>, names: &Names<'_>) -> Option<Rule> {
-    let condition = condition(entry, 0);
+    let jsonata = entry.language == QueryLanguage::Jsonata;
+    let condition = if jsonata {
+        jsonata_condition(entry)
+    } else {
+        condition(entry, 0)
+    };
+    let output = if jsonata {
+        flow::payload(entry, "Output")
+    } else {
+        Some(None)
+    };
     let assign = flow::assign(entry);
     let next = if entry.require("Next") {
         entry.text("Next").and_then(|next| names.resolve(next, entry, "Next"))
@@ -46,7 +57,22 @@ fn rule(entry: &Fields<'_>, names: &Names<'_>) -> Option<Rule> {
         condition: condition?,
         next: next?,
         assign: assign?,
+        output: output?,
     })
+}
+
+/// `Condition`: an expression, or a Boolean.
+fn jsonata_condition(entry: &Fields<'_>) -> Option<Condition> {
+    entry.allow_only(&["Comment", "Condition", "Next", "Assign", "Output"]);
+    if !entry.require("Condition") {
+        return None;
+    }
+    let template = entry.template("Condition")?;
+    if matches!(&template, Template::Literal(value) if !value.is_boolean()) {
+        entry.wrong("Condition", "Expected a JSONata expression or a Boolean");
+        return None;
+    }
+    Some(Condition::Jsonata(template))
 }
 
 /// A rule or an operand of `And`, `Or` and `Not`.

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 
 use serde_json::{Map, Value};
 
+use super::QueryLanguage;
 use super::diagnostic::{Code, Collector, Severity, nearest};
 use crate::json::join;
 use crate::path::Path;
@@ -16,6 +17,8 @@ pub(super) struct Fields<'a> {
     object: &'a Map<String, Value>,
     pub(super) location: String,
     problems: &'a RefCell<Collector<'a>>,
+    /// The query language of the state that the object is part of.
+    pub(super) language: QueryLanguage,
 }
 
 impl<'a> Fields<'a> {
@@ -24,6 +27,15 @@ impl<'a> Fields<'a> {
             object,
             location,
             problems,
+            language: QueryLanguage::JsonPath,
+        }
+    }
+
+    /// The same object, read as part of a state with that language.
+    pub(super) fn with_language(&self, language: QueryLanguage) -> Self {
+        Self {
+            language,
+            ..self.clone()
         }
     }
 
@@ -114,7 +126,7 @@ impl<'a> Fields<'a> {
 
     pub(super) fn object(&self, name: &str) -> Option<Fields<'a>> {
         let object = self.typed(name, "Object", Value::as_object)?;
-        Some(Fields::new(object, self.at(name), self.problems))
+        Some(Fields::new(object, self.at(name), self.problems).with_language(self.language))
     }
 
     /// The elements of a list of objects.
@@ -123,7 +135,7 @@ impl<'a> Fields<'a> {
         for (index, value) in self.list(name).into_iter().flatten().enumerate() {
             let location = format!("{}/{index}", self.at(name));
             match value.as_object() {
-                Some(object) => found.push(Fields::new(object, location, self.problems)),
+                Some(object) => found.push(Fields::new(object, location, self.problems).with_language(self.language)),
                 None => self
                     .problems
                     .borrow_mut()
@@ -193,15 +205,27 @@ impl<'a> Fields<'a> {
 
     pub(super) fn template(&self, name: &str) -> Option<Template> {
         let value = self.get(name)?;
-        match Template::compile(value) {
+        let compiled = match self.language {
+            QueryLanguage::JsonPath => Template::compile(value),
+            QueryLanguage::Jsonata => Template::compile_jsonata(value, name),
+        };
+        match compiled {
             Ok(template) => Some(template),
             Err(error) => {
                 let location = format!("{}{}", self.at(name), error.location);
-                let message = format!(
-                    "The value for the field '{}' must be a valid JSONPath or a valid \
-                     intrinsic function call",
-                    error.field
-                );
+                let message = match self.language {
+                    QueryLanguage::JsonPath => format!(
+                        "The value for the field '{}' must be a valid JSONPath or a valid \
+                         intrinsic function call",
+                        error.field
+                    ),
+                    QueryLanguage::Jsonata => {
+                        format!(
+                            "The value for the field '{}' must be a valid JSONata expression",
+                            error.field
+                        )
+                    }
+                };
                 let hint = Some(error.error.to_string());
                 self.report(Severity::Error, Code::SchemaValidationFailed, &location, message, hint);
                 None

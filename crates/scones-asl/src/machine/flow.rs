@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::fields::Fields;
 use super::parse::Names;
 use super::retry;
-use super::{Outcome, ResultPath, Seconds, Selection, Transition};
+use super::{Outcome, QueryLanguage, ResultPath, Seconds, Selection, Transition};
 use crate::path::Root;
 
 /// `InputPath` or `OutputPath`.
@@ -71,6 +71,9 @@ pub(super) fn seconds(
 ) -> Option<Option<Seconds>> {
     let path_name = format!("{name}Path");
     fields.exclusive(name, &path_name);
+    if fields.language == QueryLanguage::Jsonata && fields.get(name).is_some_and(Value::is_string) {
+        return fields.template(name).map(|template| Some(Seconds::Template(template)));
+    }
     if fields.has(name) {
         return fields
             .integer(name, range)

@@ -33,6 +33,15 @@ pub enum QueryLanguage {
     Jsonata,
 }
 
+impl std::fmt::Display for QueryLanguage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::JsonPath => "JSONPath",
+            Self::Jsonata => "JSONata",
+        })
+    }
+}
+
 /// A definition that can run. Cheap to share behind an `Arc`.
 #[derive(Debug)]
 pub struct Machine {
@@ -93,10 +102,13 @@ pub(crate) struct Workflow {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) name: String,
+    pub(crate) language: QueryLanguage,
     pub(crate) kind: StateKind,
     pub(crate) input_path: Selection,
     pub(crate) output_path: Selection,
     pub(crate) assign: Option<Template>,
+    /// `Output` of a JSONata state.
+    pub(crate) output: Option<Template>,
 }
 
 /// What `InputPath` or `OutputPath` takes from a payload.
@@ -180,17 +192,26 @@ pub(crate) struct Task {
 #[derive(Debug)]
 pub(crate) struct Map {
     pub(crate) processor: Arc<Workflow>,
-    pub(crate) items_path: Option<Path>,
+    pub(crate) items: Items,
     pub(crate) item_selector: Option<Template>,
     pub(crate) max_concurrency: Option<Seconds>,
     pub(crate) outcome: Outcome,
 }
 
-/// A whole number, written out or read from a path.
+/// Where a Map state takes its items from.
+#[derive(Debug)]
+pub(crate) enum Items {
+    Input,
+    Path(Path),
+    Template(Template),
+}
+
+/// A whole number, written out, read from a path, or evaluated.
 #[derive(Debug)]
 pub(crate) enum Seconds {
     Literal(u64),
     Path(Path),
+    Template(Template),
 }
 
 /// Until when a Wait state waits.
@@ -200,6 +221,10 @@ pub(crate) enum WaitUntil {
     SecondsPath(Path),
     Timestamp(String),
     TimestampPath(Path),
+    /// `Seconds` of a JSONata state.
+    SecondsTemplate(Template),
+    /// `Timestamp` of a JSONata state.
+    TimestampTemplate(Template),
 }
 
 /// The error or cause of a Fail state.
@@ -208,6 +233,7 @@ pub(crate) enum FailText {
     Absent,
     Literal(String),
     Expression(Expression),
+    Template(Template),
 }
 
 /// One rule of a Choice state.
@@ -216,6 +242,8 @@ pub(crate) struct Rule {
     pub(crate) condition: Condition,
     pub(crate) next: usize,
     pub(crate) assign: Option<Template>,
+    /// `Output` of a JSONata rule.
+    pub(crate) output: Option<Template>,
 }
 
 impl State {

@@ -119,20 +119,11 @@ pub(super) struct Context {
     pub(super) depth: usize,
 }
 
-/// The language that an object asks for; JSONata is refused by name.
+/// The language that an object asks for.
 pub(super) fn query_language(fields: &Fields<'_>) -> Option<QueryLanguage> {
     match fields.text("QueryLanguage")? {
         "JSONPath" => Some(QueryLanguage::JsonPath),
-        "JSONata" => {
-            fields.report(
-                Severity::Error,
-                Code::Unsupported,
-                &fields.at("QueryLanguage"),
-                "The query language 'JSONata' is not supported yet",
-                Some("write the expressions in JSONPath".to_owned()),
-            );
-            Some(QueryLanguage::Jsonata)
-        }
+        "JSONata" => Some(QueryLanguage::Jsonata),
         other => {
             fields.wrong(
                 "QueryLanguage",

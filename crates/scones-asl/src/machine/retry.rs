@@ -3,7 +3,7 @@
 use super::fields::Fields;
 use super::flow;
 use super::parse::Names;
-use super::{Code, ResultPath, Severity};
+use super::{Code, QueryLanguage, ResultPath, Severity};
 use crate::error::names;
 use crate::limits::{
     RETRY_ATTEMPTS_DEFAULT, RETRY_ATTEMPTS_MAX, RETRY_BACKOFF_DEFAULT, RETRY_INTERVAL_SECONDS_DEFAULT,
@@ -38,6 +38,8 @@ pub(crate) struct Catcher {
     pub(crate) next: usize,
     pub(crate) result_path: ResultPath,
     pub(crate) assign: Option<Template>,
+    /// `Output` of a JSONata state's catcher.
+    pub(crate) output: Option<Template>,
 }
 
 const RESERVED: &[&str] = &[
@@ -56,7 +58,7 @@ const RESERVED: &[&str] = &[
     "States.ExceedToleratedFailureThreshold",
     "States.ItemReaderFailed",
     "States.ResultWriterFailed",
-    "States.QueryEvaluationError",
+    names::QUERY_EVALUATION_ERROR,
     "States.Http.Socket",
 ];
 
@@ -131,7 +133,16 @@ pub(super) fn catchers(fields: &Fields<'_>, names: &Names<'_>) -> Option<Vec<Cat
 }
 
 fn catcher(entry: &Fields<'_>, last: bool, names: &Names<'_>) -> Option<Catcher> {
-    entry.allow_only(&["Comment", "ErrorEquals", "Next", "ResultPath", "Assign"]);
+    let output_field = match entry.language {
+        QueryLanguage::JsonPath => "ResultPath",
+        QueryLanguage::Jsonata => "Output",
+    };
+    entry.allow_only(&["Comment", "ErrorEquals", "Next", "Assign", output_field]);
+    let output = if output_field == "Output" {
+        flow::payload(entry, "Output")
+    } else {
+        Some(None)
+    };
     let error_equals = error_equals(entry, last);
     let result_path = flow::result_path(entry);
     let assign = flow::assign(entry);
@@ -145,6 +156,7 @@ fn catcher(entry: &Fields<'_>, last: bool, names: &Names<'_>) -> Option<Catcher>
         next: next?,
         result_path: result_path?,
         assign: assign?,
+        output: output?,
     })
 }
 

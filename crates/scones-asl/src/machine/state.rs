@@ -5,10 +5,9 @@ use serde_json::Value;
 use super::diagnostic::{Code, Severity, nearest};
 use super::fields::Fields;
 use super::parse::{Context, Names, nested, query_language};
-use super::{FailText, Map, QueryLanguage, Resource, Seconds, State, StateKind, Task, WaitUntil, choice, flow};
+use super::{FailText, Items, Map, QueryLanguage, Resource, Seconds, State, StateKind, Task, WaitUntil, choice, flow};
 use crate::intrinsic::Expression;
 use crate::limits::SECONDS_MAX;
-use crate::path::Path;
 use crate::time::parse_instant;
 
 const TYPES: &[&str] = &["Pass", "Task", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"];
@@ -100,8 +99,42 @@ fn fields_of(kind: &str) -> &'static [&'static str] {
     }
 }
 
-/// Fields of the other query language, which a JSONPath state may not have.
+/// Fields that only one of the query languages has.
 const JSONATA_FIELDS: &[&str] = &["Arguments", "Output", "Items", "Condition"];
+const JSONPATH_FIELDS: &[&str] = &[
+    "InputPath",
+    "OutputPath",
+    "Parameters",
+    "ResultSelector",
+    "ResultPath",
+    "ItemsPath",
+    "SecondsPath",
+    "TimestampPath",
+    "TimeoutSecondsPath",
+    "HeartbeatSecondsPath",
+    "MaxConcurrencyPath",
+    "ErrorPath",
+    "CausePath",
+    "ToleratedFailureCountPath",
+    "ToleratedFailurePercentagePath",
+    "Result",
+];
+
+/// Every field that a state of a type may have in a query language.
+fn allowed(kind: &str, language: QueryLanguage) -> Vec<&'static str> {
+    let mut allowed = vec!["Type", "Comment", "QueryLanguage"];
+    allowed.extend(fields_of(kind));
+    if language == QueryLanguage::Jsonata {
+        allowed.retain(|field| !JSONPATH_FIELDS.contains(field));
+        allowed.extend(match kind {
+            "Fail" => &[][..],
+            "Task" | "Parallel" => &["Arguments", "Output"],
+            "Map" => &["Items", "Output"],
+            _ => &["Output"],
+        });
+    }
+    allowed
+}
 
 pub(super) fn parse(name: &str, fields: &Fields<'_>, names: &Names<'_>, context: Context) -> Option<State> {
     if !fields.require("Type") {
@@ -125,22 +158,14 @@ pub(super) fn parse(name: &str, fields: &Fields<'_>, names: &Names<'_>, context:
         fields.wrong_here("'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine");
         return None;
     }
-    if language.unwrap_or(context.language) == QueryLanguage::Jsonata {
-        return None;
-    }
-    let mut allowed = vec!["Type", "Comment", "QueryLanguage"];
-    allowed.extend(fields_of(kind_name));
-    for field in JSONATA_FIELDS.iter().filter(|field| fields.has(field)) {
-        fields.wrong(
-            field,
-            format!("The field '{field}' is only supported with the query language JSONata"),
-        );
-    }
+    let language = language.unwrap_or(context.language);
+    let fields = &fields.with_language(language);
+    let allowed = allowed(kind_name, language);
     for field in fields.names().filter(|field| !allowed.contains(field)) {
-        if TYPES.iter().any(|other| fields_of(other).contains(&field)) {
+        if JSONATA_FIELDS.contains(&field) || TYPES.iter().any(|other| fields_of(other).contains(&field)) {
             fields.wrong(
                 field,
-                format!("The field '{field}' is not supported in {kind_name} states"),
+                format!("The field '{field}' is not supported in {kind_name} states with this query language"),
             );
         }
     }
@@ -149,6 +174,11 @@ pub(super) fn parse(name: &str, fields: &Fields<'_>, names: &Names<'_>, context:
     let supports = |field: &str| allowed.contains(&field);
     let input_path = flow::selection(fields, "InputPath");
     let output_path = flow::selection(fields, "OutputPath");
+    let output = if supports("Output") {
+        flow::payload(fields, "Output")
+    } else {
+        Some(None)
+    };
     let assign = if supports("Assign") {
         flow::assign(fields)
     } else {
@@ -157,10 +187,12 @@ pub(super) fn parse(name: &str, fields: &Fields<'_>, names: &Names<'_>, context:
     let kind = kind(kind_name, fields, names, context);
     Some(State {
         name: name.to_owned(),
+        language,
         kind: kind?,
         input_path: input_path?,
         output_path: output_path?,
         assign: assign?,
+        output: output?,
     })
 }
 
@@ -177,8 +209,16 @@ fn kind(name: &str, fields: &Fields<'_>, names: &Names<'_>, context: Context) ->
     }
 }
 
+/// The field that holds what a task or the branches get.
+fn arguments(fields: &Fields<'_>) -> &'static str {
+    match fields.language {
+        QueryLanguage::JsonPath => "Parameters",
+        QueryLanguage::Jsonata => "Arguments",
+    }
+}
+
 fn pass(fields: &Fields<'_>, names: &Names<'_>) -> Option<StateKind> {
-    let parameters = flow::payload(fields, "Parameters");
+    let parameters = flow::payload(fields, arguments(fields));
     let result_path = flow::result_path(fields);
     let transition = flow::transition(fields, names);
     Some(StateKind::Pass {
@@ -195,7 +235,7 @@ fn task(fields: &Fields<'_>, names: &Names<'_>) -> Option<StateKind> {
     } else {
         None
     };
-    let parameters = flow::payload(fields, "Parameters");
+    let parameters = flow::payload(fields, arguments(fields));
     let timeout = flow::seconds(fields, "TimeoutSeconds", 1..=SECONDS_MAX);
     let heartbeat = flow::seconds(fields, "HeartbeatSeconds", 1..=SECONDS_MAX);
     if let (Some(Some(Seconds::Literal(timeout))), Some(Some(Seconds::Literal(heartbeat)))) = (&timeout, &heartbeat)
@@ -247,7 +287,16 @@ fn credentials(fields: &Fields<'_>) -> Option<Option<crate::template::Template>>
 fn wait(fields: &Fields<'_>, names: &Names<'_>) -> Option<StateKind> {
     const FORMS: [&str; 4] = ["Seconds", "SecondsPath", "Timestamp", "TimestampPath"];
     let given: Vec<&str> = FORMS.into_iter().filter(|form| fields.has(form)).collect();
+    let expression = fields.language == QueryLanguage::Jsonata
+        && given.first().is_some_and(|form| {
+            fields
+                .get(form)
+                .and_then(Value::as_str)
+                .is_some_and(|text| text.starts_with("{%"))
+        });
     let until = match given.as_slice() {
+        ["Seconds"] if expression => fields.template("Seconds").map(WaitUntil::SecondsTemplate),
+        ["Timestamp"] if expression => fields.template("Timestamp").map(WaitUntil::TimestampTemplate),
         ["Seconds"] => fields.integer("Seconds", 0..=SECONDS_MAX).map(WaitUntil::Seconds),
         ["SecondsPath"] => fields.definite_path("SecondsPath").map(WaitUntil::SecondsPath),
         ["TimestampPath"] => fields.definite_path("TimestampPath").map(WaitUntil::TimestampPath),
@@ -294,6 +343,10 @@ fn fail_text(fields: &Fields<'_>, name: &str) -> Option<FailText> {
     ];
     let path_name = format!("{name}Path");
     fields.exclusive(name, &path_name);
+    if fields.has(name) && fields.language == QueryLanguage::Jsonata {
+        fields.text(name)?;
+        return fields.template(name).map(FailText::Template);
+    }
     if fields.has(name) {
         return fields.text(name).map(|text| FailText::Literal(text.to_owned()));
     }
@@ -318,7 +371,7 @@ fn fail_text(fields: &Fields<'_>, name: &str) -> Option<FailText> {
 }
 
 fn parallel(fields: &Fields<'_>, names: &Names<'_>, context: Context) -> Option<StateKind> {
-    let parameters = flow::payload(fields, "Parameters");
+    let parameters = flow::payload(fields, arguments(fields));
     let outcome = flow::outcome(fields, names);
     if !fields.require("Branches") {
         return None;
@@ -361,22 +414,23 @@ fn map(fields: &Fields<'_>, names: &Names<'_>, context: Context) -> Option<State
         "Parameters"
     };
     let item_selector = flow::payload(fields, selector);
-    let items_path = optional_path(fields, "ItemsPath");
+    let items = items(fields);
     let max_concurrency = flow::seconds(fields, "MaxConcurrency", 0..=u64::MAX);
     let outcome = flow::outcome(fields, names);
     Some(StateKind::Map(Box::new(Map {
         processor: processor?,
-        items_path: items_path?,
+        items: items?,
         item_selector: item_selector?,
         max_concurrency: max_concurrency?,
         outcome: outcome?,
     })))
 }
 
-fn optional_path(fields: &Fields<'_>, name: &str) -> Option<Option<Path>> {
-    match fields.get(name) {
-        None => Some(None),
-        Some(_) => fields.path(name).map(Some),
+fn items(fields: &Fields<'_>) -> Option<Items> {
+    match fields.language {
+        QueryLanguage::JsonPath if fields.has("ItemsPath") => fields.path("ItemsPath").map(Items::Path),
+        QueryLanguage::Jsonata if fields.has("Items") => fields.template("Items").map(Items::Template),
+        _ => Some(Items::Input),
     }
 }
 

@@ -1,0 +1,139 @@
+//! JSONata expressions: texts between `{%` and `%}`.
+//!
+//! The language itself comes from the crate `jsonata-core`; this module gives
+//! it AWS's surroundings (`$states`, variables, seven more functions), takes
+//! away what is not pure (the clock, its own random numbers, `$eval`), and
+//! words its failures as AWS does. Its values stay within one evaluation.
+
+mod functions;
+mod value;
+
+use jsonata_core::ast::AstNode;
+use jsonata_core::evaluator::{Context, Evaluator, EvaluatorOptions};
+use jsonata_core::parser;
+use jsonata_core::value::JValue;
+use serde_json::Value;
+
+use crate::error::EvaluationError;
+use crate::limits::{JSONATA_DEPTH_MAX, JSONATA_MILLISECONDS_MAX, JSONATA_SEQUENCE_MAX};
+use crate::scope::Scope;
+
+/// A parsed expression.
+#[derive(Clone, Debug)]
+pub(crate) struct Expression {
+    source: String,
+    ast: AstNode,
+    /// The field it stands in, as AWS's texts name it: `Output/result`.
+    location: String,
+}
+
+/// What every expression of one template sees, converted once.
+pub(crate) struct Session {
+    bindings: Vec<(String, JValue)>,
+}
+
+impl Expression {
+    /// Reads a field's text; nothing where it is no expression.
+    ///
+    /// # Errors
+    /// What is wrong with the expression.
+    pub(crate) fn parse(text: &str, location: &str) -> Result<Option<Self>, String> {
+        let Some(source) = text.strip_prefix("{%").and_then(|text| text.strip_suffix("%}")) else {
+            return Ok(None);
+        };
+        let source = source.trim().to_owned();
+        let ast = parser::parse(&source).map_err(|error| error.to_string())?;
+        Ok(Some(Self {
+            source,
+            ast,
+            location: location.to_owned(),
+        }))
+    }
+
+    /// Evaluates to a JSON value.
+    pub(crate) fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
+        let session = scope.session.get_or_init(|| Session::of(scope));
+        let mut context = Context::new();
+        for (name, value) in &session.bindings {
+            context.bind(name.clone(), value.clone());
+        }
+        let mut evaluator = Evaluator::with_options(context, options());
+        functions::register(&mut evaluator, scope.now, scope.random.bits())
+            .map_err(|error| self.threw(error.message()))?;
+        let result = evaluator
+            .evaluate(&self.ast, &JValue::Undefined)
+            .map_err(|error| self.threw(error.message()))?;
+        match value::from_jsonata(&result) {
+            Some(value) => Ok(value),
+            None => Err(self.failed("returned nothing (undefined).")),
+        }
+    }
+
+    fn threw(&self, message: &str) -> EvaluationError {
+        self.failed(&format!("threw an error during evaluation. {message}"))
+    }
+
+    fn failed(&self, what: &str) -> EvaluationError {
+        EvaluationError::query(
+            format_args!(
+                "The JSONata expression '{}' specified for the field '{}' {what}",
+                self.source, self.location
+            ),
+            Some(self.location.clone()),
+        )
+    }
+
+    /// The failure of an expression whose value has the wrong type.
+    pub(crate) fn unexpected(&self, expected: &str, value: &Value) -> EvaluationError {
+        self.failed(&format!(
+            "returned an unexpected result type. Expected '{expected}', but was '{}' for value: {value}",
+            type_name(value)
+        ))
+    }
+}
+
+/// Bounds that stop a runaway expression. The time limit is the one thing here
+/// that reads a clock; an expression within the other bounds never meets it.
+fn options() -> EvaluatorOptions {
+    EvaluatorOptions {
+        timeout_ms: Some(JSONATA_MILLISECONDS_MAX),
+        max_stack_depth: Some(JSONATA_DEPTH_MAX),
+        max_sequence_length: Some(JSONATA_SEQUENCE_MAX),
+        ..EvaluatorOptions::default()
+    }
+}
+
+impl Session {
+    fn of(scope: &Scope<'_>) -> Self {
+        let mut states = indexmap::IndexMap::new();
+        let mut put = |name: &str, value: Option<&Value>| {
+            if let Some(value) = value {
+                states.insert(name.to_owned(), value::to_jsonata(value));
+            }
+        };
+        put("input", Some(scope.input));
+        put("context", Some(scope.context));
+        put("result", scope.result);
+        put("errorOutput", scope.error_output);
+        let mut bindings = vec![("states".to_owned(), JValue::object(states))];
+        bindings.extend(
+            scope
+                .variables
+                .iter()
+                .map(|(name, value)| (name.clone(), value::to_jsonata(value))),
+        );
+        Self { bindings }
+    }
+}
+
+/// The type of a JSON value as AWS's texts name it.
+pub(crate) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
