@@ -251,6 +251,7 @@ mod tests {
     use super::*;
     use crate::architecture::{Part, Place};
     use crate::buffer::{Buffer, padded};
+    use crate::kernels::testing::{self, assert_close};
 
     /// A layer and the images it connects.
     #[derive(Clone, Debug)]
@@ -337,32 +338,15 @@ mod tests {
         }
     }
 
-    /// Numbers from −1 to 1.
-    fn noise(seed: usize) -> impl FnMut() -> f32 {
-        let mut index = seed * 1000;
-        move || {
-            index += 1;
-            ((index as f32) * 12.9898).sin() * 43.7585 % 1.0
-        }
-    }
-
     /// An image with noise inside, zeros in its border and padding channels.
     fn image(frame: Frame, channels: usize, seed: usize) -> Buffer {
-        let mut buffer = Buffer::zeros(frame.length());
-        let mut noise = noise(seed);
-        for row in 0..frame.height {
-            for pixel in buffer[frame.row(row)].chunks_exact_mut(frame.depth) {
-                pixel[..channels].fill_with(&mut noise);
+        let mut image = testing::image(frame, seed, 0.0);
+        testing::each(frame, |index, channel| {
+            if channel >= channels {
+                image[index] = 0.0;
             }
-        }
-        buffer
-    }
-
-    fn assert_close(got: &[f32], expect: &[f64], what: &str) {
-        for (index, (got, expect)) in got.iter().zip(expect).enumerate() {
-            let close = (f64::from(*got) - expect).abs() < 1e-4 * (1.0 + expect.abs());
-            assert!(close, "{what}[{index}] is {got}, not {expect}");
-        }
+        });
+        image
     }
 
     /// All three passes at every level against the definition.
@@ -374,8 +358,7 @@ mod tests {
             stride,
             ..
         } = case.shape;
-        let mut weights = vec![0.0; outputs * inputs * kernel * kernel];
-        weights.fill_with(noise(1));
+        let weights: Vec<f32> = (0..outputs * inputs * kernel * kernel).map(testing::noise).collect();
         let input = image(case.input, inputs, 2);
         let slope = image(case.output, outputs, 3);
         let addend = image(case.output, outputs, 4);

@@ -14,7 +14,7 @@ use crate::buffer::{Buffer, Frame, padded, place_image};
 use crate::error::{Error, check_length, check_values};
 use crate::kernels::convolve::Start;
 use crate::kernels::dense::Dense;
-use crate::kernels::norm::AveragePool;
+use crate::kernels::pool::AveragePool;
 use crate::network::Network;
 use crate::norm::EPSILON;
 use crate::plan::{Plan, Shortcut, Unit};

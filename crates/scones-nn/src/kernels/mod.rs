@@ -6,4 +6,8 @@
 pub(crate) mod convolve;
 pub(crate) mod dense;
 pub(crate) mod norm;
+pub(crate) mod pool;
+mod rows;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod weight_gradient;

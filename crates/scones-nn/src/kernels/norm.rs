@@ -5,70 +5,9 @@
 //! [`crate::norm`]. Deviations from the mean are formed before they are
 //! squared or multiplied, so a large mean costs no precision.
 
+use super::rows::{accumulate, channel_means, for_rows_and_blocks, sum_pixels, vectors, vectors_mut};
 use crate::buffer::Frame;
 use crate::simd::{Kernel, LANES, Lanes, Simd};
-
-/// Calls `$body` for each row and block of channels of `$frame`, with the
-/// range of the row's floats and the block's index.
-macro_rules! for_rows_and_blocks {
-    ($frame:expr, |$row:ident, $block:ident| $body:block) => {
-        for row in 0..$frame.height {
-            for $block in 0..$frame.depth / LANES {
-                let $row = $frame.row(row);
-                $body
-            }
-        }
-    };
-}
-
-/// The vectors of `values`, whose length is a multiple of sixteen.
-#[inline(always)]
-fn vectors(values: &[f32]) -> &[Lanes] {
-    values.as_chunks().0
-}
-
-#[inline(always)]
-fn vectors_mut(values: &mut [f32]) -> &mut [Lanes] {
-    values.as_chunks_mut().0
-}
-
-/// Sums over the pixels of a row, of one block, of each vector of the array
-/// `$terms`: four sums in turn, so that no addition waits for the one before it.
-macro_rules! sum_pixels {
-    ($simd:expr, $blocks:expr, $block:expr, $length:expr, |$index:ident| $terms:expr) => {{
-        let zero = $simd.splat(0.0);
-        let mut sums = [[zero; _]; 4];
-        let mut $index = $block;
-        while $index + 3 * $blocks < $length {
-            for sums in &mut sums {
-                add_each($simd, sums, $terms);
-                $index += $blocks;
-            }
-        }
-        while $index < $length {
-            add_each($simd, &mut sums[0], $terms);
-            $index += $blocks;
-        }
-        let [mut total, second, third, fourth] = sums;
-        add_each($simd, &mut total, second);
-        add_each($simd, &mut total, third);
-        add_each($simd, &mut total, fourth);
-        total
-    }};
-}
-
-#[inline(always)]
-fn add_each<S: Simd, const N: usize>(simd: S, sums: &mut [S::Vector; N], terms: [S::Vector; N]) {
-    for (sum, term) in sums.iter_mut().zip(terms) {
-        *sum = simd.add(*sum, term);
-    }
-}
-
-/// `to += vector`.
-#[inline(always)]
-fn accumulate<S: Simd>(simd: S, to: &mut Lanes, vector: S::Vector) {
-    simd.store(simd.add(simd.load(to), vector), to);
-}
 
 /// Mean and sum of squared deviations of each channel, in two passes.
 pub(crate) struct Moments<'a> {
@@ -91,17 +30,8 @@ impl Kernel for Moments<'_> {
         } = self;
         let blocks = frame.depth / LANES;
         let (mean, deviation) = (vectors_mut(mean), vectors_mut(deviation));
-        mean.fill([0.0; LANES]);
+        channel_means(simd, frame, input, mean);
         deviation.fill([0.0; LANES]);
-        for_rows_and_blocks!(frame, |row, block| {
-            let input = vectors(&input[row]);
-            let [sum] = sum_pixels!(simd, blocks, block, input.len(), |i| [simd.load(&input[i])]);
-            accumulate(simd, &mut mean[block], sum);
-        });
-        let share = simd.splat(1.0 / frame.pixels() as f32);
-        for mean in mean.iter_mut() {
-            simd.store(simd.mul(simd.load(mean), share), mean);
-        }
         for_rows_and_blocks!(frame, |row, block| {
             let input = vectors(&input[row]);
             let mean = simd.load(&mean[block]);
@@ -316,236 +246,137 @@ impl Kernel for NormGradient<'_> {
     }
 }
 
-/// The mean of each channel.
-pub(crate) struct AveragePool<'a> {
-    pub(crate) frame: Frame,
-    pub(crate) input: &'a [f32],
-    pub(crate) mean: &'a mut [f32],
-}
-
-impl Kernel for AveragePool<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { frame, input, mean } = self;
-        let blocks = frame.depth / LANES;
-        let mean = vectors_mut(mean);
-        mean.fill([0.0; LANES]);
-        for_rows_and_blocks!(frame, |row, block| {
-            let input = vectors(&input[row]);
-            let [sum] = sum_pixels!(simd, blocks, block, input.len(), |i| [simd.load(&input[i])]);
-            accumulate(simd, &mut mean[block], sum);
-        });
-        let share = simd.splat(1.0 / frame.pixels() as f32);
-        for mean in mean {
-            simd.store(simd.mul(simd.load(mean), share), mean);
-        }
-    }
-}
-
-/// The gradient of [`AveragePool`]: an equal share for every pixel.
-pub(crate) struct SpreadGradient<'a> {
-    pub(crate) frame: Frame,
-    pub(crate) mean_gradient: &'a [f32],
-    pub(crate) output: &'a mut [f32],
-}
-
-impl Kernel for SpreadGradient<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let share = simd.splat(1.0 / self.frame.pixels() as f32);
-        for row in 0..self.frame.height {
-            let row = vectors_mut(&mut self.output[self.frame.row(row)]);
-            for pixel in row.chunks_exact_mut(self.frame.depth / LANES) {
-                for (to, from) in pixel.iter_mut().zip(vectors(self.mean_gradient)) {
-                    simd.store(simd.mul(simd.load(from), share), to);
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::buffer::Buffer;
+    use crate::kernels::testing::{any_frame, assert_close, coefficients, each, image};
     use crate::simd::SimdLevel;
 
-    /// Noise inside `frame`, in all channels.
-    fn image(frame: Frame, seed: usize, mean: f32) -> Buffer {
-        let mut buffer = Buffer::zeros(frame.length());
-        for row in 0..frame.height {
-            for index in frame.row(row) {
-                let noise = ((index + seed * 1000) as f32 * 12.9898).sin() * 43.7585 % 1.0;
-                buffer[index] = mean + noise;
-            }
-        }
-        buffer
-    }
-
-    /// Coefficients of each channel.
-    fn coefficients(depth: usize, seed: usize) -> Buffer {
-        let mut buffer = Buffer::zeros(depth);
-        for (index, value) in buffer.iter_mut().enumerate() {
-            *value = ((index + seed * 100) as f32).cos();
-        }
-        buffer
-    }
-
-    /// Calls `visit(index, channel)` for each float inside the border.
-    fn each(frame: Frame, mut visit: impl FnMut(usize, usize)) {
-        for row in 0..frame.height {
-            for (position, index) in frame.row(row).enumerate() {
-                visit(index, position % frame.depth);
-            }
-        }
-    }
-
-    fn assert_close(got: &[f32], expect: &[f64], what: &str) {
-        for (index, (got, expect)) in got.iter().zip(expect).enumerate() {
-            let close = (f64::from(*got) - expect).abs() < 1e-4 * (1.0 + expect.abs());
-            assert!(close, "{what}[{index}] is {got}, not {expect}");
-        }
-    }
-
-    fn check(level: SimdLevel, frame: Frame) {
-        let depth = frame.depth;
-        let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-        let (input, other, slope) = (image(frame, 1, 9.0), image(frame, 2, 0.0), image(frame, 3, 0.0));
-        let pixels = frame.pixels() as f64;
-
-        let (mut mean, mut deviation) = (vec![0.0; depth], vec![0.0; depth]);
-        each(frame, |i, c| mean[c] += f64::from(input[i]) / pixels);
-        each(frame, |i, c| deviation[c] += (f64::from(input[i]) - mean[c]).powi(2));
-        let (mut got_mean, mut got_deviation) = (Buffer::zeros(depth), Buffer::zeros(depth));
+    fn check_moments(level: SimdLevel, frame: Frame) {
+        let input = image(frame, 1, 9.0);
+        let (mut mean, mut deviation) = (Buffer::zeros(frame.depth), Buffer::zeros(frame.depth));
         level.run(Moments {
             frame,
             input: &input,
-            mean: &mut got_mean,
-            deviation: &mut got_deviation,
+            mean: &mut mean,
+            deviation: &mut deviation,
         });
-        assert_close(&got_mean, &mean, "mean");
-        assert_close(&got_deviation, &deviation, "deviation");
-        level.run(AveragePool {
-            frame,
-            input: &input,
-            mean: &mut got_deviation,
+        let (mut expect_mean, mut expect) = (vec![0.0; frame.depth], vec![0.0; frame.depth]);
+        each(frame, |i, c| {
+            expect_mean[c] += f64::from(input[i]) / frame.pixels() as f64;
         });
-        assert_close(&got_deviation, &mean, "average");
+        each(frame, |i, c| {
+            expect[c] += (f64::from(input[i]) - expect_mean[c]).powi(2);
+        });
+        assert_close(&mean, &expect_mean, "mean");
+        assert_close(&deviation, &expect, "deviation");
+    }
 
-        let [scale, shift, tilt] = [4, 5, 6].map(|seed| coefficients(depth, seed));
+    fn check_activate(level: SimdLevel, frame: Frame) {
+        let (input, other) = (image(frame, 1, 2.0), image(frame, 2, 0.0));
+        let [mean, scale, shift] = [3, 4, 5].map(|seed| coefficients(frame.depth, seed));
         let main = Normalised {
             input: &input,
-            mean: &got_mean,
+            mean: &mean,
             scale: &scale,
             shift: &shift,
         };
-        let norm = |i: usize, c: usize| {
-            (f64::from(input[i]) - f64::from(got_mean[c])) * f64::from(scale[c]) + f64::from(shift[c])
-        };
+        // Other coefficients in each place.
         let second = Normalised {
             input: &other,
-            mean: &tilt,
-            scale: &shift,
+            mean: &shift,
+            scale: &mean,
             shift: &scale,
         };
-        let second_norm =
-            |i: usize, c: usize| (f64::from(other[i]) - f64::from(tilt[c])) * f64::from(shift[c]) + f64::from(scale[c]);
-        let mut got = Buffer::zeros(frame.length());
-        let mut expect = wide(&got);
-        for (addend, name) in [
-            (Addend::Nothing, "alone"),
-            (Addend::Image(&other), "image"),
-            (Addend::Normalised(second), "normalised"),
-        ] {
+        let normalise = |of: Normalised<'_>, i: usize, c: usize| {
+            (f64::from(of.input[i]) - f64::from(of.mean[c])) * f64::from(of.scale[c]) + f64::from(of.shift[c])
+        };
+        for addend in [Addend::Nothing, Addend::Image(&other), Addend::Normalised(second)] {
+            let mut output = Buffer::zeros(frame.length());
             level.run(Activate {
                 frame,
                 main,
                 addend,
-                output: &mut got,
+                output: &mut output,
             });
+            let mut expect = vec![0.0; frame.length()];
             each(frame, |i, c| {
                 let added = match addend {
                     Addend::Nothing => 0.0,
                     Addend::Image(image) => f64::from(image[i]),
-                    Addend::Normalised(_) => second_norm(i, c),
+                    Addend::Normalised(second) => normalise(second, i, c),
                 };
-                expect[i] = (norm(i, c) + added).max(0.0);
+                expect[i] = (normalise(main, i, c) + added).max(0.0);
             });
-            assert_close(&got, &expect, name);
+            assert_close(&output, &expect, "output");
         }
+    }
 
-        let mut gated = slope.clone();
-        let (mut sum, mut product) = (Buffer::zeros(depth), Buffer::zeros(depth));
-        for gate in [None, Some(&got[..])] {
+    fn check_gradient_sums(level: SimdLevel, frame: Frame) {
+        let (input, slope, output) = (image(frame, 1, 9.0), image(frame, 2, 0.0), image(frame, 3, 0.0));
+        let mean = coefficients(frame.depth, 4);
+        for gate in [None, Some(&output[..])] {
+            let mut gradient = slope.clone();
+            let (mut sum, mut product) = (Buffer::zeros(frame.depth), Buffer::zeros(frame.depth));
             level.run(GradientSums {
                 frame,
-                gradient: &mut gated,
+                gradient: &mut gradient,
                 gate,
                 input: &input,
-                mean: &got_mean,
+                mean: &mean,
                 sum: &mut sum,
                 product: &mut product,
             });
-            let (mut expect_sum, mut expect_product) = (vec![0.0; depth], vec![0.0; depth]);
+            let mut expect = vec![0.0; frame.length()];
+            let (mut expect_sum, mut expect_product) = (vec![0.0; frame.depth], vec![0.0; frame.depth]);
             each(frame, |i, c| {
-                expect[i] = if gate.is_none_or(|gate| gate[i] > 0.0) {
-                    f64::from(slope[i])
-                } else {
-                    0.0
-                };
+                let passes = gate.is_none_or(|gate| gate[i] > 0.0);
+                expect[i] = if passes { f64::from(slope[i]) } else { 0.0 };
                 expect_sum[c] += expect[i];
-                expect_product[c] += expect[i] * (f64::from(input[i]) - f64::from(got_mean[c]));
+                expect_product[c] += expect[i] * (f64::from(input[i]) - f64::from(mean[c]));
             });
-            assert_close(&gated, &expect, "gated");
+            assert_close(&gradient, &expect, "gradient");
             assert_close(&sum, &expect_sum, "sum");
             assert_close(&product, &expect_product, "product");
         }
+    }
 
+    fn check_norm_gradient(level: SimdLevel, frame: Frame) {
+        let (input, gradient) = (image(frame, 1, 9.0), image(frame, 2, 0.0));
+        let [mean, slope, tilt, offset] = [3, 4, 5, 6].map(|seed| coefficients(frame.depth, seed));
+        let mut output = Buffer::zeros(frame.length());
         level.run(NormGradient {
             frame,
-            gradient: &slope,
+            gradient: &gradient,
             input: &input,
-            mean: &got_mean,
-            slope: &scale,
+            mean: &mean,
+            slope: &slope,
             tilt: &tilt,
-            offset: &shift,
-            output: &mut got,
+            offset: &offset,
+            output: &mut output,
         });
+        let mut expect = vec![0.0; frame.length()];
         each(frame, |i, c| {
-            let deviation = f64::from(input[i]) - f64::from(got_mean[c]);
-            expect[i] =
-                f64::from(slope[i]) * f64::from(scale[c]) + deviation * f64::from(tilt[c]) + f64::from(shift[c]);
+            let deviation = f64::from(input[i]) - f64::from(mean[c]);
+            let tilted = deviation * f64::from(tilt[c]) + f64::from(offset[c]);
+            expect[i] = f64::from(gradient[i]) * f64::from(slope[c]) + tilted;
         });
-        assert_close(&got, &expect, "norm gradient");
-
-        level.run(SpreadGradient {
-            frame,
-            mean_gradient: &scale,
-            output: &mut got,
-        });
-        each(frame, |i, c| expect[i] = f64::from(scale[c]) / pixels);
-        assert_close(&got, &expect, "spread");
+        assert_close(&output, &expect, "output");
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn every_kernel_equals_its_definition(
-            height in 1..9_usize,
-            width in 1..12_usize,
-            blocks in 1..4_usize,
-            border in 0..3_usize,
-        ) {
-            let frame = Frame { height, width, depth: blocks * LANES, border };
+        fn every_kernel_equals_its_definition(frame in any_frame()) {
             for level in SimdLevel::available() {
-                check(level, frame);
+                check_moments(level, frame);
+                check_activate(level, frame);
+                check_gradient_sums(level, frame);
+                check_norm_gradient(level, frame);
             }
         }
     }

@@ -5,9 +5,8 @@ use super::PackedUnit;
 use crate::buffer::{Batch, Buffer, Frame, padded, place_image};
 use crate::kernels::convolve::Start;
 use crate::kernels::dense::{Dense, DenseGradient};
-use crate::kernels::norm::{
-    Activate, Addend, AveragePool, GradientSums, Moments, NormGradient, Normalised, SpreadGradient,
-};
+use crate::kernels::norm::{Activate, Addend, GradientSums, Moments, NormGradient, Normalised};
+use crate::kernels::pool::{AveragePool, SpreadGradient};
 use crate::loss::{argmax, cross_entropy};
 use crate::norm::{GradientTotals, Norm, Statistics};
 use crate::plan::{Head, Plan, Shortcut};
