@@ -22,6 +22,10 @@ pub const DESCRIPTION_BYTES_MAX: u64 = 4 << 20;
 /// Longest `model.safetensors` read.
 pub const WEIGHTS_BYTES_MAX: u64 = 1 << 30;
 
+/// Most floats in the largest activation of an image: a guard against an architecture that no
+/// memory holds. A 512 x 512 input of 64 channels has 17 million.
+pub const ACTIVATION_FLOATS_MAX: usize = 1 << 25;
+
 /// Why a model could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -64,8 +68,8 @@ pub enum Error {
         /// The shape it must have.
         expected: Vec<usize>,
     },
-    /// The weights do not make the network.
-    #[error("the weights do not fit the architecture")]
+    /// The architecture is impossible, or the weights do not make its network.
+    #[error("the network cannot be built")]
     Network(#[source] scones_nn::Error),
 }
 
@@ -190,6 +194,13 @@ impl Description {
                 "format {} is not known, only {FORMAT}; a newer release may read it",
                 self.format
             ));
+        }
+        architecture.validate().map_err(Error::Network)?;
+        let channels = architecture.stages.iter().map(|stage| stage.channels);
+        let widest = channels.chain([architecture.stem_channels]).max().unwrap_or(0);
+        let pixels = architecture.input.height * architecture.input.width;
+        if pixels * widest > ACTIVATION_FLOATS_MAX {
+            return invalid(format!("{pixels} pixels of {widest} channels need too much memory"));
         }
         if classes.len() != architecture.classes {
             return invalid(format!(

@@ -388,6 +388,12 @@ fn check(training: &Dataset, validation: Option<&Dataset>, settings: &Settings) 
             "early_stopping needs validation images: add a validation channel",
         ));
     }
+    let largest_side = settings.width.max(settings.height);
+    if settings.resize.is_some_and(|shortest| shortest < largest_side) || largest_side == 0 {
+        return Err(Error::Settings(
+            "resize must not be smaller than the sides of the input",
+        ));
+    }
     if settings.epochs == 0 || settings.batch_size == 0 || settings.threads == 0 {
         return Err(Error::Settings("epochs, batch size and threads must be at least 1"));
     }

@@ -133,12 +133,25 @@ fn hostile_archives_are_refused() {
     );
     refused(
         &edited("\"channels\": 4", "\"channels\": 4000000000"),
-        "the weights do not fit",
+        "stages[0].channels is 4000000000",
     );
     refused(&edited("\"blocks\": 1", "\"blocks\": 2"), "is missing");
     refused(
         &edited("\"resize\": 20", "\"resize\": 4000000000"),
         "resize Some(4000000000)",
+    );
+}
+
+#[test]
+fn architectures_beyond_memory_are_refused() {
+    let (description, weights) = archive::read(written(&model()).as_slice()).unwrap();
+    let text = String::from_utf8(description).unwrap();
+    let vast = text
+        .replace("\"height\": 16", "\"height\": 4096")
+        .replace("\"width\": 16", "\"width\": 4096");
+    refused(
+        &archive(&[("model.json", vast.as_bytes()), ("model.safetensors", &weights)]),
+        "16777216 pixels of 4 channels need too much memory",
     );
 }
 
