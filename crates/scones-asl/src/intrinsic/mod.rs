@@ -58,6 +58,7 @@ macro_rules! functions {
     ($($name:ident($least:literal..=$most:literal) = $body:path;)*) => {
         /// The intrinsic functions of the language.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(clippy::upper_case_acronyms, reason = "the variants bear the functions' names")]
         pub(crate) enum Function { $($name),* }
 
         impl Function {

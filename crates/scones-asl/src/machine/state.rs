@@ -165,7 +165,7 @@ pub(super) fn parse(name: &str, fields: &Fields<'_>, names: &Names<'_>, context:
         if JSONATA_FIELDS.contains(&field) || TYPES.iter().any(|other| fields_of(other).contains(&field)) {
             fields.wrong(
                 field,
-                format!("The field '{field}' is not supported in {kind_name} states with this query language"),
+                format!("The field '{field}' is not supported in {language} {kind_name} states"),
             );
         }
     }

@@ -144,6 +144,7 @@ impl<'p> Walk<'p> {
         }
     }
 
+    #[expect(clippy::ptr_arg, reason = "what is borrowed must stay borrowed as long")]
     fn elements<'a>(
         &self,
         index: usize,

@@ -1,0 +1,12 @@
+//! The language by behaviour: definitions are run under virtual time, with
+//! closures as tasks.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod diagnostics;
+mod expressions;
+mod flow;
+mod harness;
+mod nesting;
+mod replay;
+mod tasks;
