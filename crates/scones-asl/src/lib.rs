@@ -11,6 +11,7 @@
 //! - `execution`: the interpreter
 //! - `event`, `effect`: what it writes, is told and asks for
 //! - `path`, `intrinsic`, `template`, `choice`, `data_flow`: the JSONPath query language
+//! - `jsonata`: the JSONata query language
 //! - `limits`: every limit, with AWS's value
 //!
 //! ```
@@ -51,6 +52,7 @@ pub use error::names as error_names;
 pub use event::{EventKind, HistoryEvent};
 pub use execution::{Execution, Start, Status, TaskToken};
 pub use json::Span;
+pub use jsonata::{JsonataError, evaluate_jsonata};
 pub use machine::{Code, Diagnostic, Machine, Pattern, QueryLanguage, Resource, Severity};
 pub use path::{Path, PathNotFound, PathSyntaxError};
 pub use time::Timestamp;

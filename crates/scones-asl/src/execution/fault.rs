@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 
 impl Execution {
     /// Deals with the failure of a strand's state.
-    pub(super) fn fail(&mut self, id: FrameId, mut frame: Frame, mut fault: Fault) {
+    pub(super) fn fail(&mut self, id: FrameId, mut frame: Box<Frame>, mut fault: Fault) {
         let workflow = Arc::clone(&frame.workflow);
         let state = &workflow.states[frame.state];
         if let Some(evaluation) = fault.evaluation.take() {

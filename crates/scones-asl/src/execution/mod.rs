@@ -105,7 +105,7 @@ pub struct Execution {
     machine: Arc<Machine>,
     identity: Identity,
     random: Random,
-    frames: BTreeMap<FrameId, Frame>,
+    frames: BTreeMap<FrameId, Box<Frame>>,
     ready: VecDeque<FrameId>,
     tasks: HashMap<TaskId, FrameId>,
     timers: BTreeMap<TimerId, Alarm>,
@@ -267,23 +267,18 @@ impl Execution {
 
     /// Gives every strand that can go on a turn, until none can.
     fn run(&mut self) {
-        while let Some(id) = self.ready.pop_front() {
-            if self.status != Status::Running {
-                break;
-            }
-            if let Some(mut frame) = self.frames.remove(&id) {
-                let turn = self.turn(id, &mut frame);
-                self.settle(id, frame, turn);
-            }
+        while self.status == Status::Running {
             if self.history_is_full() {
                 let cause =
                     format!("The execution reached the maximum number of history events ({HISTORY_EVENTS_MAX}).");
                 let fault = Fault::reported(Some(names::RUNTIME.to_owned()), Some(cause));
-                self.fail_execution(self.last_event, fault);
+                return self.fail_execution(self.last_event, fault);
             }
-        }
-        if self.status != Status::Running {
-            self.ready.clear();
+            let Some(id) = self.ready.pop_front() else { return };
+            if let Some(mut frame) = self.frames.remove(&id) {
+                let turn = self.turn(id, &mut frame);
+                self.settle(id, frame, turn);
+            }
         }
     }
 
@@ -294,7 +289,7 @@ impl Execution {
 
     fn spawn(&mut self, frame: Frame) -> FrameId {
         let id = FrameId(self.next_id());
-        self.frames.insert(id, frame);
+        self.frames.insert(id, Box::new(frame));
         self.ready.push_back(id);
         id
     }

@@ -68,7 +68,7 @@ impl Execution {
     }
 
     /// Does what a turn came to.
-    pub(super) fn settle(&mut self, id: FrameId, frame: Frame, turn: Result<Turn, Fault>) {
+    pub(super) fn settle(&mut self, id: FrameId, frame: Box<Frame>, turn: Result<Turn, Fault>) {
         match turn {
             Ok(Turn::Waits) => {
                 self.frames.insert(id, frame);
@@ -101,7 +101,7 @@ impl Execution {
     }
 
     /// Writes the exit and goes on to the next state, or ends the strand.
-    pub(super) fn leave(&mut self, id: FrameId, mut frame: Frame, exit: Exit) {
+    pub(super) fn leave(&mut self, id: FrameId, mut frame: Box<Frame>, exit: Exit) {
         let texts: IndexMap<String, String> = exit
             .assigned
             .iter()
@@ -135,11 +135,11 @@ impl Execution {
                 self.frames.insert(id, frame);
                 self.ready.push_back(id);
             }
-            Transition::End => self.end_strand(frame, exit.output),
+            Transition::End => self.end_strand(&frame, exit.output),
         }
     }
 
-    fn end_strand(&mut self, frame: Frame, output: Arc<str>) {
+    fn end_strand(&mut self, frame: &Frame, output: Arc<str>) {
         match frame.parent {
             None => self.succeed_execution(frame.previous, output),
             Some(parent) => self.child_succeeded(parent, frame.previous, output),

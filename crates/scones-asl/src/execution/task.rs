@@ -98,7 +98,7 @@ impl Execution {
     }
 
     /// Takes the strand that waits for a task out of the execution.
-    fn awaiting(&mut self, task: TaskId) -> Option<(FrameId, Frame)> {
+    fn awaiting(&mut self, task: TaskId) -> Option<(FrameId, Box<Frame>)> {
         let id = *self.tasks.get(&task)?;
         self.frames.remove(&id).map(|frame| (id, frame))
     }

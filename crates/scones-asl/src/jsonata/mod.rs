@@ -9,14 +9,15 @@ mod functions;
 mod value;
 
 use jsonata_core::ast::AstNode;
-use jsonata_core::evaluator::{Context, Evaluator, EvaluatorOptions};
+use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError, EvaluatorOptions};
 use jsonata_core::parser;
 use jsonata_core::value::JValue;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::EvaluationError;
 use crate::limits::{JSONATA_DEPTH_MAX, JSONATA_MILLISECONDS_MAX, JSONATA_SEQUENCE_MAX};
 use crate::scope::Scope;
+use crate::time::Timestamp;
 
 /// A parsed expression.
 #[derive(Clone, Debug)]
@@ -53,17 +54,14 @@ impl Expression {
     /// Evaluates to a JSON value.
     pub(crate) fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
         let session = scope.session.get_or_init(|| Session::of(scope));
-        let mut context = Context::new();
-        for (name, value) in &session.bindings {
-            context.bind(name.clone(), value.clone());
-        }
-        let mut evaluator = Evaluator::with_options(context, options());
-        functions::register(&mut evaluator, scope.now, scope.random.bits())
-            .map_err(|error| self.threw(error.message()))?;
-        let result = evaluator
-            .evaluate(&self.ast, &JValue::Undefined)
-            .map_err(|error| self.threw(error.message()))?;
-        match value::from_jsonata(&result) {
+        let result = run(
+            &self.ast,
+            &JValue::Undefined,
+            &session.bindings,
+            scope.now,
+            scope.random.bits(),
+        );
+        match value::from_jsonata(&result.map_err(|error| self.threw(error.message()))?) {
             Some(value) => Ok(value),
             None => Err(self.failed("returned nothing (undefined).")),
         }
@@ -90,6 +88,51 @@ impl Expression {
             type_name(value)
         ))
     }
+}
+
+/// Evaluates one JSONata expression over a document, outside any state: `$` is
+/// the document, and every binding is a variable. `undefined` gives nothing.
+///
+/// # Errors
+/// The text is no expression, or its evaluation fails.
+pub fn evaluate_jsonata(
+    expression: &str,
+    document: Option<&Value>,
+    bindings: &Map<String, Value>,
+    now: Timestamp,
+    seed: u64,
+) -> Result<Option<Value>, JsonataError> {
+    let ast = parser::parse(expression).map_err(|error| JsonataError(error.to_string()))?;
+    let document = document.map_or(JValue::Undefined, value::to_jsonata);
+    let bindings: Vec<_> = bindings
+        .iter()
+        .map(|(name, value)| (name.clone(), value::to_jsonata(value)))
+        .collect();
+    let result = run(&ast, &document, &bindings, now, seed);
+    result
+        .map(|value| value::from_jsonata(&value))
+        .map_err(|error| JsonataError(error.message().to_owned()))
+}
+
+/// Why an expression gave no value; the text begins with JSONata's code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct JsonataError(pub String);
+
+fn run(
+    ast: &AstNode,
+    document: &JValue,
+    bindings: &[(String, JValue)],
+    now: Timestamp,
+    seed: u64,
+) -> Result<JValue, EvaluatorError> {
+    let mut context = Context::new();
+    for (name, value) in bindings {
+        context.bind(name.clone(), value.clone());
+    }
+    let mut evaluator = Evaluator::with_options(context, options());
+    functions::register(&mut evaluator, now, seed)?;
+    evaluator.evaluate(ast, document)
 }
 
 /// Bounds that stop a runaway expression. The time limit is the one thing here

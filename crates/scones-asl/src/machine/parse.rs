@@ -75,7 +75,18 @@ fn read_json(definition: &str) -> Result<Value, Vec<Diagnostic>> {
         return Ok(Value::Null);
     }
     serde_json::from_str(definition).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
+        let (line, column, message) = match unrecognised(definition) {
+            Some((token, column)) => (
+                1,
+                column,
+                format!(
+                    "Unrecognized token '{token}': was expecting (JSON String, Number, Array, Object \
+                     or token 'null', 'true' or 'false')"
+                ),
+            ),
+            None => (error.line(), error.column(), error.to_string()),
+        };
+        let source = format!("[Source: (String)\"{definition}\"; line: {line}, column: {column}]");
         vec![Diagnostic {
             span: Some(Span {
                 line,
@@ -83,11 +94,21 @@ fn read_json(definition: &str) -> Result<Value, Vec<Diagnostic>> {
                 end_line: line,
                 end_column: column + 1,
             }),
-            location: Some(format!("[Source: (String); line: {line}, column: {column}]")),
-            hint: None,
-            ..whole(Code::InvalidJsonDescription, error.to_string())
+            message: format!("{message}\n at {source}"),
+            location: Some(source),
+            ..whole(Code::InvalidJsonDescription, String::new())
         }]
     })
+}
+
+/// The word that a text without any JSON begins with, and the column after it.
+fn unrecognised(definition: &str) -> Option<(&str, usize)> {
+    let end = definition
+        .find(|c: char| !c.is_alphanumeric())
+        .unwrap_or(definition.len());
+    let word = &definition[..end];
+    let known = matches!(word, "null" | "true" | "false");
+    (word.starts_with(char::is_alphabetic) && !known).then(|| (word, word.chars().count() + 1))
 }
 
 fn machine(fields: &Fields<'_>) -> Option<Machine> {

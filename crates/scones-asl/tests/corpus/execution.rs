@@ -84,6 +84,7 @@ impl Run {
         let machine_name = "machine";
         let mut start = Start::of(input, Timestamp(1_700_000_000_000)).map_err(|e| e.to_string())?;
         start.role_arn = token("snf_role_arn")
+            .or_else(|| token("role"))
             .unwrap_or("arn:aws:iam::111111111111:role/r")
             .to_owned();
         start.execution_arn = format!("arn:aws:states:us-east-1:111111111111:execution:{machine_name}:run");

@@ -15,6 +15,7 @@
 
 mod compare;
 mod execution;
+mod jsonata;
 mod jsonpath;
 mod score;
 mod validity;

@@ -32,6 +32,10 @@ fn what_is_no_definition() {
         "{\"StartAt\":\"A\"}",
         "SCHEMA_VALIDATION_FAILED: These fields are required: [States] at /",
     );
+    check(
+        "scones",
+        "INVALID_JSON_DESCRIPTION: Unrecognized token 'scones': was expecting (JSON String, Number, Array, Object or token 'null', 'true' or 'false')\n at [Source: (String)\"scones\"; line: 1, column: 7] at [Source: (String)\"scones\"; line: 1, column: 7]",
+    );
     assert!(
         Machine::parse("{,}").unwrap_err()[0]
             .to_string()
