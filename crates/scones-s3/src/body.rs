@@ -14,7 +14,7 @@ use tokio_util::io::{ReaderStream, StreamReader};
 use crate::{
     checksum::{Algorithm, Hasher},
     error::{bad_digest, entity_too_large, incomplete_body},
-    records::Piece,
+    records::{BLOB_OWNER, Piece},
 };
 
 /// Bytes handed to the blob, or read from it, at a time. Larger than what one
@@ -59,7 +59,7 @@ impl Draft {
         S: Stream<Item = Result<Bytes, ApiError>> + Send,
     {
         let mut body = std::pin::pin!(body);
-        let mut writer = store.create_blob("s3").await?;
+        let mut writer = store.create_blob(BLOB_OWNER).await?;
         let mut md5 = Md5::new();
         let other = declared.filter(|&declared| declared != algorithm);
         let mut hashers: Vec<_> = [Some(algorithm), other]

@@ -23,6 +23,9 @@ pub(crate) const OBJECTS: &str = "s3.objects";
 pub(crate) const UPLOADS: &str = "s3.uploads";
 pub(crate) const PARTS: &str = "s3.parts";
 
+/// The owner of S3's blobs in the store.
+pub(crate) const BLOB_OWNER: &str = "s3";
+
 /// A bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BucketRecord {

@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     S3,
-    records::{BucketState, UploadRecord, UploadState, object_key, split_part_key, split_upload_key},
+    records::{BLOB_OWNER, BucketState, UploadRecord, UploadState, object_key, split_part_key, split_upload_key},
 };
 
 /// Records and blobs read at a time.
@@ -67,7 +67,7 @@ async fn settle_upload(service: &S3, name: &str, record: UploadRecord) -> Result
 pub(crate) async fn all_blobs(service: &S3) -> Result<Vec<BlobId>, ApiError> {
     let mut blobs = Vec::new();
     loop {
-        let page = service.store.list_blobs("s3", blobs.last(), PAGE).await?;
+        let page = service.store.list_blobs(BLOB_OWNER, blobs.last(), PAGE).await?;
         let last = page.len() < PAGE;
         blobs.extend(page);
         if last {

@@ -3,14 +3,17 @@
 use std::error::Error as StdError;
 
 use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderMap, Method, Request, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited, StreamBody};
 use s3s::{
     Body,
     crypto::{Checksum as _, Md5, Sha256},
 };
 use scones_api::ApiError;
 
+use super::framing::Framing;
 use crate::{
     body::parse_md5,
     checksum::{Algorithm, Hasher},
@@ -33,6 +36,9 @@ where
     if request.method() == Method::POST && form {
         return Err(ApiError::not_implemented("PostObject (uploads from HTML forms)"));
     }
+    if is_chunked(request.headers()) {
+        return Ok(request.map(reframe));
+    }
     if !is_document(&request) {
         return Ok(request.map(Body::http_body_unsync));
     }
@@ -50,8 +56,7 @@ where
 }
 
 /// Whether the body is an XML document: it is unless an object or a part is
-/// put. Unsigned requests are refused unread, and bodies in chunks are checked
-/// on their way.
+/// put. Unsigned requests are refused unread.
 fn is_document<B>(request: &Request<B>) -> bool {
     let path = request.uri().path().trim_start_matches('/');
     let to_object = path.split_once('/').is_some_and(|(_, key)| !key.is_empty());
@@ -62,11 +67,35 @@ fn is_document<B>(request: &Request<B>) -> bool {
         && !names().any(|name| matches!(name, "acl" | "tagging" | "retention" | "legal-hold" | "restore"));
     let signed = request.headers().contains_key(header::AUTHORIZATION)
         || names().any(|name| matches!(name, "X-Amz-Signature" | "Signature"));
-    let chunked = request
-        .headers()
-        .get("x-amz-content-sha256")
-        .is_some_and(|value| value.as_bytes().starts_with(b"STREAMING-"));
-    signed && !chunked && !put_part_or_object
+    signed && !put_part_or_object
+}
+
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let payload = headers.get("x-amz-content-sha256");
+    payload.is_some_and(|value| value.as_bytes().starts_with(b"STREAMING-"))
+}
+
+/// A body in chunks, cut so that none is held in memory whole.
+fn reframe<B>(body: B) -> Body
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: StdError + Send + Sync + 'static,
+{
+    let mut framing = Framing::default();
+    let frames = body.into_data_stream().map(move |bytes| {
+        let bytes = bytes.map_err(|error| Box::new(error) as s3s::StdError)?;
+        framing.feed(bytes).map_err(|error| Box::new(error) as s3s::StdError)
+    });
+    let frames = frames
+        .map_ok(|pieces| {
+            stream::iter(
+                pieces
+                    .into_iter()
+                    .map(|piece| Ok::<_, s3s::StdError>(Frame::data(piece))),
+            )
+        })
+        .try_flatten();
+    Body::http_body_unsync(StreamBody::new(Box::pin(frames)))
 }
 
 fn check_document(headers: &HeaderMap, bytes: &[u8]) -> Result<(), ApiError> {

@@ -6,6 +6,7 @@ mod blob;
 mod body;
 mod buckets;
 mod convert;
+mod framing;
 mod headers;
 mod listing;
 mod multipart;

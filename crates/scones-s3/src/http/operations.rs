@@ -10,12 +10,22 @@ use crate::S3;
 /// The operations, as `s3s` calls them.
 pub(super) struct Operations(pub(super) S3);
 
+/// Whether there is an operation that AWS calls so.
+pub(super) fn is_built(name: &str) -> bool {
+    BUILT
+        .iter()
+        .any(|method| method.replace('_', "").eq_ignore_ascii_case(name))
+}
+
 macro_rules! operations {
     (
         functions { $($method:ident => $function:path: $input:ident -> $output:ident;)* }
         missing { $($absent:ident: $absent_input:ident -> $absent_output:ident = $code:literal $message:literal;)* }
         nothing { $($empty:ident: $empty_input:ident -> $empty_output:ident;)* }
     ) => {
+        /// The operations that there are, in Rust's spelling.
+        const BUILT: &[&str] = &[$(stringify!($method),)* $(stringify!($absent),)* $(stringify!($empty),)*];
+
         #[async_trait::async_trait]
         impl s3s::S3 for Operations {
             $(async fn $method(&self, request: S3Request<dto::$input>) -> S3Result<S3Response<dto::$output>> {
@@ -121,5 +131,20 @@ operations! {
         delete_bucket_policy: DeleteBucketPolicyInput -> DeleteBucketPolicyOutput;
         delete_bucket_tagging: DeleteBucketTaggingInput -> DeleteBucketTaggingOutput;
         delete_bucket_website: DeleteBucketWebsiteInput -> DeleteBucketWebsiteOutput;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_known_by_awss_names() {
+        let check = |name: &str, expect: bool| assert_eq!(is_built(name), expect, "{name}");
+        check("GetObject", true);
+        check("ListObjectsV2", true);
+        check("GetBucketPolicy", true);
+        check("PutBucketPolicy", false);
+        check("SelectObjectContent", false);
     }
 }

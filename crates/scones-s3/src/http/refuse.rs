@@ -10,7 +10,7 @@ use s3s::{
 };
 use scones_api::ApiError;
 
-use super::convert::s3_error;
+use super::{convert::s3_error, operations::is_built};
 use crate::{
     error::{invalid_argument, invalid_request},
     limits::PRESIGNED_SECONDS_MAX,
@@ -30,7 +30,9 @@ impl S3Access for Guard {
         }
         let query = context.uri().query().unwrap_or_default();
         check_signature_form(context.headers(), query)
+            .and_then(|()| check_signed_headers(context.headers(), query))
             .and_then(|()| self.check_owner(context.headers()))
+            .and_then(|()| check_operation(context.s3_op().name()))
             .and_then(|()| check_headers(context.s3_op().name(), context.headers()))
             .and_then(|()| check_query(context.method(), context.s3_op().name(), query))
             .map_err(s3_error)
@@ -71,6 +73,49 @@ fn check_signature_form(headers: &HeaderMap, query: &str) -> Result<(), ApiError
         ));
     }
     Ok(())
+}
+
+fn check_operation(name: &str) -> Result<(), ApiError> {
+    match name {
+        "PutBucketAcl" | "PutObjectAcl" => Err(no_acl()),
+        name if !is_built(name) => Err(ApiError::not_implemented(name)),
+        _ => Ok(()),
+    }
+}
+
+fn no_acl() -> ApiError {
+    ApiError::bad_request("AccessControlListNotSupported", "The bucket does not allow ACLs")
+}
+
+/// Every `x-amz-` header and the host must be signed: somebody between could
+/// have added others.
+fn check_signed_headers(headers: &HeaderMap, query: &str) -> Result<(), ApiError> {
+    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let in_header = authorization.and_then(|text| text.split("SignedHeaders=").nth(1)?.split(',').next());
+    let in_query = parameters(query)
+        .find(|(name, _)| name == "X-Amz-SignedHeaders")
+        .map(|(_, value)| value);
+    let Some(signed) = in_header.map(str::to_owned).or(in_query) else {
+        // A SigV2 URL signs all of them.
+        return Ok(());
+    };
+    let signed: Vec<_> = signed.trim().split(';').map(str::to_ascii_lowercase).collect();
+    let is_signed = |name: &str| signed.iter().any(|other| other == name);
+    let mut needed = headers
+        .keys()
+        .map(http::HeaderName::as_str)
+        .filter(|name| name.starts_with("x-amz-"));
+    match needed.find(|name| !is_signed(name)) {
+        None if is_signed("host") => Ok(()),
+        unsigned => Err(ApiError::new(
+            403,
+            "AccessDenied",
+            format!(
+                "There were headers present in the request which were not signed: {}",
+                unsigned.unwrap_or("host")
+            ),
+        )),
+    }
 }
 
 /// Headers that ask for what is not built, and what each asks for.
@@ -123,14 +168,13 @@ fn check_acl(operation: &str, name: &str, value: &[u8]) -> Result<(), ApiError> 
     if harmless {
         return Ok(());
     }
-    let (code, message) = match operation {
-        "CreateBucket" => (
+    match operation {
+        "CreateBucket" => Err(ApiError::bad_request(
             "InvalidBucketAclWithObjectOwnership",
             "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
-        ),
-        _ => ("AccessControlListNotSupported", "The bucket does not allow ACLs"),
-    };
-    Err(ApiError::bad_request(code, message))
+        )),
+        _ => Err(no_acl()),
+    }
 }
 
 /// The query parameters that some operation knows, besides those of a

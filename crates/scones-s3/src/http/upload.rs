@@ -16,7 +16,7 @@ use crate::{
 /// The body of PutObject or UploadPart, with everything that declares it.
 pub(super) struct Upload {
     pub(super) body: Option<StreamingBlob>,
-    /// In bytes, after the chunks' framing is taken off.
+    /// The `Content-Length` in bytes.
     pub(super) length: Option<i64>,
     pub(super) md5: Option<String>,
     pub(super) headers: HeaderMap,
@@ -77,6 +77,20 @@ impl Declared {
 }
 
 impl Upload {
+    /// The body's length in bytes, after the framing of its chunks is taken
+    /// off, if the client said it.
+    fn declared_length(&self) -> Result<Option<u64>, ApiError> {
+        let decoded = self.headers.get("x-amz-decoded-content-length");
+        let length = match decoded {
+            Some(value) => value.to_str().ok().and_then(|text| text.parse().ok()),
+            None => match self.length {
+                Some(length) => u64::try_from(length).ok(),
+                None => return Ok(None),
+            },
+        };
+        length.map(Some).ok_or_else(incomplete_body)
+    }
+
     /// Receives the body and compares it with what was declared. `kept` is the
     /// checksum to keep with it, if that is already decided.
     ///
@@ -86,10 +100,7 @@ impl Upload {
     pub(super) async fn receive(self, s3: &S3, kept: Option<Algorithm>) -> Result<(Draft, Algorithm), ApiError> {
         let declared = Declared::of(&self.headers)?;
         let kept = kept.or(declared.algorithm()).unwrap_or(Algorithm::Crc64Nvme);
-        let length = self
-            .length
-            .map(|length| u64::try_from(length).map_err(|_| incomplete_body()))
-            .transpose()?;
+        let length = self.declared_length()?;
         if length.is_some_and(|length| length > PUT_BYTES_MAX) {
             return Err(crate::error::entity_too_large());
         }

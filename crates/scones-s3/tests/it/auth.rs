@@ -1,0 +1,120 @@
+//! Who is let in.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request};
+use http_body_util::{Empty, Full};
+use scones_api::{Clock as _, SystemClock, Timestamp};
+
+use crate::support::{Harness, Signing};
+
+fn get() -> Signing {
+    Signing::new(Method::GET, "/bucket/key").payload(b"")
+}
+
+fn ago(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(SystemClock.now().as_millis() - seconds * 1000)
+}
+
+async fn check(harness: &Harness, request: Request<()>, status: u16, code: &str) {
+    let answer = harness.send(request.map(|()| Empty::<Bytes>::new())).await;
+    assert_eq!(answer.outcome(), (status, code.to_owned()), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn signed_requests_are_let_in_and_others_get_awss_errors() {
+    let harness = Harness::with_bucket().await;
+    check(&harness, get().sign(), 404, "NoSuchKey").await;
+    check(&harness, get().at(ago(600)).sign(), 404, "NoSuchKey").await;
+
+    let anonymous = Request::get("/bucket/key")
+        .header("host", "localhost")
+        .body(())
+        .unwrap();
+    check(&harness, anonymous, 403, "AccessDenied").await;
+
+    let mut unknown = get();
+    unknown.access_key = "AKIDUNKNOWN".to_owned();
+    check(&harness, unknown.sign(), 403, "InvalidAccessKeyId").await;
+
+    let mut wrong = get();
+    wrong.secret_key = "wrong".to_owned();
+    check(&harness, wrong.sign(), 403, "SignatureDoesNotMatch").await;
+
+    check(&harness, get().at(ago(960)).sign(), 403, "RequestTimeTooSkewed").await;
+    let ahead = SystemClock.now() + Duration::from_secs(960);
+    check(&harness, get().at(ahead).sign(), 403, "RequestTimeTooSkewed").await;
+}
+
+#[tokio::test]
+async fn what_was_changed_after_signing_is_refused() {
+    let harness = Harness::with_bucket().await;
+    let mut other_key = get().sign();
+    *other_key.uri_mut() = "/bucket/other".parse().unwrap();
+    check(&harness, other_key, 403, "SignatureDoesNotMatch").await;
+
+    let mut other_method = get().sign();
+    *other_method.method_mut() = Method::DELETE;
+    check(&harness, other_method, 403, "SignatureDoesNotMatch").await;
+
+    let mut added = get().sign();
+    added
+        .headers_mut()
+        .insert("x-amz-meta-a", HeaderValue::from_static("b"));
+    check(&harness, added, 403, "AccessDenied").await;
+}
+
+#[tokio::test]
+async fn sigv2_is_for_urls_only() {
+    let harness = Harness::with_bucket().await;
+    let request = Request::get("/bucket/key")
+        .header("host", "localhost")
+        .header("date", "Mon, 23 Nov 2026 05:00:00 GMT")
+        .header("authorization", "AWS AKIDEXAMPLE:c2lnbmF0dXJl")
+        .body(())
+        .unwrap();
+    let answer = harness.send(request.map(|()| Empty::<Bytes>::new())).await;
+    assert!(answer.status.is_client_error());
+}
+
+#[tokio::test]
+async fn presigned_urls_live_as_long_as_they_say() {
+    let harness = Harness::with_bucket().await;
+    check(&harness, get().presign(60), 404, "NoSuchKey").await;
+    check(&harness, get().at(ago(7200)).presign(8000), 404, "NoSuchKey").await;
+    check(&harness, get().at(ago(120)).presign(60), 403, "AccessDenied").await;
+    check(
+        &harness,
+        get().presign(604_801),
+        400,
+        "AuthorizationQueryParametersError",
+    )
+    .await;
+    let mut added = get().presign(60);
+    added
+        .headers_mut()
+        .insert("x-amz-meta-a", HeaderValue::from_static("b"));
+    check(&harness, added, 403, "AccessDenied").await;
+}
+
+#[tokio::test]
+async fn another_owners_bucket_is_refused() {
+    let harness = Harness::with_bucket().await;
+    let request = get().header("x-amz-expected-bucket-owner", "111122223333").sign();
+    check(&harness, request, 403, "AccessDenied").await;
+    let request = get().header("x-amz-expected-bucket-owner", "000000000000").sign();
+    check(&harness, request, 404, "NoSuchKey").await;
+}
+
+/// An unsigned request is refused before its body is read.
+#[tokio::test]
+async fn nobody_puts_without_a_signature() {
+    let harness = Harness::with_bucket().await;
+    let request = Request::put("/bucket/key")
+        .header("host", "localhost")
+        .body(Full::new(Bytes::from("x")))
+        .unwrap();
+    assert_eq!(harness.send(request).await.outcome(), (403, "AccessDenied".to_owned()));
+    assert_eq!(harness.blobs().await, 0);
+}
