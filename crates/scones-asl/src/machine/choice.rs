@@ -20,7 +20,7 @@ pub(super) fn parse(fields: &Fields<'_>, names: &Names<'_>) -> Option<StateKind>
     }
     let count = fields.list("Choices")?.len();
     if count == 0 {
-        fields.wrong("Choices", "Array must not be empty");
+        fields.wrong("Choices", "Value cannot be empty");
         return None;
     }
     let rules: Vec<Rule> = fields
@@ -125,7 +125,7 @@ fn condition(entry: &Fields<'_>, depth: usize) -> Option<Condition> {
 fn all(entry: &Fields<'_>, name: &str, depth: usize) -> Option<Vec<Condition>> {
     let count = entry.list(name)?.len();
     if count == 0 {
-        entry.wrong(name, "Array must not be empty");
+        entry.wrong(name, "Value cannot be empty");
         return None;
     }
     let parts: Vec<_> = entry

@@ -151,7 +151,7 @@ impl<'a> Fields<'a> {
             return Vec::new();
         };
         if values.is_empty() {
-            self.wrong(name, "Array must not be empty");
+            self.wrong(name, "Value cannot be empty");
         }
         let texts: Vec<String> = values.iter().filter_map(Value::as_str).map(str::to_owned).collect();
         if texts.len() != values.len() {

@@ -148,7 +148,7 @@ pub(super) fn query_language(fields: &Fields<'_>) -> Option<QueryLanguage> {
         other => {
             fields.wrong(
                 "QueryLanguage",
-                format!("Value is not one of: [JSONPath, JSONata]: {other}"),
+                format!("The field 'QueryLanguage' should have one of these values: [JSONPath, JSONata], not {other}"),
             );
             None
         }
@@ -183,7 +183,7 @@ fn workflow(fields: &Fields<'_>, context: Context) -> Option<Workflow> {
     let states = fields.object("States")?;
     let names = Names::of(&states);
     if names.order.is_empty() {
-        fields.wrong("States", "There must be at least one state");
+        fields.wrong("States", "Value cannot be empty");
         return None;
     }
     for name in &names.order {

@@ -99,7 +99,10 @@ fn retrier(entry: &Fields<'_>, last: bool) -> Option<Retrier> {
         None | Some("NONE") => Jitter::None,
         Some("FULL") => Jitter::Full,
         Some(_) => {
-            entry.wrong("JitterStrategy", "Value is not one of: [FULL, NONE]");
+            entry.wrong(
+                "JitterStrategy",
+                "The field 'JitterStrategy' should have one of these values: [FULL, NONE]",
+            );
             Jitter::None
         }
     };

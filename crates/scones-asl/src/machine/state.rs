@@ -10,7 +10,7 @@ use crate::intrinsic::Expression;
 use crate::limits::SECONDS_MAX;
 use crate::time::parse_instant;
 
-const TYPES: &[&str] = &["Pass", "Task", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"];
+const TYPES: &[&str] = &["Task", "Wait", "Pass", "Succeed", "Fail", "Choice", "Parallel", "Map"];
 
 /// Fields that a state may have besides `Type`, `Comment` and `QueryLanguage`.
 fn fields_of(kind: &str) -> &'static [&'static str] {
@@ -143,7 +143,10 @@ pub(super) fn parse(name: &str, fields: &Fields<'_>, names: &Names<'_>, context:
     let kind_name = fields.text("Type")?;
     if !TYPES.contains(&kind_name) {
         let hint = nearest(kind_name, TYPES.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
-        let message = format!("Value is not one of: [{}]", TYPES.join(", "));
+        let message = format!(
+            "The field 'Type' should have one of these values: [{}]",
+            TYPES.join(", ")
+        );
         fields.report(
             Severity::Error,
             Code::SchemaValidationFailed,
@@ -378,7 +381,7 @@ fn parallel(fields: &Fields<'_>, names: &Names<'_>, context: Context) -> Option<
     }
     let count = fields.list("Branches")?.len();
     if count == 0 {
-        fields.wrong("Branches", "Array must not be empty");
+        fields.wrong("Branches", "Value cannot be empty");
         return None;
     }
     let branches: Vec<_> = fields
@@ -447,7 +450,10 @@ fn refuse_distributed_mode(processor: &Fields<'_>) {
             "Distributed maps are not supported yet",
             Some("use the mode INLINE".to_owned()),
         ),
-        Some(_) => config.wrong("Mode", "Value is not one of: [INLINE, DISTRIBUTED]"),
+        Some(_) => config.wrong(
+            "Mode",
+            "The field 'Mode' should have one of these values: [INLINE, DISTRIBUTED]",
+        ),
     }
 }
 

@@ -85,7 +85,7 @@ fn transitions_that_lead_nowhere() {
 fn fields_that_are_wrong() {
     check_state(
         json!({"Type": "Tusk"}),
-        "SCHEMA_VALIDATION_FAILED: Value is not one of: [Pass, Task, Choice, Wait, Succeed, Fail, Parallel, Map] at /States/S/Type",
+        "SCHEMA_VALIDATION_FAILED: The field 'Type' should have one of these values: [Task, Wait, Pass, Succeed, Fail, Choice, Parallel, Map] at /States/S/Type",
     );
     check_state(
         json!({}),

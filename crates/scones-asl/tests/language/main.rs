@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod cost;
 mod diagnostics;
 mod expressions;
 mod flow;
