@@ -129,12 +129,10 @@ fn read(path: &Path, current: &Value, root: &Value) -> Option<Value> {
     query(path, document, root).ok()
 }
 
-/// Whether a path leads anywhere; an indefinite path must match something.
+/// Whether a path leads anywhere. As in Jayway, the list of matches that an
+/// indefinite path gives is there even when it is empty.
 fn exists(path: &Path, current: &Value, root: &Value) -> bool {
-    match read(path, current, root) {
-        Some(Value::Array(matches)) if !path.is_definite() => !matches.is_empty(),
-        found => found.is_some(),
-    }
+    read(path, current, root).is_some()
 }
 
 fn matches(left: &Operand, right: &Operand, current: &Value, root: &Value) -> bool {

@@ -145,7 +145,7 @@ impl Parser<'_> {
         let start = self.at;
         while let Some(character) = self.peek() {
             let ends = matches!(character, '.' | '[' | '(' | ' ')
-                || in_filter && matches!(character, ')' | '=' | '<' | '>' | '!' | '~' | '&' | '|');
+                || in_filter && matches!(character, ')' | '=' | '<' | '>' | '!' | '~' | '&' | '|' | '/');
             if ends {
                 break;
             }

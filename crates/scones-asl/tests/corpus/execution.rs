@@ -293,11 +293,9 @@ impl Driver<'_> {
 
     /// Queues the recorded outcome of a call.
     fn answer(&mut self, call: &TaskCall) {
-        let mut same_state = self
-            .stubs
-            .iter()
-            .enumerate()
-            .filter(|(_, (stub, used))| !used && stub["state"] == call.state_name.as_str());
+        let mut same_state = self.stubs.iter().enumerate().filter(|(_, (stub, used))| {
+            !used && (stub["state"] == call.state_name.as_str() || stub["state"].is_null())
+        });
         let first = same_state.clone().next().map(|(index, _)| index);
         let by_parameters = same_state.find_map(|(index, (stub, _))| {
             let parameters = stub.get("parameters").or_else(|| stub.get("input"))?;
