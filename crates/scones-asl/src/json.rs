@@ -188,6 +188,29 @@ fn integer(number: &Number) -> Option<i128> {
     number.to_string().parse().ok()
 }
 
+/// A text that two values share exactly when they are equal by value.
+pub(crate) fn canonical(value: &Value) -> String {
+    match value {
+        Value::Number(number) => match (integer(number), double(number)) {
+            (Some(integer), _) => integer.to_string(),
+            (None, double) => double.to_string(),
+        },
+        Value::Array(elements) => {
+            let elements: Vec<String> = elements.iter().map(canonical).collect();
+            format!("[{}]", elements.join(","))
+        }
+        Value::Object(fields) => {
+            let mut fields: Vec<String> = fields
+                .iter()
+                .map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), canonical(value)))
+                .collect();
+            fields.sort_unstable();
+            format!("{{{}}}", fields.join(","))
+        }
+        other => other.to_string(),
+    }
+}
+
 /// Equality by value: `5` equals `5.0`, and the order of keys is ignored.
 pub(crate) fn equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
@@ -224,6 +247,11 @@ mod tests {
         let check = |left: &str, right: &str, expect: bool| {
             let parse = |text| serde_json::from_str::<Value>(text).unwrap();
             assert_eq!(equal(&parse(left), &parse(right)), expect, "{left} {right}");
+            assert_eq!(
+                canonical(&parse(left)) == canonical(&parse(right)),
+                expect,
+                "{left} {right}"
+            );
         };
         check("5", "5.0", true);
         check("9007199254740993", "9007199254740992", false);

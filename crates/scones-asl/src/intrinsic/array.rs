@@ -1,5 +1,7 @@
 //! Functions over arrays.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::math::integer;
@@ -80,11 +82,10 @@ pub(crate) fn range(arguments: &[Value]) -> Evaluated {
 }
 
 pub(super) fn unique(arguments: &[Value], _: &Scope<'_>) -> Evaluated {
-    let mut kept: Vec<Value> = Vec::new();
-    for element in elements(&arguments[0])? {
-        if !kept.iter().any(|other| json::equal(other, element)) {
-            kept.push(element.clone());
-        }
-    }
-    Ok(Value::Array(kept))
+    let mut seen = HashSet::new();
+    let elements = elements(&arguments[0])?.iter();
+    Ok(elements
+        .filter(|element| seen.insert(json::canonical(element)))
+        .cloned()
+        .collect())
 }
