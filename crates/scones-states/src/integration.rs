@@ -191,7 +191,7 @@ mod tests {
         check("{\"a\":1.50}", Some(serde_json::from_str("{\"a\":1.50}").unwrap()));
         check("text", Some(json!("text")));
         check("", None);
-        insta::assert_snapshot!(lambda_response(reply("5", None)), @"");
+        insta::assert_snapshot!(lambda_response(reply("5", None)), @r#"{"ExecutedVersion":"$LATEST","Payload":5,"SdkHttpMetadata":{"AllHttpHeaders":{"X-Amz-Executed-Version":["$LATEST"],"Connection":["keep-alive"],"x-amzn-RequestId":["r"],"Content-Length":["1"],"Content-Type":["application/json"]},"HttpHeaders":{"X-Amz-Executed-Version":"$LATEST","Connection":"keep-alive","x-amzn-RequestId":"r","Content-Length":"1","Content-Type":"application/json"},"HttpStatusCode":200},"SdkResponseMetadata":{"RequestId":"r"},"StatusCode":200}"#);
     }
 
     #[test]

@@ -11,7 +11,8 @@ pub struct Options {
     /// Tasks (function invocations, service calls) that run at the same time;
     /// further ones wait scheduled.
     pub tasks_max: usize,
-    /// How long an execution that only waits stays in memory, in seconds.
+    /// How long an execution that only waits stays in memory, in seconds, up to a
+    /// minute.
     #[serde(deserialize_with = "seconds")]
     pub idle_before_parking: Duration,
 }
@@ -20,7 +21,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             tasks_max: 1_000,
-            idle_before_parking: Duration::from_secs(30),
+            idle_before_parking: Duration::from_secs(10),
         }
     }
 }

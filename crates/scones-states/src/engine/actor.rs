@@ -31,7 +31,7 @@ use super::{
 /// Messages that one append takes together.
 const BATCH_MAX: usize = 64;
 /// Longest sleep before the clock is looked at again, as it may be set.
-const NAP_MAX: Duration = Duration::from_secs(10);
+const NAP_MAX: Duration = Duration::from_secs(60);
 
 /// What becomes of the steps of an execution.
 pub(crate) enum Record {

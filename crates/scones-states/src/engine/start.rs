@@ -75,17 +75,20 @@ impl Engine {
         // In this order, and both before the answer: the store's group commit
         // makes them durable together.
         let writes = async { futures::join!(actor.append(&mut batch), self.shared.index.write(&listed)) };
-        let Ok((appended, written)) = tokio::time::timeout(PATIENCE, writes).await else {
-            return Err(fault::unavailable());
+        let (appended, written) = tokio::select! {
+            written = writes => written,
+            () = tokio::time::sleep(PATIENCE) => return Err(fault::unavailable()),
+            () = self.shared.stopping.cancelled() => return Err(fault::unavailable()),
         };
         match appended {
             Ok(()) => {}
             Err(Lost::Closed) => return Err(fault::unavailable()),
             Err(Lost::Fenced) => return self.overtaken(&execution_arn, &summary).await,
         }
-        if written.is_err() {
-            self.shared.index.write(&listed).await?;
-        }
+        let listed = match written {
+            Ok(()) => Ok(()),
+            Err(_) => self.shared.index.write(&listed).await,
+        };
         // If there is an actor already, it came from the history and does the rest.
         if actor.outcome().is_none()
             && let Some(id) = self.shared.enter(&execution_arn, &sender)
@@ -98,6 +101,8 @@ impl Engine {
                 engine.buried(&execution_arn, actor, id, mailbox, end).await;
             });
         }
+        // Unlisted, it runs, but is not found again after a crash: not acknowledged.
+        listed?;
         Ok(Started::New)
     }
 
@@ -113,9 +118,13 @@ impl Engine {
     /// An execution that is there already. Whoever started it may have been
     /// interrupted before it was listed.
     async fn existing(&self, there: Description) -> Result<Started, ApiError> {
-        if there.ending.is_none() {
-            self.shared.index.write(&Summary::of(&there.origin)).await?;
-            drop(self.deliver(&there.origin.execution_arn, super::Command::Wake).await);
+        let summary = Summary::of(&there.origin);
+        match &there.ending {
+            Some((outcome, stopped)) => self.shared.index.close(&summary.ended(outcome, *stopped)).await?,
+            None => {
+                self.shared.index.write(&summary).await?;
+                drop(self.deliver(&there.origin.execution_arn, super::Command::Wake).await);
+            }
         }
         Ok(Started::Existing(Box::new(there)))
     }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses a part")]
 
+pub mod memory;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -108,9 +110,19 @@ impl Server {
         functions: Arc<dyn TaskRunner>,
         options: Options,
     ) -> Self {
+        Self::try_over(store, clock, functions, options).await.unwrap()
+    }
+
+    /// `None` if the service does not start.
+    pub async fn try_over(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        functions: Arc<dyn TaskRunner>,
+        options: Options,
+    ) -> Option<Self> {
         let states = States::start(options, Owner::default(), Arc::clone(&store), clock, functions)
             .await
-            .unwrap();
+            .ok()?;
         let caller = Caller {
             access_key_id: "key".to_owned(),
             arn: ROLE.parse().unwrap(),
@@ -119,12 +131,12 @@ impl Server {
             caller: Arc::new(caller),
             request_id: "request".to_owned(),
         };
-        Self {
+        Some(Self {
             states,
             store,
             directory: None,
             context,
-        }
+        })
     }
 
     /// Another service over the same store, after this one is gone.

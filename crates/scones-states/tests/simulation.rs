@@ -1,0 +1,205 @@
+//! Many executions on servers that fail, wait and die as a seed says.
+//! `SCONES_SIMULATION=FIRST..LAST` tries other seeds.
+
+mod common;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use common::{
+    Server, TokioClock, invoke,
+    memory::{Disk, MemoryStore, Trouble, draw},
+    text,
+};
+use scones_api::ApiError;
+use scones_states::{LambdaCall, LambdaReply, Options, TaskRunner};
+use serde_json::{Value, json};
+
+/// Executions of one simulation.
+const EXECUTIONS: u64 = 6;
+/// Servers that die before one lives.
+const CRASHES: u64 = 4;
+
+/// A function that takes its time and fails now and then.
+struct Flaky(Mutex<u64>);
+
+#[async_trait]
+impl TaskRunner for Flaky {
+    async fn invoke_function(&self, call: LambdaCall) -> Result<LambdaReply, ApiError> {
+        let (delay, fails) = {
+            let mut seed = self.0.lock().unwrap();
+            (draw(&mut seed) % 3_000, draw(&mut seed) % 4 == 0)
+        };
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        let error = r#"{"errorType": "Flaky", "errorMessage": "again"}"#;
+        Ok(LambdaReply {
+            status_code: 200,
+            payload: if fails { error.to_owned() } else { call.payload },
+            function_error: fails.then(|| "Unhandled".to_owned()),
+            executed_version: None,
+            request_id: "r".to_owned(),
+        })
+    }
+}
+
+fn definition() -> Value {
+    let retried = |next| {
+        let mut state = invoke("f", next);
+        state["TimeoutSeconds"] = json!(60);
+        let retry =
+            json!([{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 1000, "MaxDelaySeconds": 4}]);
+        state["Retry"] = retry;
+        state
+    };
+    let branch = |name: &str, state: Value| json!({"StartAt": name, "States": {name: state}});
+    json!({"StartAt": "T", "States": {
+        "T": retried(Some("W")),
+        "W": {"Type": "Wait", "Seconds": 20, "Next": "P"},
+        "P": {"Type": "Parallel", "Next": "M", "Branches": [
+            branch("B1", retried(None)),
+            branch("B2", json!({"Type": "Wait", "Seconds": 2, "End": true})),
+            branch("B3", json!({"Type": "Pass", "End": true})),
+        ]},
+        "M": {"Type": "Map", "End": true, "MaxConcurrency": 2,
+              "ItemProcessor": {"StartAt": "I", "States": {"I": retried(None)}}},
+    }})
+}
+
+/// What must hold of any history that has ended.
+fn check(events: &[Value], seed: u64) {
+    let place = |event: &Value| format!("seed {seed}, event {event}");
+    let mut open = 0_i64;
+    for (number, event) in events.iter().enumerate() {
+        assert_eq!(event["id"], json!(number + 1), "{}", place(event));
+        assert!(
+            event["previousEventId"].as_u64() < event["id"].as_u64(),
+            "{}",
+            place(event)
+        );
+        match event["type"].as_str().unwrap() {
+            kind if kind.ends_with("StateEntered") => open += 1,
+            kind if kind.ends_with("StateExited") => open -= 1,
+            kind if kind.starts_with("Execution") => {
+                let outermost = number == 0 || number + 1 == events.len();
+                assert!(outermost, "an end before the end: {}", place(event));
+            }
+            _ => {}
+        }
+    }
+    if events.last().unwrap()["type"] == "ExecutionSucceeded" {
+        assert_eq!(open, 0, "seed {seed}: a state was entered and never left");
+    }
+    let count = |kind: &str| events.iter().filter(|event| event["type"] == kind).count();
+    let (scheduled, ended) = (
+        count("TaskScheduled"),
+        count("TaskSucceeded") + count("TaskFailed") + count("TaskTimedOut"),
+    );
+    assert!(ended <= scheduled, "seed {seed}: a task has two results");
+}
+
+async fn simulate(mut seed: u64) {
+    let number = seed;
+    let (disk, clock) = (Disk::default(), TokioClock::new());
+    let options = Options {
+        tasks_max: 3,
+        idle_before_parking: Duration::from_secs(5),
+    };
+    let store = MemoryStore::new(&disk, Trouble::default());
+    let server = Server::over(store, clock.clone(), Arc::new(Flaky(Mutex::new(0))), options.clone()).await;
+    let machine = server.machine("m", &definition()).await;
+    server.states.shutdown().await;
+
+    let mut acknowledged = Vec::new();
+    let mut stopped = Vec::new();
+    let mut next = 0;
+    for round in 0..=CRASHES {
+        let dies = round < CRASHES;
+        let trouble = Trouble {
+            seed: draw(&mut seed),
+            failing: if dies { 60 } else { 0 },
+            delay_millis: draw(&mut seed) % 40,
+            writes_left: dies.then(|| 20 + draw(&mut seed) % 150),
+        };
+        // A server that cannot read its own index does not start.
+        let store = MemoryStore::new(&disk, trouble);
+        let runner = Arc::new(Flaky(Mutex::new(draw(&mut seed))));
+        let Some(server) = Server::try_over(store.clone(), clock.clone(), runner, options.clone()).await else {
+            continue;
+        };
+        while next < EXECUTIONS && !store.is_dead() {
+            let name = format!("e{next}");
+            let start = json!({"stateMachineArn": machine, "name": name, "input": format!("[{next}, {next}, {next}]")});
+            match server.call("StartExecution", start).await {
+                Ok(started) => {
+                    acknowledged.push(text(&started["executionArn"]));
+                    next += 1;
+                }
+                Err(error) if error.code == "ExecutionAlreadyExists" => next += 1,
+                Err(error) => assert!(error.status >= 500, "seed {number}: {error}"),
+            }
+        }
+        if let Some(execution) = acknowledged.first()
+            && draw(&mut seed) % 4 == 0
+            && server
+                .call("StopExecution", json!({"executionArn": execution}))
+                .await
+                .is_ok()
+        {
+            stopped.push(execution.clone());
+        }
+        for _ in 0..3_000 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if store.is_dead() {
+                break;
+            }
+            let open = server
+                .call(
+                    "ListExecutions",
+                    json!({"stateMachineArn": machine, "statusFilter": "RUNNING"}),
+                )
+                .await;
+            if open.is_ok_and(|open| open["executions"] == json!([])) {
+                break;
+            }
+        }
+        if !dies {
+            let listed = server.ok("ListExecutions", json!({"stateMachineArn": machine})).await;
+            let listed = listed["executions"].as_array().unwrap().clone();
+            assert_eq!(listed.len() as u64, EXECUTIONS, "seed {number}: {listed:?}");
+            for execution in &acknowledged {
+                let described = server.describe(execution).await;
+                let events = server.events(execution).await;
+                let expect = if stopped.contains(execution) {
+                    ["ABORTED", "SUCCEEDED"]
+                } else {
+                    ["SUCCEEDED"; 2]
+                };
+                let status = text(&described["status"]);
+                assert!(
+                    expect.contains(&status.as_str()),
+                    "seed {number}: {execution} {status}: {described} {events:?}"
+                );
+                check(&events, number);
+            }
+        }
+        server.states.shutdown().await;
+    }
+}
+
+#[test]
+fn no_execution_is_lost_doubled_or_stuck() {
+    let seeds = std::env::var("SCONES_SIMULATION").unwrap_or_else(|_| "0..8".to_owned());
+    let (first, last) = seeds.split_once("..").expect("SCONES_SIMULATION is FIRST..LAST");
+    for seed in first.parse::<u64>().unwrap()..last.parse().unwrap() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(simulate(seed))));
+        assert!(run.is_ok(), "SCONES_SIMULATION={seed}..{} repeats this", seed + 1);
+    }
+}
