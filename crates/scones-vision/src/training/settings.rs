@@ -7,7 +7,7 @@ use crate::hyperparameters::{self, EarlyStopping, Hyperparameters, Schedule};
 
 /// Training images seen in a run of default length: more for small sets, until
 /// [`EPOCHS_MAX_DEFAULT`].
-const IMAGES_DEFAULT: usize = 48_000;
+const IMAGES_DEFAULT: usize = 60_000;
 const EPOCHS_MIN_DEFAULT: u32 = 10;
 const EPOCHS_MAX_DEFAULT: u32 = 60;
 const BATCH_SIZE_DEFAULT: usize = 64;
@@ -30,15 +30,18 @@ pub enum NetworkChoice {
 }
 
 impl Default for NetworkChoice {
+    /// Three stages of one block that each halve the sides: 11 million multiply-adds for 32 x 32
+    /// pixels, a quarter of ResNet-20's. With a thousand images, more steps of a small network
+    /// teach more in the same time than fewer of a large one.
     fn default() -> Self {
-        let stage = |channels, stride| Stage {
+        let stages = [32, 64, 128].map(|channels| Stage {
             channels,
             blocks: 1,
-            stride,
-        };
+            stride: 2,
+        });
         Self::Stages {
             stem_channels: 16,
-            stages: vec![stage(32, 1), stage(64, 2), stage(128, 2)],
+            stages: stages.to_vec(),
         }
     }
 }
