@@ -7,7 +7,15 @@ use crate::{
 
 pub(crate) fn run() -> anyhow::Result<()> {
     execute(&mut cargo(&["fmt", "--all", "--check"]))?;
-    execute(&mut cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))?;
+    execute(&mut cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "--deny",
+        "warnings",
+    ]))?;
     execute(cargo(&["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "--deny warnings"))?;
     rings::check()?;
     deny()?;
@@ -19,7 +27,15 @@ pub(crate) fn run() -> anyhow::Result<()> {
 /// a database from the network and are left to a scheduled run.
 fn deny() -> anyhow::Result<()> {
     if works(&mut cargo(&["deny", "--version"])) {
-        return execute(&mut cargo(&["deny", "--workspace", "--locked", "check", "bans", "licenses", "sources"]));
+        return execute(&mut cargo(&[
+            "deny",
+            "--workspace",
+            "--locked",
+            "check",
+            "bans",
+            "licenses",
+            "sources",
+        ]));
     }
     skip("cargo deny", "install it with `cargo install --locked cargo-deny`")
 }

@@ -30,7 +30,8 @@ pub(crate) fn run(pytest: &[String]) -> anyhow::Result<()> {
 
 /// Makes the virtual environment, unless it is there with the same versions.
 fn install(environment: &Path) -> anyhow::Result<()> {
-    let wanted = fs::read_to_string(root().join(REQUIREMENTS)).with_context(|| format!("cannot read {REQUIREMENTS}"))?;
+    let wanted =
+        fs::read_to_string(root().join(REQUIREMENTS)).with_context(|| format!("cannot read {REQUIREMENTS}"))?;
     let stamp = environment.join("installed-requirements.txt");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(());
@@ -38,7 +39,15 @@ fn install(environment: &Path) -> anyhow::Result<()> {
     say("installing the clients from PyPI");
     execute(command("python3", &["-m", "venv", "--clear"]).arg(environment))?;
     let python = environment.join("bin/python");
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", REQUIREMENTS];
+    let pip = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--requirement",
+        REQUIREMENTS,
+    ];
     execute(&mut command(&python, &pip)).context("PyPI cannot be reached or lacks a version")?;
     fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))
 }

@@ -38,7 +38,11 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
 pub(crate) fn output(command: &mut Command) -> anyhow::Result<Vec<u8>> {
     let shown = show(command);
     let output = command.output().with_context(|| format!("cannot run `{shown}`"))?;
-    ensure!(output.status.success(), "`{shown}` failed: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "`{shown}` failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(output.stdout)
 }
 
@@ -49,7 +53,10 @@ pub(crate) fn works(command: &mut Command) -> bool {
 
 /// What must not be missing where `CI` is set is left out, and said, elsewhere.
 pub(crate) fn skip(what: &str, why: &str) -> anyhow::Result<()> {
-    ensure!(std::env::var_os("CI").is_none(), "{what} cannot run ({why}), and CI may leave nothing out");
+    ensure!(
+        std::env::var_os("CI").is_none(),
+        "{what} cannot run ({why}), and CI may leave nothing out"
+    );
     say(format_args!("SKIPPED: {what}: {why}"));
     Ok(())
 }

@@ -37,6 +37,10 @@ enum Verb {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().verb {
         Verb::Check => check::run(),
-        Verb::Test { rust_only, clients_only, pytest } => test::run(rust_only, clients_only, &pytest),
+        Verb::Test {
+            rust_only,
+            clients_only,
+            pytest,
+        } => test::run(rust_only, clients_only, &pytest),
     }
 }

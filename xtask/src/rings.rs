@@ -11,8 +11,15 @@ use crate::command::{cargo, output, say};
 const CORE: &[&str] = &["scones-api", "scones-asl", "scones-nn", "scones-vision"];
 
 /// One crate a service, and the store below them.
-const SERVICES: &[&str] =
-    &["scones-store", "scones-logs", "scones-iam", "scones-s3", "scones-lambda", "scones-states", "scones-sagemaker"];
+const SERVICES: &[&str] = &[
+    "scones-store",
+    "scones-logs",
+    "scones-iam",
+    "scones-s3",
+    "scones-lambda",
+    "scones-states",
+    "scones-sagemaker",
+];
 
 /// What no core crate may need: it would bring a runtime, a disk or a network.
 const FORBIDDEN_IN_CORE: &[&str] = &["tokio", "hyper", "axum", "rusqlite", "s3s", "ureq", "scones-store"];
@@ -28,9 +35,16 @@ pub(crate) fn check() -> anyhow::Result<()> {
     let graph = graph(&serde_json::from_slice(&metadata).context("cargo metadata is not JSON")?)?;
     for (ring, forbidden) in [(CORE, FORBIDDEN_IN_CORE), (SERVICES, FORBIDDEN_IN_SERVICES)] {
         for name in ring {
-            ensure!(graph.contains_key(*name), "{name} is in a ring but not in the workspace");
+            ensure!(
+                graph.contains_key(*name),
+                "{name} is in a ring but not in the workspace"
+            );
             let way = way_to(&graph, name, forbidden);
-            ensure!(way.is_none(), "{name} depends on what its ring may not: {}", way.unwrap_or_default().join(" -> "));
+            ensure!(
+                way.is_none(),
+                "{name} depends on what its ring may not: {}",
+                way.unwrap_or_default().join(" -> ")
+            );
         }
     }
     say("dependencies point inwards");
@@ -40,13 +54,22 @@ pub(crate) fn check() -> anyhow::Result<()> {
 /// Which crates each crate needs to run, by name. Build and test dependencies
 /// do not count.
 fn graph(metadata: &Value) -> anyhow::Result<Graph> {
-    let nodes = metadata.pointer("/resolve/nodes").and_then(Value::as_array).context("cargo metadata has no graph")?;
-    let packages = metadata["packages"].as_array().context("cargo metadata has no packages")?;
-    let names: BTreeMap<&str, &str> =
-        packages.iter().filter_map(|package| Some((package["id"].as_str()?, package["name"].as_str()?))).collect();
+    let nodes = metadata
+        .pointer("/resolve/nodes")
+        .and_then(Value::as_array)
+        .context("cargo metadata has no graph")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata has no packages")?;
+    let names: BTreeMap<&str, &str> = packages
+        .iter()
+        .filter_map(|package| Some((package["id"].as_str()?, package["name"].as_str()?)))
+        .collect();
     let mut graph = Graph::new();
     for node in nodes {
-        let Some(name) = node["id"].as_str().and_then(|id| names.get(id)) else { continue };
+        let Some(name) = node["id"].as_str().and_then(|id| names.get(id)) else {
+            continue;
+        };
         let needed = graph.entry((*name).to_owned()).or_default();
         for dependency in node["deps"].as_array().into_iter().flatten() {
             let kinds = dependency["dep_kinds"].as_array();
@@ -68,7 +91,12 @@ fn way_to(graph: &Graph, from: &str, forbidden: &[&str]) -> Option<Vec<String>> 
         if way.len() > 1 && forbidden.contains(&last.as_str()) {
             return Some(way);
         }
-        for next in graph.get(last).into_iter().flatten().filter(|next| seen.insert((*next).clone())) {
+        for next in graph
+            .get(last)
+            .into_iter()
+            .flatten()
+            .filter(|next| seen.insert((*next).clone()))
+        {
             ways.push_back(way.iter().cloned().chain([next.clone()]).collect());
         }
     }
@@ -84,7 +112,12 @@ mod tests {
         let edges = [("a", &["b", "c"][..]), ("b", &["d"]), ("c", &["tokio"]), ("d", &[])];
         let graph: Graph = edges
             .iter()
-            .map(|(name, needed)| ((*name).to_owned(), needed.iter().map(|name| (*name).to_owned()).collect()))
+            .map(|(name, needed)| {
+                (
+                    (*name).to_owned(),
+                    needed.iter().map(|name| (*name).to_owned()).collect(),
+                )
+            })
             .collect();
         assert_eq!(way_to(&graph, "a", &["tokio"]).unwrap(), ["a", "c", "tokio"]);
         assert_eq!(way_to(&graph, "b", &["tokio"]), None);

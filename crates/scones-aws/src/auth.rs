@@ -4,43 +4,31 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use scones_api::{ApiError, Caller, Timestamp};
+use scones_iam::{AuthenticationError, Iam};
 
 use crate::sigv4::{Presented, SignatureError, payload_hash, verify};
 
-/// A secret with what belongs to it.
-#[derive(Clone)]
-pub struct Key {
-    /// The secret access key.
-    pub secret_access_key: String,
-    /// The token that a temporary key must be accompanied by.
-    pub session_token: Option<String>,
-    /// Who the key stands for.
-    pub caller: Arc<Caller>,
-}
-
-/// Where the server looks keys up. Called for every request: it must not wait.
-pub trait Keys: Send + Sync + 'static {
-    /// The key with this id, unless there is none or it has run out.
-    fn key(&self, access_key_id: &str, now: Timestamp) -> Option<Key>;
-}
-
 /// Checks a request's signature, whose body is `body`.
 pub(crate) fn authenticate(
-    keys: &dyn Keys,
+    iam: &Iam,
     presented: Result<&Presented, &SignatureError>,
     parts: &Parts,
     body: &[u8],
     now: Timestamp,
 ) -> Result<Arc<Caller>, SignatureError> {
     let presented = presented.map_err(Clone::clone)?;
-    let key = keys
-        .key(&presented.scope.access_key_id, now)
-        .ok_or(SignatureError::UnknownKey)?;
-    if key.session_token != presented.session_token {
-        return Err(SignatureError::UnknownKey);
-    }
-    verify(presented, parts, &payload_hash(body), &key.secret_access_key, now)?;
-    Ok(key.caller)
+    let access_key_id = &presented.scope.access_key_id;
+    let identity = iam
+        .authenticate(access_key_id, presented.session_token.as_deref())
+        .map_err(|error| match error {
+            AuthenticationError::UnknownKey | AuthenticationError::WrongToken => SignatureError::UnknownKey,
+            AuthenticationError::Expired => SignatureError::ExpiredToken,
+        })?;
+    verify(presented, parts, &payload_hash(body), identity.secret.expose(), now)?;
+    Ok(Arc::new(Caller {
+        access_key_id: access_key_id.clone(),
+        arn: identity.arn,
+    }))
 }
 
 /// How a protocol names authentication errors.
@@ -56,17 +44,19 @@ pub(crate) enum Dialect {
 
 /// The error a client sees for `error`.
 pub(crate) fn refusal(dialect: Dialect, error: &SignatureError) -> ApiError {
-    use SignatureError::{Expired, Incomplete, Mismatch, Missing, NotYetCurrent, UnknownKey};
+    use SignatureError::{Expired, ExpiredToken, Incomplete, Mismatch, Missing, NotYetCurrent, UnknownKey};
     let exception = match error {
         Missing => "MissingAuthenticationTokenException",
         Incomplete(_) => "IncompleteSignatureException",
         UnknownKey => "UnrecognizedClientException",
+        ExpiredToken => "ExpiredTokenException",
         Expired { .. } | NotYetCurrent { .. } | Mismatch => "InvalidSignatureException",
     };
     let query = match error {
         Missing => "MissingAuthenticationToken",
         Incomplete(_) => "IncompleteSignature",
         UnknownKey => "InvalidClientTokenId",
+        ExpiredToken => "ExpiredToken",
         Expired { .. } | NotYetCurrent { .. } | Mismatch => "SignatureDoesNotMatch",
     };
     match dialect {

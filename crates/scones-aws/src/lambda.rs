@@ -170,17 +170,28 @@ impl InvokeFunction {
             Some(other) => {
                 let mut constraints = Constraints::new();
                 constraints.one_of("invocationType", other, &["Event", "RequestResponse", "DryRun"]);
-                Err(constraints.check().err().unwrap_or_else(|| ApiError::internal("an unknown invocation type")))
+                Err(constraints
+                    .check()
+                    .err()
+                    .unwrap_or_else(|| ApiError::internal("an unknown invocation type")))
             }
         }
     }
 }
 
-const INVOKE: &[Route] =
-    &[Route::new(Method::POST, "/2015-03-31/functions/{FunctionName}/invocations", "Invoke", 200)];
+const INVOKE: &[Route] = &[Route::new(
+    Method::POST,
+    "/2015-03-31/functions/{FunctionName}/invocations",
+    "Invoke",
+    200,
+)];
 
 fn respond(invocation: Invocation) -> Response<Body> {
-    let mut response = answer(invocation.status_code, HeaderValue::from_static("application/json"), invocation.payload);
+    let mut response = answer(
+        invocation.status_code,
+        HeaderValue::from_static("application/json"),
+        invocation.payload,
+    );
     let headers = [
         ("x-amz-function-error", invocation.function_error),
         ("x-amz-log-result", invocation.log_result),

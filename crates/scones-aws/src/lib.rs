@@ -14,10 +14,9 @@ mod sagemaker_runtime;
 mod server;
 pub mod sigv4;
 
-pub use auth::{Key, Keys};
 pub use lambda::InvokeFunction;
 pub use protocol::{Body, full};
 pub use router::{HEALTH_PATH, RawService, Router, Services, StreamService};
-pub use s3::S3Stream;
+pub use s3::{IamSecrets, S3Stream};
 pub use sagemaker_runtime::InvokeEndpoint;
 pub use server::Server;

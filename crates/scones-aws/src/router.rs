@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, request::Parts};
 use hyper::body::Incoming;
 use scones_api::{ApiError, Clock, JsonService, RequestContext};
+use scones_iam::Iam;
 use serde_json::json;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
-    auth::{Dialect, Keys, authenticate, refusal},
+    auth::{Dialect, authenticate, refusal},
     limits::{CODE_BODY_BYTES_MAX, FORM_BYTES_MAX, INVOKE_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX},
     protocol::{
         Body, body,
@@ -57,8 +58,8 @@ pub struct Services {
     pub lambda_invoke: Arc<dyn RawService>,
     /// Security tokens.
     pub sts: Arc<dyn JsonService>,
-    /// Roles.
-    pub iam: Arc<dyn JsonService>,
+    /// Roles, and whose keys the requests are signed with.
+    pub iam: Arc<Iam>,
     /// The object store.
     pub s3: Arc<dyn StreamService>,
 }
@@ -66,7 +67,6 @@ pub struct Services {
 /// Routes requests to services.
 pub struct Router {
     services: Services,
-    keys: Arc<dyn Keys>,
     clock: Arc<dyn Clock>,
 }
 
@@ -97,9 +97,9 @@ enum Target<'a> {
 }
 
 impl Router {
-    /// A router over `services`, which looks keys up in `keys`.
-    pub fn new(services: Services, keys: Arc<dyn Keys>, clock: Arc<dyn Clock>) -> Self {
-        Self { services, keys, clock }
+    /// A router over `services`.
+    pub fn new(services: Services, clock: Arc<dyn Clock>) -> Self {
+        Self { services, clock }
     }
 
     /// Answers any request.
@@ -247,7 +247,7 @@ impl Unchecked<'_> {
             ..
         } = self;
         let now = router.clock.now();
-        let caller = authenticate(&*router.keys, presented.as_ref(), &parts, &body, now).map_err(|error| {
+        let caller = authenticate(&router.services.iam, presented.as_ref(), &parts, &body, now).map_err(|error| {
             tracing::info!(%error, "a request was refused");
             refusal(dialect, &error)
         })?;

@@ -19,7 +19,12 @@ use crate::{
     },
 };
 
-const INVOKE: &[Route] = &[Route::new(Method::POST, "/endpoints/{EndpointName}/invocations", "InvokeEndpoint", 200)];
+const INVOKE: &[Route] = &[Route::new(
+    Method::POST,
+    "/endpoints/{EndpointName}/invocations",
+    "InvokeEndpoint",
+    200,
+)];
 
 /// The runtime of a SageMaker service.
 pub struct InvokeEndpoint(pub Arc<SageMaker>);
@@ -31,9 +36,19 @@ impl RawService for InvokeEndpoint {
             let what = format!("the runtime operation {} {}", parts.method, parts.uri.path());
             return rest::refuse(&ApiError::not_implemented(what));
         };
-        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header = |name: &str| {
+            parts
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+        };
         let input = Input {
-            endpoint_name: input.get("EndpointName").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            endpoint_name: input
+                .get("EndpointName")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
             content_type: header("content-type"),
             accept: header("accept"),
             target_variant: header("x-amzn-sagemaker-target-variant"),
@@ -52,7 +67,9 @@ impl RawService for InvokeEndpoint {
 fn respond(inference: Inference) -> Response<Body> {
     let mut response = answer(200, HeaderValue::from_static(inference.content_type), inference.body);
     if let Ok(variant) = HeaderValue::from_str(&inference.invoked_variant) {
-        response.headers_mut().insert("x-amzn-invoked-production-variant", variant);
+        response
+            .headers_mut()
+            .insert("x-amzn-invoked-production-variant", variant);
     }
     response
 }
@@ -66,7 +83,13 @@ fn refuse(error: &ModelError) -> Response<Body> {
         "OriginalMessage": error.original_message,
         "OriginalStatusCode": error.original_status_code,
     });
-    let mut response = answer(ModelError::STATUS, HeaderValue::from_static("application/json"), body.to_string());
-    response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(ModelError::CODE));
+    let mut response = answer(
+        ModelError::STATUS,
+        HeaderValue::from_static("application/json"),
+        body.to_string(),
+    );
+    response
+        .headers_mut()
+        .insert("x-amzn-errortype", HeaderValue::from_static(ModelError::CODE));
     response
 }

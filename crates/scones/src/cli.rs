@@ -8,7 +8,13 @@ use crate::config::{DataArgs, ServerArgs};
 
 /// SageMaker, Lambda and Step Functions on your own machine
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    version,
+    about,
+    max_term_width = 100,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -102,7 +108,12 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) output: PathBuf,
     /// The classes to take from an archive, in the order of their labels
-    #[arg(long, value_delimiter = ',', value_name = "CLASS,CLASS", default_value = "bicycle,motorcycle")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "CLASS,CLASS",
+        default_value = "bicycle,motorcycle"
+    )]
     pub(crate) classes: Vec<String>,
     #[command(flatten)]
     pub(crate) data: DataArgs,

@@ -12,7 +12,12 @@ use serde_json::{Value, json};
 
 use crate::credentials::AccessKey;
 
-const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+const KEY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
 
 /// How long an answer may take; creating and invoking are done in far less.
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -25,10 +30,19 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 pub(crate) enum Error {
     /// The server answered with an error.
     #[error("{operation} failed: {message} ({code}, status {status})")]
-    Api { operation: String, code: String, message: String, status: u16 },
+    Api {
+        operation: String,
+        code: String,
+        message: String,
+        status: u16,
+    },
     /// The server did not answer.
     #[error("{operation} got no answer from {endpoint}")]
-    Transport { operation: String, endpoint: String, source: Box<ureq::Error> },
+    Transport {
+        operation: String,
+        endpoint: String,
+        source: Box<ureq::Error>,
+    },
     /// The server answered something else than the protocol allows.
     #[error("the answer to {operation} cannot be read: {problem}")]
     Answer { operation: String, problem: String },
@@ -98,30 +112,68 @@ impl Client {
             session_token: None,
             region: region.to_owned(),
         };
-        Self { agent, endpoint: endpoint.into(), signer: Arc::new(signer) }
+        Self {
+            agent,
+            endpoint: endpoint.into(),
+            signer: Arc::new(signer),
+        }
     }
 
     /// Calls an operation of a JSON service.
     pub(crate) fn json(&self, api: JsonApi, operation: &str, input: &Value) -> Result<Value, Error> {
         let (service, prefix, content_type) = api.names();
-        let headers = vec![("content-type", content_type.to_owned()), ("x-amz-target", format!("{prefix}.{operation}"))];
+        let headers = vec![
+            ("content-type", content_type.to_owned()),
+            ("x-amz-target", format!("{prefix}.{operation}")),
+        ];
         let body = input.to_string();
-        let call = Call { service, operation, method: http::Method::POST, path: "/".to_owned(), headers, body: body.as_bytes() };
+        let call = Call {
+            service,
+            operation,
+            method: http::Method::POST,
+            path: "/".to_owned(),
+            headers,
+            body: body.as_bytes(),
+        };
         parsed(operation, &self.send(call)?)
     }
 
     /// Calls a Lambda operation other than `Invoke`.
-    pub(crate) fn lambda(&self, operation: &str, method: http::Method, path: &str, input: &Value) -> Result<Value, Error> {
-        let body = if input.is_null() { String::new() } else { input.to_string() };
+    pub(crate) fn lambda(
+        &self,
+        operation: &str,
+        method: http::Method,
+        path: &str,
+        input: &Value,
+    ) -> Result<Value, Error> {
+        let body = if input.is_null() {
+            String::new()
+        } else {
+            input.to_string()
+        };
         let headers = vec![("content-type", "application/json".to_owned())];
-        let call = Call { service: "lambda", operation, method, path: path.to_owned(), headers, body: body.as_bytes() };
+        let call = Call {
+            service: "lambda",
+            operation,
+            method,
+            path: path.to_owned(),
+            headers,
+            body: body.as_bytes(),
+        };
         parsed(operation, &self.send(call)?)
     }
 
     /// Makes a bucket; one that is there already is fine.
     pub(crate) fn create_bucket(&self, bucket: &str) -> Result<(), Error> {
         let path = format!("/{bucket}");
-        let call = Call { service: "s3", operation: "CreateBucket", method: http::Method::PUT, path, headers: Vec::new(), body: b"" };
+        let call = Call {
+            service: "s3",
+            operation: "CreateBucket",
+            method: http::Method::PUT,
+            path,
+            headers: Vec::new(),
+            body: b"",
+        };
         match self.send(call) {
             Err(error) if error.code() == Some("BucketAlreadyOwnedByYou") => Ok(()),
             result => result.map(drop),
@@ -131,25 +183,58 @@ impl Client {
     /// Stores an object.
     pub(crate) fn put_object(&self, bucket: &str, key: &str, content_type: &str, body: &[u8]) -> Result<(), Error> {
         // Scones refuses what arrives damaged, as S3 does.
-        let headers = vec![("content-type", content_type.to_owned()), ("x-amz-checksum-sha256", sha256(body))];
+        let headers = vec![
+            ("content-type", content_type.to_owned()),
+            ("x-amz-checksum-sha256", sha256(body)),
+        ];
         let path = object_path(bucket, key);
-        self.send(Call { service: "s3", operation: "PutObject", method: http::Method::PUT, path, headers, body }).map(drop)
+        self.send(Call {
+            service: "s3",
+            operation: "PutObject",
+            method: http::Method::PUT,
+            path,
+            headers,
+            body,
+        })
+        .map(drop)
     }
 
     /// Reads an object.
     pub(crate) fn get_object(&self, bucket: &str, key: &str) -> Result<Vec<u8>, Error> {
         let path = object_path(bucket, key);
-        self.send(Call { service: "s3", operation: "GetObject", method: http::Method::GET, path, headers: Vec::new(), body: b"" })
+        self.send(Call {
+            service: "s3",
+            operation: "GetObject",
+            method: http::Method::GET,
+            path,
+            headers: Vec::new(),
+            body: b"",
+        })
     }
 
     /// The keys below `prefix`, at most the first thousand.
     pub(crate) fn list_objects(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, Error> {
-        let path = format!("/{bucket}?list-type=2&prefix={}", utf8_percent_encode(prefix, NON_ALPHANUMERIC));
-        let call = Call { service: "s3", operation: "ListObjectsV2", method: http::Method::GET, path, headers: Vec::new(), body: b"" };
+        let path = format!(
+            "/{bucket}?list-type=2&prefix={}",
+            utf8_percent_encode(prefix, NON_ALPHANUMERIC)
+        );
+        let call = Call {
+            service: "s3",
+            operation: "ListObjectsV2",
+            method: http::Method::GET,
+            path,
+            headers: Vec::new(),
+            body: b"",
+        };
         let xml = self.send(call)?;
         let keys = String::from_utf8_lossy(&xml);
-        let keys = keys.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once("</Key>")?.0));
-        Ok(keys.map(|key| quick_xml::escape::unescape(key).map_or_else(|_| key.to_owned(), Into::into)).collect())
+        let keys = keys
+            .split("<Key>")
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once("</Key>")?.0));
+        Ok(keys
+            .map(|key| quick_xml::escape::unescape(key).map_or_else(|_| key.to_owned(), Into::into))
+            .collect())
     }
 
     fn send(&self, call: Call<'_>) -> Result<Vec<u8>, Error> {
@@ -162,9 +247,22 @@ impl Client {
         let request = self.signed(&call).map_err(|error| transport(error.into()))?;
         let mut response = self.agent.run(request).map_err(transport)?;
         let status = response.status().as_u16();
-        let code = response.headers().get("x-amzn-errortype").and_then(|code| code.to_str().ok()).map(str::to_owned);
-        let bytes = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(transport)?;
-        if status < 300 { Ok(bytes) } else { Err(failed(operation, status, code, &bytes)) }
+        let code = response
+            .headers()
+            .get("x-amzn-errortype")
+            .and_then(|code| code.to_str().ok())
+            .map(str::to_owned);
+        let bytes = response
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_BYTES_MAX)
+            .read_to_vec()
+            .map_err(transport)?;
+        if status < 300 {
+            Ok(bytes)
+        } else {
+            Err(failed(operation, status, code, &bytes))
+        }
     }
 
     fn signed<'a>(&self, call: &Call<'a>) -> Result<http::Request<&'a [u8]>, http::Error> {
@@ -174,8 +272,18 @@ impl Client {
             headers.insert(*name, HeaderValue::from_str(value)?);
         }
         let mut signed = headers.clone();
-        signed.insert("host", HeaderValue::from_str(uri.authority().map_or("", http::uri::Authority::as_str))?);
-        let added = self.signer.sign(call.service, call.method.as_str(), &uri, &signed, call.body, SystemClock.now());
+        signed.insert(
+            "host",
+            HeaderValue::from_str(uri.authority().map_or("", http::uri::Authority::as_str))?,
+        );
+        let added = self.signer.sign(
+            call.service,
+            call.method.as_str(),
+            &uri,
+            &signed,
+            call.body,
+            SystemClock.now(),
+        );
         let mut request = http::Request::new(call.body);
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = uri;
@@ -198,7 +306,10 @@ fn sha256(body: &[u8]) -> String {
 
 fn parsed(operation: &str, bytes: &[u8]) -> Result<Value, Error> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    serde_json::from_slice(bytes).map_err(|error| Error::Answer { operation: operation.to_owned(), problem: error.to_string() })
+    serde_json::from_slice(bytes).map_err(|error| Error::Answer {
+        operation: operation.to_owned(),
+        problem: error.to_string(),
+    })
 }
 
 /// The error in a JSON or XML answer.
@@ -210,7 +321,18 @@ fn failed(operation: String, status: u16, code: Option<String>, bytes: &[u8]) ->
         let rest = text.split_once(&format!("<{name}>"))?.1;
         Some(rest.split_once(&format!("</{name}>"))?.0.to_owned())
     };
-    let code = code.or_else(|| member("__type")).or_else(|| element("Code")).unwrap_or_else(|| "UnknownError".to_owned());
-    let message = member("message").or_else(|| member("Message")).or_else(|| element("Message")).unwrap_or_default();
-    Error::Api { operation, code, message, status }
+    let code = code
+        .or_else(|| member("__type"))
+        .or_else(|| element("Code"))
+        .unwrap_or_else(|| "UnknownError".to_owned());
+    let message = member("message")
+        .or_else(|| member("Message"))
+        .or_else(|| element("Message"))
+        .unwrap_or_default();
+    Error::Api {
+        operation,
+        code,
+        message,
+        status,
+    }
 }

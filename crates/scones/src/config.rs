@@ -51,7 +51,10 @@ pub(crate) struct ServerArgs {
 impl ServerArgs {
     /// The account and region.
     pub(crate) fn owner(&self) -> Owner {
-        Owner { account: self.account.clone(), region: self.region.clone() }
+        Owner {
+            account: self.account.clone(),
+            region: self.region.clone(),
+        }
     }
 }
 
@@ -68,7 +71,9 @@ fn default_directory() -> Option<PathBuf> {
     if cfg!(target_os = "macos") {
         return Some(home?.join("Library/Application Support/scones"));
     }
-    let data = env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
     Some(data.or_else(|| Some(home?.join(".local/share")))?.join("scones"))
 }
 
@@ -108,9 +113,9 @@ impl Running {
     pub(crate) fn read(directory: &Path) -> anyhow::Result<Option<Self>> {
         let path = directory.join(Self::FILE);
         match fs::read(&path) {
-            Ok(json) => {
-                Ok(Some(serde_json::from_slice(&json).with_context(|| format!("{} is damaged", path.display()))?))
-            }
+            Ok(json) => Ok(Some(
+                serde_json::from_slice(&json).with_context(|| format!("{} is damaged", path.display()))?,
+            )),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
@@ -121,7 +126,9 @@ impl Running {
         let path = directory.join(Self::FILE);
         let temporary = path.with_extension("json.new");
         let written = fs::write(&temporary, serde_json::to_vec_pretty(self)?);
-        written.and_then(|()| fs::rename(&temporary, &path)).with_context(|| format!("cannot write {}", path.display()))
+        written
+            .and_then(|()| fs::rename(&temporary, &path))
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Takes the file away when the server stops.

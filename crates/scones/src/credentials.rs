@@ -41,8 +41,17 @@ fn create(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let key = random()?;
     let temporary = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    write!(file, "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n", key.id, key.secret)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    write!(
+        file,
+        "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+        key.id, key.secret
+    )?;
     file.sync_all()?;
     let linked = fs::hard_link(&temporary, path);
     fs::remove_file(&temporary)?;
@@ -58,13 +67,21 @@ fn random() -> anyhow::Result<AccessKey> {
     let mut bytes = [0; 46];
     getrandom::fill(&mut bytes).context("the operating system gives no random bytes")?;
     let (id, secret) = bytes.split_at(16);
-    let id: String = id.iter().map(|byte| char::from(BASE32[usize::from(byte % 32)])).collect();
-    Ok(AccessKey { id: format!("AKIA{id}"), secret: STANDARD.encode(secret) })
+    let id: String = id
+        .iter()
+        .map(|byte| char::from(BASE32[usize::from(byte % 32)]))
+        .collect();
+    Ok(AccessKey {
+        id: format!("AKIA{id}"),
+        secret: STANDARD.encode(secret),
+    })
 }
 
 fn parse(text: &str) -> anyhow::Result<AccessKey> {
     let field = |name: &str| {
-        text.lines().filter_map(|line| line.split_once('=')).find_map(|(found, value)| (found.trim() == name).then(|| value.trim().to_owned()))
+        text.lines()
+            .filter_map(|line| line.split_once('='))
+            .find_map(|(found, value)| (found.trim() == name).then(|| value.trim().to_owned()))
     };
     match (field("aws_access_key_id"), field("aws_secret_access_key")) {
         (Some(id), Some(secret)) if !id.is_empty() && !secret.is_empty() => Ok(AccessKey { id, secret }),

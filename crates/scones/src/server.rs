@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::Context as _;
 use scones_api::{Clock, Owner, SystemClock};
-use scones_aws::{InvokeEndpoint, InvokeFunction, Router, S3Stream, Server, Services};
-use scones_iam::{Iam, Sts};
+use scones_aws::{IamSecrets, InvokeEndpoint, InvokeFunction, Router, S3Stream, Server, Services};
+use scones_iam::Iam;
 use scones_lambda::Lambda;
 use scones_logs::Logs;
 use scones_s3::S3;
-use scones_sagemaker::SageMaker;
+use scones_sagemaker::{SageMaker, VisionLoader};
 use scones_states::States;
 use scones_store::{SqliteStore, Store};
 use tokio::task::JoinHandle;
@@ -23,7 +23,7 @@ use crate::{
     config::{self, Running, ServerArgs},
     credentials::{self, AccessKey},
     failure::WithHint as _,
-    wiring::{FunctionLogs, IamKeys, JobLogs, Models, Objects, Packages, Tasks},
+    wiring::{FunctionLogs, JobLogs, Objects, Packages, Tasks},
 };
 
 /// A running server.
@@ -67,12 +67,31 @@ impl Instance {
         let store = SqliteStore::open(&directory)
             .with_context(|| format!("cannot open the data directory {}", directory.display()))?;
         let owner = arguments.owner();
-        let started = start_services(&directory, &owner, &endpoint, &key, Arc::clone(&store) as Arc<dyn Store>);
+        let started = start_services(
+            &directory,
+            &owner,
+            &endpoint,
+            &key,
+            Arc::clone(&store) as Arc<dyn Store>,
+        );
         let (services, router) = started.await.context("cannot start the services")?;
         let stop = CancellationToken::new();
         let serving = tokio::spawn(port.serve(Arc::new(router), stop.clone()));
-        Running { endpoint: endpoint.clone(), pid: std::process::id(), owner }.write(&directory)?;
-        Ok(Self { endpoint, key, directory, store, services, stop, port: serving })
+        Running {
+            endpoint: endpoint.clone(),
+            pid: std::process::id(),
+            owner,
+        }
+        .write(&directory)?;
+        Ok(Self {
+            endpoint,
+            key,
+            directory,
+            store,
+            services,
+            stop,
+            port: serving,
+        })
     }
 
     /// Lets requests in progress end, stops what the services have running,
@@ -83,7 +102,14 @@ impl Instance {
         if let Err(error) = self.port.await {
             tracing::error!(%error, "the port has ended badly");
         }
-        let Parts { logs, function_logs, s3, lambda, sagemaker, states } = self.services;
+        let Parts {
+            logs,
+            function_logs,
+            s3,
+            lambda,
+            sagemaker,
+            states,
+        } = self.services;
         states.shutdown().await;
         tokio::join!(lambda.shutdown(), sagemaker.shutdown());
         function_logs.shutdown().await;
@@ -107,8 +133,7 @@ async fn start_services(
     let (of_iam, owner_of_iam, clock_of_iam) = share();
     let options = scones_iam::Options {
         access_key_id: Some(key.id.clone()),
-        secret_access_key: Some(key.secret.clone()),
-        ..Default::default()
+        secret_access_key: Some(key.secret.clone().into()),
     };
     let iam = Iam::start(options, owner_of_iam, of_iam, clock_of_iam).await?;
     let (of_logs, owner_of_logs, clock_of_logs) = share();
@@ -131,7 +156,14 @@ async fn start_services(
     };
     let options = scones_lambda::Options {
         directory: directory.join("functions"),
-        launcher: [executable.as_os_str(), "worker".as_ref(), "exec".as_ref(), "--".as_ref()].map(OsString::from).to_vec(),
+        launcher: [
+            executable.as_os_str(),
+            "worker".as_ref(),
+            "exec".as_ref(),
+            "--".as_ref(),
+        ]
+        .map(OsString::from)
+        .to_vec(),
         executable: Some(executable.clone()),
         ..Default::default()
     };
@@ -140,23 +172,30 @@ async fn start_services(
     let dependencies = scones_sagemaker::Dependencies {
         objects: Arc::new(Objects(Arc::clone(&s3))),
         logs: Arc::new(JobLogs(Arc::clone(&logs))),
-        loader: Arc::new(Models),
+        loader: Arc::new(VisionLoader),
     };
     let options = scones_sagemaker::Options {
-        training_command: [executable.as_os_str(), "worker".as_ref(), "train".as_ref()].map(OsString::from).to_vec(),
+        training_command: [executable.as_os_str(), "worker".as_ref(), "train".as_ref()]
+            .map(OsString::from)
+            .to_vec(),
         directory: directory.join("training"),
         ..Default::default()
     };
     let (of_sagemaker, owner_of_sagemaker, clock_of_sagemaker) = share();
-    let sagemaker =
-        SageMaker::start(options, owner_of_sagemaker, of_sagemaker, clock_of_sagemaker, dependencies).await?;
+    let sagemaker = SageMaker::start(
+        options,
+        owner_of_sagemaker,
+        of_sagemaker,
+        clock_of_sagemaker,
+        dependencies,
+    )
+    .await?;
 
     let (of_states, owner_of_states, clock_of_states) = share();
     let tasks = Arc::new(Tasks(Arc::clone(&lambda)));
     let options = scones_states::Options::default();
     let states = States::start(options, owner_of_states, of_states, clock_of_states, tasks).await?;
 
-    let keys = Arc::new(IamKeys::new(Arc::clone(&iam), Arc::clone(&clock)));
     let services = Services {
         logs: Arc::clone(&logs) as _,
         states: Arc::clone(&states) as _,
@@ -164,19 +203,37 @@ async fn start_services(
         sagemaker_runtime: Arc::new(InvokeEndpoint(Arc::clone(&sagemaker))),
         lambda: Arc::clone(&lambda) as _,
         lambda_invoke: Arc::new(InvokeFunction(Arc::clone(&lambda))),
-        sts: Arc::new(Sts::new(Arc::clone(&iam))),
+        sts: Arc::new(iam.sts()),
+        s3: Arc::new(S3Stream(s3.http_service(Arc::new(IamSecrets(Arc::clone(&iam)))))),
         iam,
-        s3: Arc::new(S3Stream(s3.http_service(Arc::clone(&keys) as _))),
     };
-    let router = Router::new(services, keys, clock);
-    Ok((Parts { logs, function_logs, s3, lambda, sagemaker, states }, router))
+    let router = Router::new(services, clock);
+    Ok((
+        Parts {
+            logs,
+            function_logs,
+            s3,
+            lambda,
+            sagemaker,
+            states,
+        },
+        router,
+    ))
 }
 
 /// The address of a server that answers on a data directory, if one does.
 pub(crate) fn find_running(directory: &Path) -> anyhow::Result<Option<Running>> {
-    let Some(running) = Running::read(directory)? else { return Ok(None) };
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().timeout_global(Some(std::time::Duration::from_secs(2))).proxy(None).build().into();
-    let answers = agent.get(format!("{}{}", running.endpoint, scones_aws::HEALTH_PATH)).call().is_ok();
+    let Some(running) = Running::read(directory)? else {
+        return Ok(None);
+    };
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(std::time::Duration::from_secs(2)))
+        .proxy(None)
+        .build()
+        .into();
+    let answers = agent
+        .get(format!("{}{}", running.endpoint, scones_aws::HEALTH_PATH))
+        .call()
+        .is_ok();
     Ok(answers.then_some(running))
 }

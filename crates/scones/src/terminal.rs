@@ -28,10 +28,16 @@ pub(crate) fn bar(total: u64, what: &str, message: &str) -> ProgressBar {
         say(format_args!("{message} ({total} {what})"));
         return ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
     }
-    let counts = if what == "bytes" { "{bytes}/{total_bytes} {bytes_per_sec}" } else { "{pos}/{len}" };
+    let counts = if what == "bytes" {
+        "{bytes}/{total_bytes} {bytes_per_sec}"
+    } else {
+        "{pos}/{len}"
+    };
     let template = format!("  {{msg}} {{wide_bar:.cyan/dim}} {counts} {{eta}}");
     let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(total).with_style(style).with_message(message.to_owned())
+    ProgressBar::new(total)
+        .with_style(style)
+        .with_message(message.to_owned())
 }
 
 /// A spinner beside `message`, for what has no known length.

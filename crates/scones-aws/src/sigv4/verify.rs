@@ -27,6 +27,9 @@ pub enum SignatureError {
     /// A key that this server did not make, or a wrong session token.
     #[error("The security token included in the request is invalid.")]
     UnknownKey,
+    /// The session of a temporary key is over.
+    #[error("The security token included in the request is expired")]
+    ExpiredToken,
     /// Signed too long ago.
     #[error("Signature expired: {signed} is now earlier than {bound} ({now} - {} min.)", SKEW_MAX.as_secs() / 60)]
     Expired {

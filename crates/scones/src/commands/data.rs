@@ -11,12 +11,16 @@ use crate::{cli::ImportArgs, source, terminal};
 pub(crate) fn import(arguments: &ImportArgs) -> anyhow::Result<ExitCode> {
     let output = &arguments.output;
     if output.exists() && fs::read_dir(output).map_or(true, |mut entries| entries.next().is_some()) {
-        bail!("{} exists and is not an empty folder; name a new one with --output", output.display());
+        bail!(
+            "{} exists and is not an empty folder; name a new one with --output",
+            output.display()
+        );
     }
     let cache = arguments.data.directory()?.join("downloads");
     let source = source::load(Some(&arguments.source), &cache, &arguments.classes)?;
     for (channel, dataset) in [("train", &source.train), ("test", &source.test)] {
-        list::write(output, channel, &with_plain_names(dataset)).with_context(|| format!("cannot write {}", output.display()))?;
+        list::write(output, channel, &with_plain_names(dataset))
+            .with_context(|| format!("cannot write {}", output.display()))?;
     }
     for warning in &source.warnings {
         terminal::say(format_args!("warning: {warning}"));
@@ -29,9 +33,19 @@ pub(crate) fn import(arguments: &ImportArgs) -> anyhow::Result<ExitCode> {
         terminal::print(serde_json::to_string_pretty(&document)?);
     } else {
         let path = output.display();
-        terminal::print(format_args!("{}: classes {}", source.description, source.train.classes.join(", ")));
-        terminal::print(format_args!("{} images in {path}/train, listed in {path}/train.lst", source.train.samples.len()));
-        terminal::print(format_args!("{} images in {path}/test, listed in {path}/test.lst", source.test.samples.len()));
+        terminal::print(format_args!(
+            "{}: classes {}",
+            source.description,
+            source.train.classes.join(", ")
+        ));
+        terminal::print(format_args!(
+            "{} images in {path}/train, listed in {path}/train.lst",
+            source.train.samples.len()
+        ));
+        terminal::print(format_args!(
+            "{} images in {path}/test, listed in {path}/test.lst",
+            source.test.samples.len()
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -79,15 +79,28 @@ impl Telling {
     fn tell(&self) -> anyhow::Result<Story> {
         let classes = CLASSES.map(str::to_owned);
         let source = source::load(self.dataset.as_deref(), &self.cache, &classes)?;
-        let stage = Stage { client: &self.client, account: &self.account, region: &self.region, aloud: self.aloud };
+        let stage = Stage {
+            client: &self.client,
+            account: &self.account,
+            region: &self.region,
+            aloud: self.aloud,
+        };
         stage.tell(&source)
     }
 }
 
 fn how_to_go_on(arguments: &DemoArgs, endpoint: &str) -> anyhow::Result<String> {
     let directory = arguments.server.data.directory()?;
-    let option = if arguments.server.data.data_dir.is_some() { format!(" --data-dir {}", directory.display()) } else { String::new() };
-    let listen = if endpoint == config::endpoint(config::DEFAULT_LISTEN) { String::new() } else { format!(" --listen {}", arguments.server.listen) };
+    let option = if arguments.server.data.data_dir.is_some() {
+        format!(" --data-dir {}", directory.display())
+    } else {
+        String::new()
+    };
+    let listen = if endpoint == config::endpoint(config::DEFAULT_LISTEN) {
+        String::new()
+    } else {
+        format!(" --listen {}", arguments.server.listen)
+    };
     Ok(format!(
         "\nEverything above is kept in {}. To go on:\n  \
          scones up{option}{listen}\n  \

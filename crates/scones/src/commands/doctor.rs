@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{cli::DoctorArgs, client::Client, config, credentials, server, terminal};
+use crate::{cli::DoctorArgs, client::Client, credentials, server, terminal};
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -30,17 +30,32 @@ struct Check {
 
 impl Check {
     fn new(subject: &'static str, verdict: Verdict, finding: impl Into<String>) -> Self {
-        Self { subject, verdict, finding: finding.into() }
+        Self {
+            subject,
+            verdict,
+            finding: finding.into(),
+        }
     }
 }
 
 pub(crate) fn run(arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let directory = arguments.data.directory()?;
-    let checks = [processor(), python(), data_directory(&directory), running_server(&directory), dataset(&directory)];
+    let checks = [
+        processor(),
+        python(),
+        data_directory(&directory),
+        running_server(&directory),
+        dataset(&directory),
+    ];
     if arguments.json {
         terminal::print(serde_json::to_string_pretty(&checks)?);
     } else {
-        for Check { subject, verdict, finding } in &checks {
+        for Check {
+            subject,
+            verdict,
+            finding,
+        } in &checks
+        {
             let mark = match verdict {
                 Verdict::Ok => "ok     ",
                 Verdict::Note => "note   ",
@@ -55,7 +70,11 @@ pub(crate) fn run(arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
 
 fn processor() -> Check {
     let count = std::thread::available_parallelism().map_or(1, usize::from);
-    Check::new("processors", Verdict::Ok, format!("{count}, used for training and inference"))
+    Check::new(
+        "processors",
+        Verdict::Ok,
+        format!("{count}, used for training and inference"),
+    )
 }
 
 fn python() -> Check {
@@ -64,18 +83,30 @@ fn python() -> Check {
             let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
             Check::new("python", Verdict::Ok, format!("python3.* functions run on {version}"))
         }
-        _ => Check::new("python", Verdict::Note, "there is no python3; functions with a python3.* runtime cannot run"),
+        _ => Check::new(
+            "python",
+            Verdict::Note,
+            "there is no python3; functions with a python3.* runtime cannot run",
+        ),
     }
 }
 
 fn data_directory(directory: &Path) -> Check {
     let subject = "data directory";
     if !directory.exists() {
-        return Check::new(subject, Verdict::Ok, format!("{} will be made at the first start", directory.display()));
+        return Check::new(
+            subject,
+            Verdict::Ok,
+            format!("{} will be made at the first start", directory.display()),
+        );
     }
     match tempfile_in(directory) {
         Ok(()) => Check::new(subject, Verdict::Ok, directory.display().to_string()),
-        Err(error) => Check::new(subject, Verdict::Problem, format!("{} cannot be written to: {error}", directory.display())),
+        Err(error) => Check::new(
+            subject,
+            Verdict::Problem,
+            format!("{} cannot be written to: {error}", directory.display()),
+        ),
     }
 }
 
@@ -88,17 +119,27 @@ fn tempfile_in(directory: &Path) -> std::io::Result<()> {
 fn running_server(directory: &Path) -> Check {
     let subject = "server";
     match server::find_running(directory) {
-        Ok(None) => Check::new(subject, Verdict::Note, "none runs on this data directory; start one with `scones up`"),
+        Ok(None) => Check::new(
+            subject,
+            Verdict::Note,
+            "none runs on this data directory; start one with `scones up`",
+        ),
         Ok(Some(running)) => {
             let signed = credentials::load_or_create(directory).and_then(|key| {
-                Ok(Client::new(&running.endpoint, &key, running.owner.region.as_str()).list_objects("doctor", "").map(drop))
+                Ok(Client::new(&running.endpoint, &key, running.owner.region.as_str())
+                    .list_objects("doctor", "")
+                    .map(drop))
             });
             let refused = matches!(&signed, Ok(Err(error)) if error.code() != Some("NoSuchBucket"));
             let finding = format!("process {} answers at {}", running.pid, running.endpoint);
             match signed {
                 Err(error) => Check::new(subject, Verdict::Problem, format!("{finding}, but {error:#}")),
                 Ok(Err(error)) if refused => Check::new(subject, Verdict::Problem, format!("{finding}, but {error}")),
-                Ok(_) => Check::new(subject, Verdict::Ok, format!("{finding} and accepts the key of {}", directory.display())),
+                Ok(_) => Check::new(
+                    subject,
+                    Verdict::Ok,
+                    format!("{finding} and accepts the key of {}", directory.display()),
+                ),
             }
         }
         Err(error) => Check::new(subject, Verdict::Problem, format!("{error:#}")),
@@ -110,6 +151,10 @@ fn dataset(directory: &Path) -> Check {
     if archive.exists() {
         Check::new("images", Verdict::Ok, format!("CIFAR-100 is in {}", archive.display()))
     } else {
-        Check::new("images", Verdict::Note, "CIFAR-100 has not been downloaded; the demo tries to, or draws images itself")
+        Check::new(
+            "images",
+            Verdict::Note,
+            "CIFAR-100 has not been downloaded; the demo tries to, or draws images itself",
+        )
     }
 }

@@ -16,7 +16,10 @@ pub(crate) fn run(arguments: &EnvArgs) -> anyhow::Result<ExitCode> {
     let key = credentials::load_or_create(&directory)?;
     let running = Running::read(&directory)?;
     if running.is_none() {
-        terminal::say(format_args!("no server runs on {}; start one with `scones up`", directory.display()));
+        terminal::say(format_args!(
+            "no server runs on {}; start one with `scones up`",
+            directory.display()
+        ));
     }
     let (endpoint, owner) = running.map_or_else(
         || (config::endpoint(config::DEFAULT_LISTEN), scones_api::Owner::default()),
@@ -32,7 +35,10 @@ pub(crate) fn run(arguments: &EnvArgs) -> anyhow::Result<ExitCode> {
         ("AWS_DISABLE_HOST_PREFIX_INJECTION", "true".to_owned()),
     ];
     if arguments.json {
-        let object: Map<String, Value> = variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let object: Map<String, Value> = variables
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
         terminal::print(serde_json::to_string_pretty(&object)?);
     } else {
         for (name, value) in variables {

@@ -21,16 +21,25 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(arguments) => up::run(&arguments),
         Command::Env(arguments) => env::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
-        Command::Data { command: DataCommand::Import(arguments) } => data::import(&arguments),
+        Command::Data {
+            command: DataCommand::Import(arguments),
+        } => data::import(&arguments),
         Command::Function { name } => worker::function(&name),
-        Command::Worker { command: WorkerCommand::Train { directory } } => worker::train(&directory),
-        Command::Worker { command: WorkerCommand::Exec { program } } => worker::exec(&program),
+        Command::Worker {
+            command: WorkerCommand::Train { directory },
+        } => worker::train(&directory),
+        Command::Worker {
+            command: WorkerCommand::Exec { program },
+        } => worker::exec(&program),
     }
 }
 
 /// The runtime of commands that serve.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
 }
 
 /// Warnings and errors go to stderr; `SCONES_LOG` asks for more, for example
@@ -38,5 +47,9 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("SCONES_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(ansi)
+        .init();
 }

@@ -1,28 +1,56 @@
 //! The processes that the server starts for itself.
 
-use std::{ffi::OsString, os::unix::process::CommandExt as _, path::Path, process::ExitCode};
+use std::{
+    ffi::OsString,
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, setpgid, set_parent_process_death_signal, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setpgid, setrlimit};
+
+use scones_api::SystemClock;
+use scones_sagemaker::worker::{Surroundings, run_training_worker};
+use signal_hook::consts::SIGTERM;
+
+use crate::{terminal, wiring::SignedBy};
 
 /// The variable that limits a program's address space, in bytes.
 const ADDRESS_SPACE: &str = "SCONES_LIMIT_ADDRESS_SPACE";
 
 /// `scones worker train DIR`.
 pub(crate) fn train(directory: &Path) -> anyhow::Result<ExitCode> {
-    scones_sagemaker::worker::run(directory)
+    let stopped = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGTERM, Arc::clone(&stopped)).context("cannot listen for SIGTERM")?;
+    let surroundings = Surroundings {
+        is_stopped: &|| stopped.load(Ordering::Relaxed),
+        print: &mut |line| terminal::print(line),
+        clock: &SystemClock,
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let code = run_training_worker(directory, surroundings)
+        .with_context(|| format!("cannot write the outcome to {}", directory.display()))?;
+    Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// `scones function NAME`.
 pub(crate) fn function(name: &str) -> anyhow::Result<ExitCode> {
-    scones_functions::run(name)?;
+    let services = scones_functions::Aws::from_environment(SignedBy::environment()?)?;
+    scones_functions::run(name, &services)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// `scones worker exec PROGRAM ARGS`: gives up what a function's process does
 /// not need, then becomes the program.
 pub(crate) fn exec(command: &[OsString]) -> anyhow::Result<ExitCode> {
-    let Some((program, arguments)) = command.split_first() else { bail!("no program is named") };
+    let Some((program, arguments)) = command.split_first() else {
+        bail!("no program is named")
+    };
     // A group of its own, so that the server can stop the program with all its children.
     setpgid(None, None).context("cannot make a process group")?;
     #[cfg(target_os = "linux")]
@@ -34,15 +62,28 @@ pub(crate) fn exec(command: &[OsString]) -> anyhow::Result<ExitCode> {
     // No core files: they would hold the environment's keys.
     limit(Resource::Core, 0)?;
     if let Some(bytes) = std::env::var_os(ADDRESS_SPACE) {
-        let bytes = bytes.to_str().and_then(|bytes| bytes.parse().ok()).with_context(|| format!("{ADDRESS_SPACE} is not a number of bytes"))?;
+        let bytes = bytes
+            .to_str()
+            .and_then(|bytes| bytes.parse().ok())
+            .with_context(|| format!("{ADDRESS_SPACE} is not a number of bytes"))?;
         limit(Resource::As, bytes)?;
     }
-    let error = std::process::Command::new(program).args(arguments).env_remove(ADDRESS_SPACE).exec();
+    let error = std::process::Command::new(program)
+        .args(arguments)
+        .env_remove(ADDRESS_SPACE)
+        .exec();
     Err(error).with_context(|| format!("cannot run {}", Path::new(program).display()))
 }
 
 /// Lowers a limit; never raises one.
 fn limit(resource: Resource, value: u64) -> anyhow::Result<()> {
     let value = getrlimit(resource).maximum.map_or(value, |maximum| maximum.min(value));
-    setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) }).with_context(|| format!("cannot limit {resource:?}"))
+    setrlimit(
+        resource,
+        Rlimit {
+            current: Some(value),
+            maximum: Some(value),
+        },
+    )
+    .with_context(|| format!("cannot limit {resource:?}"))
 }

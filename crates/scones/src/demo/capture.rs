@@ -34,10 +34,24 @@ impl Section for CaptureSection {
     }
 
     fn lines(&self) -> Vec<String> {
-        let likeliest: Vec<String> = self.likeliest.iter().enumerate().map(|(class, count)| format!("class {class}: {count}")).collect();
+        let likeliest: Vec<String> = self
+            .likeliest
+            .iter()
+            .enumerate()
+            .map(|(class, count)| format!("class {class}: {count}"))
+            .collect();
         vec![
-            format!("{} records in {} files below {}", self.records, self.files, capture_prefix()),
-            format!("likeliest {}; mean confidence {:.3}", likeliest.join(", "), self.mean_confidence),
+            format!(
+                "{} records in {} files below {}",
+                self.records,
+                self.files,
+                capture_prefix()
+            ),
+            format!(
+                "likeliest {}; mean confidence {:.3}",
+                likeliest.join(", "),
+                self.mean_confidence
+            ),
         ]
     }
 
@@ -62,7 +76,9 @@ pub(super) fn summarise(stage: &Stage<'_>) -> anyhow::Result<CaptureSection> {
     for key in &keys {
         let file = stage.client.get_object(NAME, key)?;
         for line in String::from_utf8_lossy(&file).lines() {
-            let Some((class, confidence)) = likeliest_class(line) else { continue };
+            let Some((class, confidence)) = likeliest_class(line) else {
+                continue;
+            };
             confidences.push(confidence);
             if likeliest.len() <= class {
                 likeliest.resize(class + 1, 0);
@@ -87,7 +103,10 @@ fn likeliest_class(line: &str) -> Option<(usize, f64)> {
     let record: Value = serde_json::from_str(line).ok()?;
     let output = record.pointer("/captureData/endpointOutput/data")?.as_str()?;
     let probabilities: Vec<f64> = serde_json::from_str(output).ok()?;
-    probabilities.into_iter().enumerate().max_by(|one, other| one.1.total_cmp(&other.1))
+    probabilities
+        .into_iter()
+        .enumerate()
+        .max_by(|one, other| one.1.total_cmp(&other.1))
 }
 
 #[cfg(test)]

@@ -31,7 +31,10 @@ impl Section for EndpointSection {
     }
 
     fn lines(&self) -> Vec<String> {
-        vec![format!("{} is in service with {}", self.name, self.model), format!("every inference is captured in {}", self.capture)]
+        vec![
+            format!("{} is in service with {}", self.name, self.model),
+            format!("every inference is captured in {}", self.capture),
+        ]
     }
 
     fn commands(&self) -> &[String] {
@@ -48,24 +51,40 @@ pub(super) fn capture_prefix() -> String {
 pub(super) fn deploy(stage: &Stage<'_>, training: &TrainingSection) -> anyhow::Result<EndpointSection> {
     let name = &training.job;
     let client = stage.client;
-    client.json(JsonApi::SageMaker, "CreateModel", &json!({
-        "ModelName": name,
-        "ExecutionRoleArn": role(stage.account),
-        "PrimaryContainer": {"Image": training.image, "ModelDataUrl": training.model_artifacts},
-    }))?;
-    client.json(JsonApi::SageMaker, "CreateEndpointConfig", &json!({
-        "EndpointConfigName": name,
-        "ProductionVariants": [{
-            "VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1,
-            "InstanceType": "ml.m5.xlarge", "InitialVariantWeight": 1,
-        }],
-        "DataCaptureConfig": {
-            "EnableCapture": true, "InitialSamplingPercentage": 100, "DestinationS3Uri": capture_prefix(),
-            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
-        },
-    }))?;
-    let operation = if exists(client)? { "UpdateEndpoint" } else { "CreateEndpoint" };
-    client.json(JsonApi::SageMaker, operation, &json!({"EndpointName": NAME, "EndpointConfigName": name}))?;
+    client.json(
+        JsonApi::SageMaker,
+        "CreateModel",
+        &json!({
+            "ModelName": name,
+            "ExecutionRoleArn": role(stage.account),
+            "PrimaryContainer": {"Image": training.image, "ModelDataUrl": training.model_artifacts},
+        }),
+    )?;
+    client.json(
+        JsonApi::SageMaker,
+        "CreateEndpointConfig",
+        &json!({
+            "EndpointConfigName": name,
+            "ProductionVariants": [{
+                "VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1,
+                "InstanceType": "ml.m5.xlarge", "InitialVariantWeight": 1,
+            }],
+            "DataCaptureConfig": {
+                "EnableCapture": true, "InitialSamplingPercentage": 100, "DestinationS3Uri": capture_prefix(),
+                "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+            },
+        }),
+    )?;
+    let operation = if exists(client)? {
+        "UpdateEndpoint"
+    } else {
+        "CreateEndpoint"
+    };
+    client.json(
+        JsonApi::SageMaker,
+        operation,
+        &json!({"EndpointName": NAME, "EndpointConfigName": name}),
+    )?;
     let arn = wait(client)?;
     Ok(EndpointSection {
         name: NAME.to_owned(),
@@ -74,7 +93,9 @@ pub(super) fn deploy(stage: &Stage<'_>, training: &TrainingSection) -> anyhow::R
         capture: capture_prefix(),
         commands: vec![
             format!("aws sagemaker create-endpoint --endpoint-name {NAME} --endpoint-config-name {name}"),
-            format!("aws sagemaker-runtime invoke-endpoint --endpoint-name {NAME} --content-type image/png --body fileb://bike.png answer.json"),
+            format!(
+                "aws sagemaker-runtime invoke-endpoint --endpoint-name {NAME} --content-type image/png --body fileb://bike.png answer.json"
+            ),
         ],
     })
 }

@@ -1,23 +1,17 @@
-//! Step 4: the three functions, as zips with a bootstrap that runs this very
-//! program.
-
-use std::io::{Cursor, Write as _};
+//! Step 4: the three functions, whose package runs this very program.
 
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Method;
+use scones_functions::NAMES;
 use serde::Serialize;
 use serde_json::{Value, json};
-use zip::{ZipWriter, write::SimpleFileOptions};
 
 use super::{NAME, Stage, role, section::Section, training::text};
 use crate::client::{Client, Error};
 
 /// What the filter lets pass: the probability of the likelier class.
 const THRESHOLD: &str = "0.8";
-
-/// The functions in the order in which the state machine calls them.
-const FUNCTIONS: [&str; 3] = ["serializeImageData", "classifyImageData", "filterInferences"];
 
 /// The functions.
 #[derive(Debug, Serialize)]
@@ -34,7 +28,10 @@ impl Section for FunctionsSection {
 
     fn lines(&self) -> Vec<String> {
         let mut lines = self.arns.clone();
-        lines.push(format!("{} lets an inference pass from {} on", FUNCTIONS[2], self.threshold));
+        lines.push(format!(
+            "{} lets an inference pass from {} on",
+            NAMES[2], self.threshold
+        ));
         lines
     }
 
@@ -45,23 +42,31 @@ impl Section for FunctionsSection {
 
 /// Creates the functions, or updates those of an earlier telling.
 pub(super) fn create(stage: &Stage<'_>) -> anyhow::Result<FunctionsSection> {
-    let arns = FUNCTIONS.iter().map(|name| create_one(stage, name).with_context(|| format!("cannot create the function {name}")));
+    let arns = NAMES
+        .iter()
+        .map(|name| create_one(stage, name).with_context(|| format!("cannot create the function {name}")));
     Ok(FunctionsSection {
         arns: arns.collect::<anyhow::Result<_>>()?,
         threshold: THRESHOLD.parse()?,
         commands: vec![
-            format!("aws lambda create-function --function-name {} --runtime provided.al2023 --handler bootstrap \\", FUNCTIONS[0]),
+            format!(
+                "aws lambda create-function --function-name {} --runtime provided.al2023 --handler {} \\",
+                NAMES[0], NAMES[0]
+            ),
             format!("    --role {} --zip-file fileb://function.zip", role(stage.account)),
-            format!("aws lambda invoke --function-name {} --payload '{{\"s3_bucket\":\"{NAME}\",\"s3_key\":\"test/NAME.png\"}}' answer.json", FUNCTIONS[0]),
+            format!(
+                "aws lambda invoke --function-name {} --payload '{{\"s3_bucket\":\"{NAME}\",\"s3_key\":\"test/NAME.png\"}}' answer.json",
+                NAMES[0]
+            ),
         ],
     })
 }
 
 fn create_one(stage: &Stage<'_>, name: &str) -> anyhow::Result<String> {
     let environment = json!({"Variables": {"ENDPOINT": NAME, "THRESHOLD": THRESHOLD}});
-    let code = STANDARD.encode(package(name)?);
+    let code = STANDARD.encode(scones_functions::package()?);
     let input = json!({
-        "FunctionName": name, "Runtime": "provided.al2023", "Handler": "bootstrap", "Role": role(stage.account),
+        "FunctionName": name, "Runtime": "provided.al2023", "Handler": name, "Role": role(stage.account),
         "Code": {"ZipFile": code}, "Timeout": 30, "MemorySize": 128, "Environment": environment,
     });
     let client = stage.client;
@@ -74,16 +79,17 @@ fn create_one(stage: &Stage<'_>, name: &str) -> anyhow::Result<String> {
 
 fn update(client: &Client, name: &str, code: &str, environment: &Value) -> Result<Value, Error> {
     let path = format!("/2015-03-31/functions/{name}");
-    client.lambda("UpdateFunctionCode", Method::PUT, &format!("{path}/code"), &json!({"ZipFile": code}))?;
+    client.lambda(
+        "UpdateFunctionCode",
+        Method::PUT,
+        &format!("{path}/code"),
+        &json!({"ZipFile": code}),
+    )?;
     let configuration = json!({"Environment": environment});
-    client.lambda("UpdateFunctionConfiguration", Method::PUT, &format!("{path}/configuration"), &configuration)
-}
-
-/// A zip whose bootstrap becomes `scones function NAME`. On AWS the same
-/// handler is built as the bootstrap itself.
-fn package(name: &str) -> anyhow::Result<Vec<u8>> {
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    zip.start_file("bootstrap", SimpleFileOptions::default().unix_permissions(0o755))?;
-    write!(zip, "#!/bin/sh\nexec \"$SCONES_EXECUTABLE\" function {name}\n")?;
-    Ok(zip.finish()?.into_inner())
+    client.lambda(
+        "UpdateFunctionConfiguration",
+        Method::PUT,
+        &format!("{path}/configuration"),
+        &configuration,
+    )
 }

@@ -50,7 +50,10 @@ impl Section for ImagesSection {
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("{}, staged in s3://{}", self.source, self.bucket)];
         for (label, class) in self.classes.iter().enumerate() {
-            lines.push(format!("{class}: {} to train on, {} to test with", self.train_counts[label], self.test_counts[label]));
+            lines.push(format!(
+                "{class}: {} to train on, {} to test with",
+                self.train_counts[label], self.test_counts[label]
+            ));
         }
         lines.extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
         lines.extend(self.previews.iter().cloned());
@@ -84,7 +87,11 @@ pub(super) fn stage(stage: &Stage<'_>, source: &Source) -> anyhow::Result<Images
             format!("aws s3 sync ./train s3://{NAME}/train/"),
             format!("aws s3 cp train.lst s3://{NAME}/train.lst"),
         ],
-        previews: if stage.aloud { previews(&source.train) } else { Vec::new() },
+        previews: if stage.aloud {
+            previews(&source.train)
+        } else {
+            Vec::new()
+        },
     })
 }
 
@@ -93,22 +100,35 @@ fn upload(client: &Client, channel: &str, dataset: &Dataset, bar: &ProgressBar) 
     let mut names = HashSet::new();
     for (index, sample) in dataset.samples.iter().enumerate() {
         let name = file_name(&sample.name);
-        anyhow::ensure!(names.insert(name.clone()), "two images are called {name}; rename one of them");
+        anyhow::ensure!(
+            names.insert(name.clone()),
+            "two images are called {name}; rename one of them"
+        );
         list += &format!("{index}\t{}\t{name}\n", sample.label);
     }
     let next = AtomicUsize::new(0);
     let work = || -> anyhow::Result<()> {
         while let Some(sample) = dataset.samples.get(next.fetch_add(1, Ordering::Relaxed)) {
             let mut png = Cursor::new(Vec::new());
-            sample.image.write_to(&mut png, ImageFormat::Png).with_context(|| format!("cannot encode {}", sample.name))?;
-            client.put_object(NAME, &format!("{channel}/{}", file_name(&sample.name)), "image/png", png.get_ref())?;
+            sample
+                .image
+                .write_to(&mut png, ImageFormat::Png)
+                .with_context(|| format!("cannot encode {}", sample.name))?;
+            client.put_object(
+                NAME,
+                &format!("{channel}/{}", file_name(&sample.name)),
+                "image/png",
+                png.get_ref(),
+            )?;
             bar.inc(1);
         }
         Ok(())
     };
     thread::scope(|scope| {
         let workers: Vec<_> = (0..UPLOADERS).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow::anyhow!("an upload panicked"))?)
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().map_err(|_| anyhow::anyhow!("an upload panicked"))?)
     })?;
     // The list comes last: it names only what is there.
     client.put_object(NAME, &format!("{channel}.lst"), "text/plain", list.as_bytes())?;
@@ -119,7 +139,16 @@ fn previews(dataset: &Dataset) -> Vec<String> {
     if !picture::is_possible() {
         return Vec::new();
     }
-    let of_class = |label: usize| dataset.samples.iter().filter(move |sample| sample.label == label).take(PREVIEWS / dataset.classes.len().clamp(1, PREVIEWS));
-    let chosen: Vec<_> = (0..dataset.classes.len().min(PREVIEWS)).flat_map(of_class).map(|sample| &sample.image).collect();
+    let of_class = |label: usize| {
+        dataset
+            .samples
+            .iter()
+            .filter(move |sample| sample.label == label)
+            .take(PREVIEWS / dataset.classes.len().clamp(1, PREVIEWS))
+    };
+    let chosen: Vec<_> = (0..dataset.classes.len().min(PREVIEWS))
+        .flat_map(of_class)
+        .map(|sample| &sample.image)
+        .collect();
     picture::row(&chosen)
 }

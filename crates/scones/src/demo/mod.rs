@@ -60,7 +60,14 @@ impl Stage<'_> {
         let functions = self.show(4, functions::create(self)?);
         let workflow = self.show(5, workflow::run(self, source, &functions)?);
         let capture = self.show(6, capture::summarise(self)?);
-        Ok(Story { images, training, endpoint, functions, workflow, capture })
+        Ok(Story {
+            images,
+            training,
+            endpoint,
+            functions,
+            workflow,
+            capture,
+        })
     }
 
     fn show<S: Section>(&self, number: usize, section: S) -> S {

@@ -40,7 +40,11 @@ pub(super) fn sparkline(values: &[f64], low: f64, high: f64) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let bar = |value: f64| {
         let share = ((value - low) / (high - low)).clamp(0.0, 1.0);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the share lies in 0..=1")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the share lies in 0..=1"
+        )]
         BARS[(share * 7.0).round() as usize]
     };
     values.iter().map(|value| bar(*value)).collect()
@@ -51,8 +55,16 @@ pub(super) fn chain(boxes: &[&str]) -> Vec<String> {
     let mut lines = [String::new(), String::new(), String::new()];
     for (position, text) in boxes.iter().enumerate() {
         let width = text.chars().count() + 2;
-        let arrow = if position == 0 { ["", "", ""] } else { ["   ", "──▶", "   "] };
-        let parts = [format!("┌{}┐", "─".repeat(width)), format!("│ {text} │"), format!("└{}┘", "─".repeat(width))];
+        let arrow = if position == 0 {
+            ["", "", ""]
+        } else {
+            ["   ", "──▶", "   "]
+        };
+        let parts = [
+            format!("┌{}┐", "─".repeat(width)),
+            format!("│ {text} │"),
+            format!("└{}┘", "─".repeat(width)),
+        ];
         for ((line, arrow), part) in lines.iter_mut().zip(arrow).zip(parts) {
             line.push_str(arrow);
             line.push_str(&part);

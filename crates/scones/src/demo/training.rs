@@ -43,9 +43,16 @@ impl Section for TrainingSection {
         let mut lines = vec![format!("{} took {} s", self.job, self.training_seconds)];
         if let (Some(first), Some(last)) = (self.validation_accuracy.first(), self.validation_accuracy.last()) {
             let curve = picture::sparkline(&self.validation_accuracy, 0.5, 1.0);
-            lines.push(format!("validation accuracy {curve} {first:.3} to {last:.3} in {} epochs", self.validation_accuracy.len()));
+            lines.push(format!(
+                "validation accuracy {curve} {first:.3} to {last:.3} in {} epochs",
+                self.validation_accuracy.len()
+            ));
         }
-        lines.extend(self.final_metrics.iter().map(|(name, value)| format!("{name} = {value:.4}")));
+        lines.extend(
+            self.final_metrics
+                .iter()
+                .map(|(name, value)| format!("{name} = {value:.4}")),
+        );
         lines.push(format!("model: {}", self.model_artifacts));
         lines
     }
@@ -58,20 +65,30 @@ impl Section for TrainingSection {
 /// Trains and waits for the end.
 pub(super) fn train(stage: &Stage<'_>, images: &ImagesSection) -> anyhow::Result<TrainingSection> {
     let job = format!("{NAME}-{}", Utc::now().format("%Y%m%d-%H%M%S"));
-    let image = format!("811284229777.dkr.ecr.{}.amazonaws.com/image-classification:1", stage.region);
+    let image = format!(
+        "811284229777.dkr.ecr.{}.amazonaws.com/image-classification:1",
+        stage.region
+    );
     let input = request(stage, images, &job, &image);
     stage.client.json(JsonApi::SageMaker, "CreateTrainingJob", &input)?;
     let mut log = Log::new(stage.client, &job);
     let spinner = terminal::spinner("Training");
     let description = loop {
-        let description = stage.client.json(JsonApi::SageMaker, "DescribeTrainingJob", &json!({"TrainingJobName": job}))?;
+        let description = stage.client.json(
+            JsonApi::SageMaker,
+            "DescribeTrainingJob",
+            &json!({"TrainingJobName": job}),
+        )?;
         log.follow(&spinner)?;
         match description["TrainingJobStatus"].as_str() {
             Some("InProgress" | "Stopping") => {}
             Some("Completed") => break description,
             status => {
                 let reason = description["FailureReason"].as_str().unwrap_or("no reason was given");
-                bail!("the training job {job} ended as {}: {reason}", status.unwrap_or("unknown"));
+                bail!(
+                    "the training job {job} ended as {}: {reason}",
+                    status.unwrap_or("unknown")
+                );
             }
         }
         thread::sleep(POLL);
@@ -126,12 +143,20 @@ fn request(stage: &Stage<'_>, images: &ImagesSection, job: &str, image: &str) ->
 /// The text at a place in an answer.
 pub(super) fn text(answer: &Value, place: &str) -> anyhow::Result<String> {
     let text = answer.pointer(place).and_then(Value::as_str);
-    Ok(text.with_context(|| format!("the answer has no text at {place}"))?.to_owned())
+    Ok(text
+        .with_context(|| format!("the answer has no text at {place}"))?
+        .to_owned())
 }
 
 fn metrics(description: &Value) -> Vec<(String, f64)> {
-    let metrics = description["FinalMetricDataList"].as_array().map(Vec::as_slice).unwrap_or_default();
-    metrics.iter().filter_map(|metric| Some((metric["MetricName"].as_str()?.to_owned(), metric["Value"].as_f64()?))).collect()
+    let metrics = description["FinalMetricDataList"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    metrics
+        .iter()
+        .filter_map(|metric| Some((metric["MetricName"].as_str()?.to_owned(), metric["Value"].as_f64()?)))
+        .collect()
 }
 
 /// The job's log, read as it grows.
@@ -145,7 +170,13 @@ struct Log<'a> {
 
 impl<'a> Log<'a> {
     fn new(client: &'a Client, job: &str) -> Self {
-        Self { client, prefix: format!("{job}/"), stream: None, token: None, validation_accuracy: Vec::new() }
+        Self {
+            client,
+            prefix: format!("{job}/"),
+            stream: None,
+            token: None,
+            validation_accuracy: Vec::new(),
+        }
     }
 
     /// Reads what is new and shows how far the job is.
@@ -153,7 +184,9 @@ impl<'a> Log<'a> {
         if self.stream.is_none() {
             self.stream = self.find_stream()?;
         }
-        let Some(stream) = self.stream.clone() else { return Ok(()) };
+        let Some(stream) = self.stream.clone() else {
+            return Ok(());
+        };
         loop {
             let mut input = json!({"logGroupName": LOG_GROUP, "logStreamName": stream, "startFromHead": true});
             if let Some(token) = &self.token {
@@ -174,7 +207,10 @@ impl<'a> Log<'a> {
     fn find_stream(&self) -> anyhow::Result<Option<String>> {
         let input = json!({"logGroupName": LOG_GROUP, "logStreamNamePrefix": self.prefix});
         match self.client.json(JsonApi::Logs, "DescribeLogStreams", &input) {
-            Ok(page) => Ok(page.pointer("/logStreams/0/logStreamName").and_then(Value::as_str).map(str::to_owned)),
+            Ok(page) => Ok(page
+                .pointer("/logStreams/0/logStreamName")
+                .and_then(Value::as_str)
+                .map(str::to_owned)),
             // The job has not written anything yet.
             Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
             Err(error) => Err(error.into()),
@@ -182,7 +218,10 @@ impl<'a> Log<'a> {
     }
 
     fn read(&mut self, message: &str, spinner: &ProgressBar) {
-        if let Some(accuracy) = message.split_once("Validation-accuracy=").and_then(|(_, value)| value.trim().parse().ok()) {
+        if let Some(accuracy) = message
+            .split_once("Validation-accuracy=")
+            .and_then(|(_, value)| value.trim().parse().ok())
+        {
             self.validation_accuracy.push(accuracy);
             let epochs = self.validation_accuracy.len();
             let progress = format!("Training: epoch {epochs}, validation accuracy {accuracy:.3}");

@@ -85,7 +85,10 @@ impl WorkflowSection {
         for execution in &self.executions {
             let mut row = vec![Cell::new(&execution.image), Cell::new(&execution.actual)];
             row.extend((0..self.classes.len()).map(|class| {
-                let probability = execution.probabilities.get(class).map_or("-".to_owned(), |value| format!("{value:.3}"));
+                let probability = execution
+                    .probabilities
+                    .get(class)
+                    .map_or("-".to_owned(), |value| format!("{value:.3}"));
                 Cell::new(probability).set_alignment(CellAlignment::Right)
             }));
             row.push(Cell::new(&execution.outcome));
@@ -115,16 +118,26 @@ pub(super) fn run(stage: &Stage<'_>, source: &Source, functions: &FunctionsSecti
     let mut passed_and_right = 0;
     for (arn, sample) in started {
         let execution = follow(client, arn, sample, &classes)?;
-        let likeliest = execution.probabilities.iter().enumerate().max_by(|one, other| one.1.total_cmp(other.1));
+        let likeliest = execution
+            .probabilities
+            .iter()
+            .enumerate()
+            .max_by(|one, other| one.1.total_cmp(other.1));
         let right = likeliest.is_some_and(|(class, _)| class == sample.label);
         passed_and_right += usize::from(right && execution.outcome == "passed");
         executions.push(execution);
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let example = executions.first().map(|execution| execution.arn.clone()).unwrap_or_default();
+    let example = executions
+        .first()
+        .map(|execution| execution.arn.clone())
+        .unwrap_or_default();
     Ok(WorkflowSection {
-        passed: executions.iter().filter(|execution| execution.outcome == "passed").count(),
+        passed: executions
+            .iter()
+            .filter(|execution| execution.outcome == "passed")
+            .count(),
         passed_and_right,
         classes,
         threshold: functions.threshold,
@@ -139,12 +152,14 @@ pub(super) fn run(stage: &Stage<'_>, source: &Source, functions: &FunctionsSecti
 }
 
 fn create(stage: &Stage<'_>) -> anyhow::Result<String> {
-    let input = json!({"name": NAME, "definition": DEFINITION, "roleArn": role(stage.account), "type": "STANDARD"});
+    // The example names its functions in the default account and region.
+    let definition = DEFINITION.replace("us-east-1:000000000000", &format!("{}:{}", stage.region, stage.account));
+    let input = json!({"name": NAME, "definition": definition, "roleArn": role(stage.account), "type": "STANDARD"});
     match stage.client.json(JsonApi::States, "CreateStateMachine", &input) {
         // One of an earlier version of the program.
         Err(error) if error.code() == Some("StateMachineAlreadyExists") => {
             let arn = format!("arn:aws:states:{}:{}:stateMachine:{NAME}", stage.region, stage.account);
-            let input = json!({"stateMachineArn": arn, "definition": DEFINITION, "roleArn": role(stage.account)});
+            let input = json!({"stateMachineArn": arn, "definition": definition, "roleArn": role(stage.account)});
             stage.client.json(JsonApi::States, "UpdateStateMachine", &input)?;
             Ok(arn)
         }
@@ -167,10 +182,19 @@ fn follow(client: &Client, arn: String, sample: &Sample, classes: &[String]) -> 
         }
         thread::sleep(POLL);
     };
-    let history = client.json(JsonApi::States, "GetExecutionHistory", &json!({"executionArn": arn, "maxResults": 1000}))?;
+    let history = client.json(
+        JsonApi::States,
+        "GetExecutionHistory",
+        &json!({"executionArn": arn, "maxResults": 1000}),
+    )?;
     let events = history["events"].as_array().context("the history has no events")?;
-    let seconds = description["stopDate"].as_f64().unwrap_or_default() - description["startDate"].as_f64().unwrap_or_default();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from f64 saturates")]
+    let seconds =
+        description["stopDate"].as_f64().unwrap_or_default() - description["startDate"].as_f64().unwrap_or_default();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a cast from f64 saturates"
+    )]
     let milliseconds = (seconds * 1000.0).round() as u64;
     Ok(Execution {
         arn,
@@ -185,22 +209,34 @@ fn follow(client: &Client, arn: String, sample: &Sample, classes: &[String]) -> 
 
 /// What the classifying function put into the data, whether or not it passed.
 fn probabilities(events: &[Value]) -> Vec<f64> {
-    let outputs = events.iter().filter_map(|event| event.pointer("/stateExitedEventDetails/output")?.as_str());
+    let outputs = events
+        .iter()
+        .filter_map(|event| event.pointer("/stateExitedEventDetails/output")?.as_str());
     let inferences = outputs.filter_map(|output| {
         let data: Value = serde_json::from_str(output).ok()?;
-        let inferences = data.pointer("/body/inferences").or_else(|| data.get("inferences"))?.as_array()?.clone();
+        let inferences = data
+            .pointer("/body/inferences")
+            .or_else(|| data.get("inferences"))?
+            .as_array()?
+            .clone();
         (!inferences.is_empty()).then_some(inferences)
     });
-    inferences.last().unwrap_or_default().iter().filter_map(Value::as_f64).collect()
+    inferences
+        .last()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(Value::as_f64)
+        .collect()
 }
 
 fn outcome(description: &Value) -> String {
+    let text = |name: &str| description[name].as_str().map(str::to_owned);
     if description["status"] == "SUCCEEDED" {
         return "passed".to_owned();
     }
-    let cause: Value = description["cause"].as_str().and_then(|cause| serde_json::from_str(cause).ok()).unwrap_or_default();
-    let message = cause["errorMessage"].as_str().or_else(|| description["error"].as_str());
-    message.or_else(|| description["status"].as_str()).unwrap_or("unknown").to_owned()
+    text("error")
+        .or_else(|| text("status"))
+        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 #[cfg(test)]
@@ -208,11 +244,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_outcome_is_the_functions_own_message() {
+    fn the_outcome_of_a_failure_is_its_error() {
         for (description, expected) in [
             (json!({"status": "SUCCEEDED"}), "passed"),
-            (json!({"status": "FAILED", "error": "E", "cause": "{\"errorMessage\":\"THRESHOLD_CONFIDENCE_NOT_MET\"}"}), "THRESHOLD_CONFIDENCE_NOT_MET"),
-            (json!({"status": "FAILED", "error": "States.Runtime", "cause": "text"}), "States.Runtime"),
+            (
+                json!({"status": "FAILED", "error": "States.Runtime", "cause": "text"}),
+                "States.Runtime",
+            ),
             (json!({"status": "ABORTED"}), "ABORTED"),
         ] {
             assert_eq!(outcome(&description), expected);
@@ -221,9 +259,18 @@ mod tests {
 
     #[test]
     fn samples_are_spread_over_the_whole() {
-        let sample = |label| Sample { image: image::RgbImage::new(1, 1), label, name: label.to_string() };
+        let sample = |label| Sample {
+            image: image::RgbImage::new(1, 1),
+            label,
+            name: label.to_string(),
+        };
         let samples: Vec<Sample> = (0..10).map(sample).collect();
-        let labels = |count| spread(&samples, count).iter().map(|sample| sample.label).collect::<Vec<_>>();
+        let labels = |count| {
+            spread(&samples, count)
+                .iter()
+                .map(|sample| sample.label)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(labels(3), [0, 3, 6]);
         assert_eq!(labels(50).len(), 10);
         assert!(spread(&[], 3).is_empty());

@@ -34,7 +34,10 @@ pub(crate) fn cached(cache: &Path) -> anyhow::Result<Option<PathBuf>> {
     if found == CIFAR_100_MD5 {
         return Ok(Some(path));
     }
-    bail!("{} is damaged: its MD5 is {found}, not {CIFAR_100_MD5}; remove it to have it downloaded again", path.display())
+    bail!(
+        "{} is damaged: its MD5 is {found}, not {CIFAR_100_MD5}; remove it to have it downloaded again",
+        path.display()
+    )
 }
 
 /// Downloads the archive into the cache.
@@ -62,7 +65,11 @@ fn receive(url: &str, part: &Path) -> anyhow::Result<()> {
         .build()
         .into();
     let request = agent.get(url);
-    let request = if have > 0 { request.header("range", format!("bytes={have}-")) } else { request };
+    let request = if have > 0 {
+        request.header("range", format!("bytes={have}-"))
+    } else {
+        request
+    };
     let response = match request.call() {
         // Nothing is missing any more.
         Err(ureq::Error::StatusCode(416)) => return Ok(()),
@@ -89,7 +96,10 @@ fn md5(path: &Path) -> anyhow::Result<String> {
     let mut file = fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut buffer = vec![0; 1 << 20];
     loop {
-        match file.read(&mut buffer).with_context(|| format!("cannot read {}", path.display()))? {
+        match file
+            .read(&mut buffer)
+            .with_context(|| format!("cannot read {}", path.display()))?
+        {
             0 => return Ok(hex::encode(hash.finalize())),
             count => hash.update(&buffer[..count]),
         }
@@ -112,12 +122,27 @@ mod tests {
         let url = format!("http://{}/file", listener.local_addr().unwrap());
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let head: Vec<String> =
-                BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
-            let range = head.iter().find_map(|line| line.to_lowercase().strip_prefix("range: ").map(str::to_owned));
-            let from = range.as_ref().filter(|_| honours_range).map_or(0, |range| range["bytes=".len()..].trim_end_matches('-').parse().unwrap());
-            let (status, body) = (if from > 0 { "206 Partial Content" } else { "200 OK" }, &"0123456789"[from..]);
-            write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).unwrap();
+            let head: Vec<String> = BufReader::new(stream.try_clone().unwrap())
+                .lines()
+                .map(Result::unwrap)
+                .take_while(|line| !line.is_empty())
+                .collect();
+            let range = head
+                .iter()
+                .find_map(|line| line.to_lowercase().strip_prefix("range: ").map(str::to_owned));
+            let from = range.as_ref().filter(|_| honours_range).map_or(0, |range| {
+                range["bytes=".len()..].trim_end_matches('-').parse().unwrap()
+            });
+            let (status, body) = (
+                if from > 0 { "206 Partial Content" } else { "200 OK" },
+                &"0123456789"[from..],
+            );
+            write!(
+                stream,
+                "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            )
+            .unwrap();
             range
         });
         (url, server)
@@ -125,14 +150,22 @@ mod tests {
 
     #[test]
     fn a_download_goes_on_where_it_broke_off() {
-        for (already, honours_range, range) in [("", true, None), ("01234", true, Some("bytes=5-")), ("01234", false, Some("bytes=5-"))] {
+        for (already, honours_range, range) in [
+            ("", true, None),
+            ("01234", true, Some("bytes=5-")),
+            ("01234", false, Some("bytes=5-")),
+        ] {
             let directory = tempfile::tempdir().unwrap();
             let part = directory.path().join("file.part");
             fs::write(&part, already).unwrap();
             let (url, server) = serve_once(honours_range);
             receive(&url, &part).unwrap();
             assert_eq!(server.join().unwrap().as_deref(), range);
-            assert_eq!(fs::read_to_string(&part).unwrap(), "0123456789", "{already} {honours_range}");
+            assert_eq!(
+                fs::read_to_string(&part).unwrap(),
+                "0123456789",
+                "{already} {honours_range}"
+            );
         }
     }
 

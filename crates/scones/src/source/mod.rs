@@ -40,7 +40,10 @@ pub(crate) struct Source {
 
 /// A plain PNG file name for a sample, as image lists need it.
 pub(crate) fn file_name(name: &str) -> String {
-    Path::new(name).with_extension("png").to_string_lossy().replace(['/', '\\'], "_")
+    Path::new(name)
+        .with_extension("png")
+        .to_string_lossy()
+        .replace(['/', '\\'], "_")
 }
 
 /// Reads what `name` names: `cifar100`, `synthetic` or a path; without a name
@@ -62,7 +65,12 @@ pub(crate) fn load(name: Option<&str>, cache: &Path, classes: &[String]) -> anyh
         }),
     };
     let warnings = checked(&train, &test)?;
-    Ok(Source { description, train, test, warnings })
+    Ok(Source {
+        description,
+        train,
+        test,
+        warnings,
+    })
 }
 
 type Parts = (String, Dataset, Dataset);
@@ -85,7 +93,9 @@ fn official(cache: &Path, classes: &[String]) -> anyhow::Result<Parts> {
 fn read(path: &Path, classes: &[String]) -> anyhow::Result<Parts> {
     let description = path.display().to_string();
     if !path.exists() {
-        bail!("{description} does not exist; `cifar100`, `synthetic`, an archive, an image list (.lst) or a folder can be named");
+        bail!(
+            "{description} does not exist; `cifar100`, `synthetic`, an archive, an image list (.lst) or a folder can be named"
+        );
     }
     if path.is_file() && path.extension().is_some_and(|extension| extension == "lst") {
         let (train, test) = split(image_list(path)?);
@@ -93,7 +103,10 @@ fn read(path: &Path, classes: &[String]) -> anyhow::Result<Parts> {
     }
     if path.is_dir() && path.join("train.lst").is_file() {
         let train = image_list(&path.join("train.lst"))?;
-        let test = ["test.lst", "validation.lst"].map(|name| path.join(name)).into_iter().find(|path| path.is_file());
+        let test = ["test.lst", "validation.lst"]
+            .map(|name| path.join(name))
+            .into_iter()
+            .find(|path| path.is_file());
         let (train, test) = match test {
             Some(test) => (train, image_list(&test)?),
             None => split(train),
@@ -118,11 +131,24 @@ fn read(path: &Path, classes: &[String]) -> anyhow::Result<Parts> {
 fn image_list(path: &Path) -> anyhow::Result<Dataset> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let channel = path.with_extension("");
-    Ok(list::read(path, if channel.is_dir() { &channel } else { parent }, None)?)
+    Ok(list::read(
+        path,
+        if channel.is_dir() { &channel } else { parent },
+        None,
+    )?)
 }
 
 fn is_cifar_folder(path: &Path) -> bool {
-    ["meta", "batches.meta", "train.bin", "data_batch_1.bin", "cifar-100-python", "cifar-100-binary"].iter().any(|name| path.join(name).exists())
+    [
+        "meta",
+        "batches.meta",
+        "train.bin",
+        "data_batch_1.bin",
+        "cifar-100-python",
+        "cifar-100-binary",
+    ]
+    .iter()
+    .any(|name| path.join(name).exists())
 }
 
 /// A fifth of every class becomes the test part.
@@ -138,7 +164,10 @@ fn split(whole: Dataset) -> (Dataset, Dataset) {
 fn checked(train: &Dataset, test: &Dataset) -> anyhow::Result<Vec<String>> {
     let findings = check::check(train, Some(test), None);
     let named = |severity: Severity| {
-        findings.iter().filter(move |finding| finding.severity == severity).map(|finding| finding.message.clone())
+        findings
+            .iter()
+            .filter(move |finding| finding.severity == severity)
+            .map(|finding| finding.message.clone())
     };
     let errors: Vec<String> = named(Severity::Error).collect();
     if !errors.is_empty() {

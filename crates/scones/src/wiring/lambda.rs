@@ -61,12 +61,21 @@ impl FunctionLogs {
             }
         });
         let queue = std::sync::Mutex::new(Some(queue));
-        Arc::new(Self { queue, dropped: AtomicU64::new(0), writer: Mutex::new(Some(writer)) })
+        Arc::new(Self {
+            queue,
+            dropped: AtomicU64::new(0),
+            writer: Mutex::new(Some(writer)),
+        })
     }
 
     /// Writes what waits and stops.
     pub(crate) async fn shutdown(&self) {
-        drop(self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+        drop(
+            self.queue
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .take(),
+        );
         if let Some(writer) = self.writer.lock().await.take()
             && let Err(error) = writer.await
         {
@@ -77,13 +86,24 @@ impl FunctionLogs {
 
 impl LogSink for FunctionLogs {
     fn push(&self, group: &str, stream: &str, timestamp: Timestamp, message: String) {
-        let line = Line { group: group.to_owned(), stream: stream.to_owned(), event: LogEvent { timestamp, message } };
+        let line = Line {
+            group: group.to_owned(),
+            stream: stream.to_owned(),
+            event: LogEvent {
+                timestamp: timestamp.as_millis(),
+                message,
+            },
+        };
         let queue = self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if queue.as_ref().is_none_or(|queue| queue.try_send(line).is_err()) {
             let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
             // Once for each power of two: a flood of lines must not become a flood of warnings.
             if dropped.is_power_of_two() {
-                tracing::warn!(group, dropped, "functions log faster than the log can be written; lines are lost");
+                tracing::warn!(
+                    group,
+                    dropped,
+                    "functions log faster than the log can be written; lines are lost"
+                );
             }
         }
     }
