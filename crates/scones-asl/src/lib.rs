@@ -7,6 +7,10 @@
 //! but the seed it is given: the same machine, start and inputs give the same
 //! steps, so a driver recovers an execution by applying its inputs again.
 //!
+//! One exception is not ours: two things inside the JSONata crate look at the
+//! clock, the bound on an evaluation's running time and `$toMillis` with a
+//! picture that names no date.
+//!
 //! - `machine`: definitions, their diagnostics, their compiled form
 //! - `execution`: the interpreter
 //! - `event`, `effect`: what it writes, is told and asks for

@@ -1,6 +1,6 @@
 //! Problems of a definition, in AWS's words and with their place in the text.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::json::{Positions, Span};
 
@@ -84,6 +84,44 @@ impl fmt::Display for Diagnostic {
             Some(location) => write!(formatter, " at {location}"),
             None => Ok(()),
         }
+    }
+}
+
+impl Diagnostic {
+    /// The problem with its source line underlined, as a compiler shows it:
+    ///
+    /// ```text
+    /// error[MISSING_TRANSITION_TARGET]: Missing 'Next' target: Gone
+    ///   --> order.asl.json:4:12
+    ///    |
+    ///  4 |   "Next": "Gone"
+    ///    |           ^^^^^^
+    ///    = hint: no state is called `Gone`
+    /// ```
+    ///
+    /// `source` is the definition that was parsed, `file` its name.
+    #[must_use]
+    pub fn render(&self, source: &str, file: &str) -> String {
+        let severity = self.severity.as_str().to_lowercase();
+        let mut text = format!("{severity}[{}]: {}\n", self.code.as_str(), self.message);
+        if let Some(span) = self.span {
+            let line = source.lines().nth(span.line - 1).unwrap_or_default();
+            // A value of several lines is underlined to the end of its first.
+            let end = if span.end_line == span.line {
+                span.end_column
+            } else {
+                line.chars().count() + 1
+            };
+            let marks = "^".repeat(end.saturating_sub(span.column).max(1));
+            let number = span.line.to_string();
+            let (margin, indent) = (" ".repeat(number.len()), " ".repeat(span.column - 1));
+            let _ = writeln!(text, " {margin}--> {file}:{}:{}", span.line, span.column);
+            let _ = writeln!(text, " {margin} |\n {number} | {line}\n {margin} | {indent}{marks}");
+        }
+        if let Some(hint) = &self.hint {
+            let _ = writeln!(text, "   = hint: {hint}");
+        }
+        text
     }
 }
 

@@ -84,7 +84,7 @@ fn read_json(definition: &str) -> Result<Value, Vec<Diagnostic>> {
                      or token 'null', 'true' or 'false')"
                 ),
             ),
-            None => (error.line(), error.column(), error.to_string()),
+            None => (error.line().max(1), error.column().max(1), error.to_string()),
         };
         let source = format!("[Source: (String)\"{definition}\"; line: {line}, column: {column}]");
         vec![Diagnostic {

@@ -177,10 +177,35 @@ fn distributed_maps_are_refused_by_name() {
 }
 
 #[test]
+fn every_problem_can_be_rendered() {
+    for definition in [
+        "",
+        "\n",
+        "{\n",
+        "{\n\n\"a\": tru}",
+        "[1,\n]",
+        "{\"States\":\n{\n}}",
+        "é",
+        "\u{0}",
+    ] {
+        for problem in Machine::parse(definition).unwrap_err() {
+            assert!(
+                problem.render(definition, "a.json").starts_with("error["),
+                "{definition:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn problems_point_into_the_text() {
     let definition =
         "{\n  \"StartAt\": \"A\",\n  \"States\": {\n    \"A\": {\"Type\": \"Pass\", \"Next\": \"Gone\"}\n  }\n}";
     let problem = &Machine::parse(definition).unwrap_err()[0];
+    assert_eq!(
+        problem.render(definition, "a.json"),
+        "error[MISSING_TRANSITION_TARGET]: Missing 'Next' target: Gone\n  --> a.json:4:35\n   |\n 4 |     \"A\": {\"Type\": \"Pass\", \"Next\": \"Gone\"}\n   |                                   ^^^^^^\n   = hint: no state is called `Gone`\n"
+    );
     let span = problem.span.unwrap();
     assert_eq!(
         (problem.severity, span.line, span.column, span.end_column),
