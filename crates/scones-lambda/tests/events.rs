@@ -1,0 +1,88 @@
+//! Asynchronous invocations: durable, tried again, dropped at last.
+
+mod common;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use common::{Server, eventually};
+use scones_api::{ManualClock, Timestamp};
+use scones_lambda::Invoke;
+use serde_json::json;
+
+fn event(function: &str) -> Invoke<'_> {
+    Invoke {
+        function,
+        payload: Bytes::from_static(br#"{"n": 1}"#),
+        ..Invoke::default()
+    }
+}
+
+fn count(server: &Server, group: &str, prefix: &str) -> usize {
+    server
+        .logs
+        .lines(group)
+        .iter()
+        .filter(|line| line.starts_with(prefix))
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_runs_after_it_is_accepted() {
+    let server = Server::start().await;
+    server
+        .create("f", "def handler(event, context): print('ran', event['n'])", json!({}))
+        .await;
+    let accepted = server.lambda.invoke_event(event("f")).await.unwrap();
+    assert_eq!((accepted.status_code, accepted.payload.len()), (202, 0));
+    eventually(|| (count(&server, "/aws/lambda/f", "ran 1") == 1).then_some(())).await;
+    let lines = server.logs.lines("/aws/lambda/f");
+    assert!(
+        lines.iter().any(|line| line.contains(&accepted.request_id)),
+        "the id is the one that was answered"
+    );
+    server.lambda.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_event_is_tried_twice_more_under_its_id() {
+    let server = Server::start().await;
+    server
+        .create(
+            "f",
+            "def handler(event, context):\n    print('ran')\n    raise ValueError('no')",
+            json!({}),
+        )
+        .await;
+    server
+        .create("g", "def handler(event, context): print('ran')", json!({}))
+        .await;
+    let accepted = server.lambda.invoke_event(event("f")).await.unwrap();
+    eventually(|| (count(&server, "/aws/lambda/f", "REPORT") == 3).then_some(())).await;
+    let start = format!("START RequestId: {}", accepted.request_id);
+    assert_eq!(count(&server, "/aws/lambda/f", &start), 3);
+    // Another event shows that the first one is not tried for ever.
+    server.lambda.invoke_event(event("g")).await.unwrap();
+    eventually(|| (count(&server, "/aws/lambda/g", "REPORT") == 1).then_some(())).await;
+    assert_eq!(count(&server, "/aws/lambda/f", &start), 3);
+    server.lambda.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_event_survives_the_server() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_800_000_000_000)));
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let server = Server::in_directory(directory, clock.clone(), |_| {}).await;
+    server.create("f", "import time\ndef handler(event, context):\n    print('begun', flush=True)\n    time.sleep(event.get('sleep', 0))\n    print('ended')", json!({ "Timeout": 900 })).await;
+    let slow = Invoke {
+        payload: Bytes::from_static(br#"{"sleep": 600}"#),
+        ..event("f")
+    };
+    server.lambda.invoke_event(slow).await.unwrap();
+    eventually(|| (count(&server, "/aws/lambda/f", "START") == 1).then_some(())).await;
+    let server = server.restart(|_| {}).await;
+    // It was interrupted, so it is given out again a second later.
+    clock.advance(Duration::from_secs(2));
+    eventually(|| (count(&server, "/aws/lambda/f", "begun") == 1).then_some(())).await;
+    server.lambda.shutdown().await;
+}
