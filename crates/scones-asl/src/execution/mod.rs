@@ -9,7 +9,7 @@ mod state;
 mod task;
 mod token;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -105,10 +105,10 @@ pub struct Execution {
     machine: Arc<Machine>,
     identity: Identity,
     random: Random,
-    frames: BTreeMap<FrameId, Box<Frame>>,
+    frames: HashMap<FrameId, Box<Frame>>,
     ready: VecDeque<FrameId>,
     tasks: HashMap<TaskId, FrameId>,
-    timers: BTreeMap<TimerId, Alarm>,
+    timers: HashMap<TimerId, Alarm>,
     last_id: u64,
     last_event: u64,
     status: Status,
@@ -171,10 +171,10 @@ impl Execution {
                 express: start.express,
             },
             random: Random::new(start.seed),
-            frames: BTreeMap::new(),
+            frames: HashMap::new(),
             ready: VecDeque::new(),
             tasks: HashMap::new(),
-            timers: BTreeMap::new(),
+            timers: HashMap::new(),
             last_id: 0,
             last_event: 0,
             status: Status::Running,
@@ -274,7 +274,10 @@ impl Execution {
                 let fault = Fault::reported(Some(names::RUNTIME.to_owned()), Some(cause));
                 return self.fail_execution(self.last_event, fault);
             }
-            let Some(id) = self.ready.pop_front() else { return };
+            let Some(id) = self.ready.pop_front() else {
+                // An idle execution keeps no room for a queue.
+                return self.ready = VecDeque::new();
+            };
             if let Some(mut frame) = self.frames.remove(&id) {
                 let turn = self.turn(id, &mut frame);
                 self.settle(id, frame, turn);
@@ -361,8 +364,9 @@ impl Execution {
         let mut tasks: Vec<TaskId> = self.tasks.drain().map(|(task, _)| task).collect();
         tasks.sort_unstable();
         self.step.effects.extend(tasks.into_iter().map(Effect::CancelTask));
-        let timers = std::mem::take(&mut self.timers);
-        self.step.effects.extend(timers.into_keys().map(Effect::CancelTimer));
+        let mut timers: Vec<TimerId> = self.timers.drain().map(|(timer, _)| timer).collect();
+        timers.sort_unstable();
+        self.step.effects.extend(timers.into_iter().map(Effect::CancelTimer));
         self.frames.clear();
         self.ready.clear();
         self.step.effects.push(Effect::Finish(outcome));
