@@ -182,7 +182,7 @@ impl Server {
             store,
             ..
         } = self;
-        drop(store);
+        store.close().await;
         Self::in_directory(directory, clock, configure).await
     }
 }
