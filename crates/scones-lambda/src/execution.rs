@@ -94,7 +94,7 @@ impl Executor {
                 () = self.stopping.cancelled() => return Err(stopping()),
             };
             let begun = match seat {
-                Seat::Warm(seated) => Begun::Ready(Box::new(seated), None),
+                Seat::Warm(seated) => Begun::Ready(seated, None),
                 Seat::Cold(place) => self.begin(&request, place).await?,
             };
             let (seated, init) = match begun {

@@ -24,7 +24,7 @@ pub struct WorkerKey {
 /// Where an invocation may run.
 pub enum Seat {
     /// In a worker that has run before.
-    Warm(Seated),
+    Warm(Box<Seated>),
     /// In a worker that is yet to be started.
     Cold(Place),
 }
@@ -108,7 +108,7 @@ impl Pool {
         while let Some(position) = state.idle.iter().rposition(|idle| idle.key == *key) {
             let mut seated = state.idle.remove(position).seated;
             if seated.worker.is_alive() {
-                return Some(Seat::Warm(seated));
+                return Some(Seat::Warm(Box::new(seated)));
             }
         }
         let generation = state.generations.get(&key.name).copied().unwrap_or(0);
