@@ -5,17 +5,17 @@ use std::{io, ops::Range};
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt as _, stream};
 use scones_api::{ApiError, Timestamp};
-use scones_store::{BlobReader, Error as StoreError};
+use scones_store::{BlobReader, Error as StoreError, Expected};
 
 use crate::{
     S3,
     body::{Draft, ObjectBody, Stored, open_pieces, read_stream},
     checksum::{Algorithm, Checksum, Kind},
     conditions::{Tag, WriteCondition},
-    error::{entity_too_large, no_such_key},
+    error::{invalid_request, no_such_key},
     limits::PUT_BYTES_MAX,
     names,
-    records::{Headers, ObjectRecord, Piece, object_key},
+    records::{Headers, OBJECTS, ObjectRecord, Piece, object_key},
 };
 
 /// What a listing says of an object.
@@ -212,7 +212,7 @@ impl S3 {
         condition: &WriteCondition,
     ) -> Result<(), ApiError> {
         let name = object_key(bucket, key);
-        let replaced = loop {
+        let (replaced, revision) = loop {
             let current = self.objects.get(&name).await?;
             condition.check(key, current.as_ref().map(|found| &found.value))?;
             let written = match &current {
@@ -220,14 +220,18 @@ impl S3 {
                 None => self.objects.create(&name, record).await,
             };
             match written {
-                Ok(_) => break current,
+                Ok(revision) => break (current, revision),
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         };
         if let Err(error) = self.confirm_bucket(bucket).await {
-            self.objects.delete(&name).await?;
-            return Err(error);
+            let undone = self.store.delete(OBJECTS, &name, Expected::At(revision)).await;
+            return match undone {
+                // Somebody has replaced the object since, in a new bucket.
+                Ok(()) | Err(StoreError::Conflict { .. }) => Err(error),
+                Err(failure) => Err(failure.into()),
+            };
         }
         if let Some(old) = replaced {
             self.discard(old.value.pieces.into_iter().map(|piece| piece.blob)).await;
@@ -246,8 +250,8 @@ impl S3 {
                     return condition.check(&key, None);
                 };
                 condition.check(&key, Some(&found.value))?;
-                let expected = scones_store::Expected::At(found.revision);
-                match this.store.delete(crate::records::OBJECTS, &name, expected).await {
+                let expected = Expected::At(found.revision);
+                match this.store.delete(OBJECTS, &name, expected).await {
                     Ok(()) => {
                         this.discard(found.value.pieces.into_iter().map(|piece| piece.blob))
                             .await;
@@ -270,7 +274,9 @@ impl S3 {
     ) -> Result<Draft, ApiError> {
         let size = range.end - range.start;
         if size > PUT_BYTES_MAX {
-            return Err(entity_too_large());
+            return Err(invalid_request(format!(
+                "The specified copy source is larger than the maximum allowable size for a copy source: {PUT_BYTES_MAX}"
+            )));
         }
         let body = read_stream(reader).map_err(ApiError::internal);
         let draft = Draft::receive(&self.store, algorithm, None, PUT_BYTES_MAX, body).await?;

@@ -11,6 +11,13 @@ use s3s::{
 pub trait CredentialSource: Send + Sync + 'static {
     /// The secret key of an access key, if there is one.
     fn secret(&self, access_key_id: &str) -> Option<String>;
+
+    /// Whether a request that is signed with this key may carry this session
+    /// token, or none. By default keys last and come without tokens.
+    fn accepts_token(&self, access_key_id: &str, session_token: Option<&str>) -> bool {
+        let _ = access_key_id;
+        session_token.is_none()
+    }
 }
 
 /// A [`CredentialSource`] as `s3s` asks it.

@@ -50,8 +50,9 @@ impl S3 {
         config.presigned_url_max_skew_time_secs = CLOCK_SKEW_SECONDS_MAX;
         let mut builder = S3ServiceBuilder::new(operations::Operations(self.clone()));
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
-        builder.set_auth(auth::Keys(credentials));
+        builder.set_auth(auth::Keys(Arc::clone(&credentials)));
         builder.set_access(refuse::Guard {
+            credentials,
             account: self.owner.account.to_string(),
         });
         S3Http {

@@ -2,6 +2,8 @@
 //! and whatever asks for something that is not built. AWS would do it; ignoring
 //! it would be a lie.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use s3s::{
@@ -10,7 +12,7 @@ use s3s::{
 };
 use scones_api::ApiError;
 
-use super::{convert::s3_error, operations::is_built};
+use super::{CredentialSource, convert::s3_error, operations::is_built};
 use crate::{
     error::{invalid_argument, invalid_request},
     limits::PRESIGNED_SECONDS_MAX,
@@ -18,6 +20,7 @@ use crate::{
 
 /// The access check.
 pub(super) struct Guard {
+    pub(super) credentials: Arc<dyn CredentialSource>,
     /// The owner of every bucket.
     pub(super) account: String,
 }
@@ -25,10 +28,12 @@ pub(super) struct Guard {
 #[async_trait::async_trait]
 impl S3Access for Guard {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        if context.credentials().is_none() {
+        let Some(credentials) = context.credentials() else {
             return Err(S3Error::with_message(S3ErrorCode::AccessDenied, "Access Denied"));
-        }
+        };
         let query = context.uri().query().unwrap_or_default();
+        self.check_token(&credentials.access_key, context.headers(), query)
+            .map_err(s3_error)?;
         check_signature_form(context.headers(), query)
             .and_then(|()| check_signed_headers(context.headers(), query))
             .and_then(|()| self.check_owner(context.headers()))
@@ -40,6 +45,21 @@ impl S3Access for Guard {
 }
 
 impl Guard {
+    fn check_token(&self, access_key: &str, headers: &HeaderMap, query: &str) -> Result<(), ApiError> {
+        let in_header = headers
+            .get("x-amz-security-token")
+            .and_then(|token| token.to_str().ok());
+        let in_query = parameters(query).find(|(name, _)| name.eq_ignore_ascii_case("x-amz-security-token"));
+        let token = in_header.map(str::to_owned).or(in_query.map(|(_, token)| token));
+        if self.credentials.accepts_token(access_key, token.as_deref()) {
+            return Ok(());
+        }
+        Err(ApiError::bad_request(
+            "InvalidToken",
+            "The provided token is malformed or otherwise invalid.",
+        ))
+    }
+
     fn check_owner(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         for name in ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"] {
             if headers.get(name).is_some_and(|owner| owner != self.account.as_str()) {
@@ -119,7 +139,7 @@ fn check_signed_headers(headers: &HeaderMap, query: &str) -> Result<(), ApiError
 }
 
 /// Headers that ask for what is not built, and what each asks for.
-const HEADERS: [(&str, &str); 12] = [
+const HEADERS: [(&str, &str); 11] = [
     ("x-amz-server-side-encryption", "server-side encryption"),
     ("x-amz-copy-source-server-side-encryption", "server-side encryption"),
     ("x-amz-tagging", "object tagging"),
@@ -129,7 +149,6 @@ const HEADERS: [(&str, &str); 12] = [
     ("x-amz-write-offset-bytes", "appending to objects"),
     ("x-amz-rename-source", "RenameObject"),
     ("x-amz-mfa", "MFA delete"),
-    ("x-amz-security-token", "temporary credentials"),
     (
         "x-amz-object-ownership",
         "object ownership other than BucketOwnerEnforced",
@@ -179,7 +198,7 @@ fn check_acl(operation: &str, name: &str, value: &[u8]) -> Result<(), ApiError> 
 
 /// The query parameters that some operation knows, besides those of a
 /// signature and those that begin with `response-`.
-const PARAMETERS: [&str; 65] = [
+const PARAMETERS: [&str; 66] = [
     "accelerate",
     "acl",
     "allow-unordered",
@@ -245,6 +264,7 @@ const PARAMETERS: [&str; 65] = [
     "x-amz-sdk-checksum-algorithm",
     "x-amz-request-payer",
     "x-amz-expected-bucket-owner",
+    "x-amz-security-token",
 ];
 
 fn check_query(method: &Method, operation: &str, query: &str) -> Result<(), ApiError> {

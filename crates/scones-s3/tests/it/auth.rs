@@ -7,7 +7,7 @@ use http::{HeaderValue, Method, Request};
 use http_body_util::{Empty, Full};
 use scones_api::{Clock as _, SystemClock, Timestamp};
 
-use crate::support::{Harness, Signing};
+use crate::support::{Harness, Signing, TEMPORARY_KEY};
 
 fn get() -> Signing {
     Signing::new(Method::GET, "/bucket/key").payload(b"")
@@ -96,6 +96,21 @@ async fn presigned_urls_live_as_long_as_they_say() {
         .headers_mut()
         .insert("x-amz-meta-a", HeaderValue::from_static("b"));
     check(&harness, added, 403, "AccessDenied").await;
+}
+
+#[tokio::test]
+async fn temporary_keys_need_their_token() {
+    let harness = Harness::with_bucket().await;
+    let temporary = || {
+        let mut signing = get();
+        signing.access_key = TEMPORARY_KEY.to_owned();
+        signing
+    };
+    let token = |signing: Signing, token: &str| signing.header("x-amz-security-token", token).sign();
+    check(&harness, token(temporary(), "token"), 404, "NoSuchKey").await;
+    check(&harness, token(temporary(), "other"), 400, "InvalidToken").await;
+    check(&harness, temporary().sign(), 400, "InvalidToken").await;
+    check(&harness, token(get(), "token"), 400, "InvalidToken").await;
 }
 
 #[tokio::test]

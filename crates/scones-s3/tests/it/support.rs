@@ -13,13 +13,21 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 pub const ACCESS_KEY: &str = "AKIDEXAMPLE";
+/// A key that comes with the session token `token`.
+pub const TEMPORARY_KEY: &str = "ASIAEXAMPLE";
 pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
 struct OneKey;
 
 impl CredentialSource for OneKey {
     fn secret(&self, access_key_id: &str) -> Option<String> {
-        (access_key_id == ACCESS_KEY).then(|| SECRET_KEY.to_owned())
+        [ACCESS_KEY, TEMPORARY_KEY]
+            .contains(&access_key_id)
+            .then(|| SECRET_KEY.to_owned())
+    }
+
+    fn accepts_token(&self, access_key_id: &str, session_token: Option<&str>) -> bool {
+        session_token == (access_key_id == TEMPORARY_KEY).then_some("token")
     }
 }
 

@@ -213,7 +213,7 @@ async fn signed_chunks_that_were_changed_are_refused() {
     // Cut off between two chunks.
     let cut = |body: Vec<u8>| {
         let text = String::from_utf8(body).unwrap();
-        text[..text.find("c;chunk").unwrap()].as_bytes().to_vec()
+        text.as_bytes()[..text.find("c;chunk").unwrap()].to_vec()
     };
     check(23, &cut, (400, "IncompleteBody")).await;
     check(23, &|body| body[..body.len() / 2].to_vec(), (400, "IncompleteBody")).await;
