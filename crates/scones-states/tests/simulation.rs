@@ -150,6 +150,7 @@ async fn simulate(mut seed: u64) {
         {
             stopped.push(execution.clone());
         }
+        let mut quiet = false;
         for _ in 0..3_000 {
             tokio::time::sleep(Duration::from_secs(1)).await;
             if store.is_dead() {
@@ -162,9 +163,14 @@ async fn simulate(mut seed: u64) {
                 )
                 .await;
             if open.is_ok_and(|open| open["executions"] == json!([])) {
+                quiet = true;
                 break;
             }
         }
+        assert!(
+            quiet || store.is_dead(),
+            "seed {number}, round {round}: an execution is stuck"
+        );
         if !dies {
             let listed = server.ok("ListExecutions", json!({"stateMachineArn": machine})).await;
             let listed = listed["executions"].as_array().unwrap().clone();

@@ -20,6 +20,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use scones_api::{Clock, Timestamp as ApiTimestamp};
@@ -49,6 +50,10 @@ const REPLAYS_MAX: usize = 64;
 const NAME_LOCKS: usize = 256;
 /// Times that a message is sent to an actor that is about to leave.
 const DELIVERIES_MAX: usize = 8;
+/// First pause before an execution's end is noted in the index again; it doubles.
+const CLOSE_PAUSE_MIN: Duration = Duration::from_millis(50);
+/// Longest such pause.
+const CLOSE_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// The group of the timers of executions that are not in memory.
 const TIMERS: &str = "states.executions";
 
@@ -258,7 +263,7 @@ impl Engine {
         mut mailbox: Mailbox,
     ) {
         let replayed = tokio::select! {
-            replayed = self.replayed(&execution_arn) => replayed,
+            replayed = self.replayed(&execution_arn, found.is_some()) => replayed,
             () = self.shared.stopping.cancelled() => Err(Refusal::Unavailable),
         };
         match replayed {
@@ -331,16 +336,17 @@ impl Engine {
         }
     }
 
-    /// Notes an execution's end in the index. If that fails it is done when
-    /// the server starts again.
+    /// Notes an execution's end in the index. A server that stops before it
+    /// succeeds leaves that to the next one.
     async fn close(&self, summary: &Summary) {
-        if let Err(error) = self.shared.index.close(summary).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(
-                execution = summary.arn,
-                error,
-                "the index lags behind until the next start"
-            );
+        let mut pause = CLOSE_PAUSE_MIN;
+        while let Err(error) = self.shared.index.close(summary).await {
+            tracing::warn!(execution = summary.arn, %error, "the index lags behind");
+            drop(error);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(CLOSE_PAUSE_MAX),
+                () = self.shared.stopping.cancelled() => return,
+            }
         }
     }
 }

@@ -17,10 +17,12 @@ use super::{
 };
 use crate::Error;
 
-/// Attempts to read a history before its messages are refused.
+/// Attempts to read a history before those who asked for it are refused.
 const ATTEMPTS_MAX: u32 = 5;
-/// First pause between two of them; it doubles.
+/// First pause between two of them; it doubles up to `PAUSE_MAX`.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// An execution as its history tells it.
 pub(crate) struct Replayed {
@@ -31,8 +33,11 @@ pub(crate) struct Replayed {
 
 impl Engine {
     /// Replays an execution's history, trying again when the store fails.
-    pub(super) async fn replayed(&self, execution_arn: &str) -> Result<Replayed, Refusal> {
-        for attempt in 0..ATTEMPTS_MAX {
+    /// An execution that was found at the start has nobody to ask again, so
+    /// that one is tried until it succeeds.
+    pub(super) async fn replayed(&self, execution_arn: &str, found: bool) -> Result<Replayed, Refusal> {
+        let mut pause = PAUSE;
+        for attempt in 1.. {
             match self.replay(execution_arn).await {
                 Ok(Some(replayed)) => return Ok(replayed),
                 Ok(None) => return Err(Refusal::Missing),
@@ -50,7 +55,11 @@ impl Engine {
                         error = &error as &dyn std::error::Error,
                         "not read"
                     );
-                    tokio::time::sleep(PAUSE * 2_u32.pow(attempt)).await;
+                    if attempt == ATTEMPTS_MAX && !found {
+                        break;
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
         }

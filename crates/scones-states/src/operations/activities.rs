@@ -7,6 +7,7 @@ use scones_store::{Error as StoreError, ListQuery};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    encryption::Encryption,
     machines::{ListStateMachines as Paging, Nothing, next_position, next_token},
     tags::{self, Tag},
 };
@@ -16,6 +17,8 @@ use crate::{States, catalog::Activity, fault, limits, names};
 pub(crate) struct CreateActivity {
     name: String,
     tags: Option<Vec<Tag>>,
+    #[serde(rename = "encryptionConfiguration")]
+    encryption: Option<Encryption>,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,12 +41,6 @@ pub(crate) struct DescribedActivity {
     name: String,
     creation_date: Timestamp,
     encryption_configuration: Encryption,
-}
-
-#[derive(Debug, Serialize)]
-struct Encryption {
-    #[serde(rename = "type")]
-    kind: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -85,6 +82,7 @@ impl States {
         _: &RequestContext,
     ) -> Result<CreatedActivity, ApiError> {
         names::check("name", &input.name)?;
+        Encryption::check(input.encryption.as_ref())?;
         let activity_arn = names::activity_arn(&self.owner, &input.name);
         let tags = tags::merged(Default::default(), input.tags.unwrap_or_default(), &activity_arn)?;
         let activity = Activity {
@@ -113,7 +111,7 @@ impl States {
             activity_arn: input.activity_arn,
             name: activity.name,
             creation_date: activity.created,
-            encryption_configuration: Encryption { kind: "AWS_OWNED_KEY" },
+            encryption_configuration: Encryption::owned(),
         })
     }
 

@@ -5,7 +5,7 @@ use scones_asl::{Outcome, Timestamp as Instant};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::machines::Resolved;
+use super::{encryption::Encryption, machines::Resolved};
 use crate::{
     States,
     catalog::{Logging, MachineType, Tracing},
@@ -141,6 +141,7 @@ pub(crate) struct StateMachineForExecution {
     update_date: Timestamp,
     logging_configuration: Logging,
     tracing_configuration: Tracing,
+    encryption_configuration: Encryption,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision_id: Option<String>,
 }
@@ -295,6 +296,7 @@ impl States {
             update_date: origin.revision.date,
             logging_configuration: origin.revision.logging,
             tracing_configuration: origin.revision.tracing,
+            encryption_configuration: Encryption::owned(),
             revision_id: origin.revision.id,
         })
     }

@@ -8,7 +8,10 @@ use scones_store::{Error as StoreError, ListQuery};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::tags::{self, Tag};
+use super::{
+    encryption::Encryption,
+    tags::{self, Tag},
+};
 use crate::{
     States,
     catalog::{Logging, MachineType, Revision, StateMachine, Tracing},
@@ -29,6 +32,7 @@ pub(crate) struct CreateStateMachine {
     machine_type: Option<String>,
     logging_configuration: Option<Logging>,
     tracing_configuration: Option<Tracing>,
+    encryption_configuration: Option<Encryption>,
     tags: Option<Vec<Tag>>,
     #[serde(default)]
     publish: bool,
@@ -52,6 +56,7 @@ pub(crate) struct UpdateStateMachine {
     role_arn: Option<String>,
     logging_configuration: Option<Logging>,
     tracing_configuration: Option<Tracing>,
+    encryption_configuration: Option<Encryption>,
     #[serde(default)]
     publish: bool,
     version_description: Option<String>,
@@ -86,6 +91,7 @@ pub(crate) struct DescribedStateMachine {
     creation_date: Timestamp,
     logging_configuration: Logging,
     tracing_configuration: Tracing,
+    encryption_configuration: Encryption,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,6 +148,7 @@ impl States {
         names::check_role(&input.role_arn)?;
         check_version_description(input.publish, input.version_description.as_deref())?;
         let machine_type = machine_type(input.machine_type.as_deref())?;
+        Encryption::check(input.encryption_configuration.as_ref())?;
         let logging = checked_logging(input.logging_configuration.unwrap_or_default())?;
         let state_machine_arn = names::machine_arn(&self.owner, &input.name);
         let tags = tags::merged(BTreeMap::new(), input.tags.unwrap_or_default(), &state_machine_arn)?;
@@ -217,6 +224,7 @@ impl States {
             creation_date: found.created,
             logging_configuration: found.revision.logging,
             tracing_configuration: found.revision.tracing,
+            encryption_configuration: Encryption::owned(),
             revision_id: found.revision.id,
             description: found.description,
         })
@@ -230,11 +238,13 @@ impl States {
         let name = self.unqualified(&input.state_machine_arn)?;
         let machine_type = self.machine(&name, Some(&input.state_machine_arn)).await?.machine_type;
         check_version_description(input.publish, input.version_description.as_deref())?;
+        Encryption::check(input.encryption_configuration.as_ref())?;
         let changes = [
             input.definition.is_some(),
             input.role_arn.is_some(),
             input.logging_configuration.is_some(),
             input.tracing_configuration.is_some(),
+            input.encryption_configuration.is_some(),
         ];
         if !changes.contains(&true) {
             return Err(ApiError::bad_request(

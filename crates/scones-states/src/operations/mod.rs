@@ -3,6 +3,7 @@
 mod activities;
 mod aliases;
 mod callbacks;
+mod encryption;
 mod executions;
 mod history;
 mod listing;
