@@ -158,6 +158,7 @@ scones_api::operations! {
         "TagRole" => tag_role,
         "UntagRole" => untag_role,
         "ListRoleTags" => list_role_tags,
+        "ListInstanceProfilesForRole" => list_instance_profiles_for_role,
         "AttachRolePolicy" => attach_role_policy,
         "ListAttachedRolePolicies" => list_attached_role_policies,
         "DetachRolePolicy" => detach_role_policy,

@@ -162,6 +162,13 @@ pub(crate) struct RoleTags {
     paged: Paged,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct InstanceProfiles {
+    instance_profiles: [(); 0],
+    is_truncated: bool,
+}
+
 impl Iam {
     /// The roles of a fresh installation are made once; whoever deletes them
     /// is rid of them.
@@ -301,6 +308,19 @@ impl Iam {
         let scope = format!("ListRoleTags {}", role.role_id);
         let (tags, paged) = input.paging.page(&scope, tags(role.tags), |tag| &tag.key)?;
         Ok(RoleTags { tags, paged })
+    }
+
+    /// A role has no instance profiles, because there are no instances.
+    pub(crate) async fn list_instance_profiles_for_role(
+        &self,
+        input: RoleName,
+        _: &RequestContext,
+    ) -> Result<InstanceProfiles, ApiError> {
+        self.role(&input.role_name).await?;
+        Ok(InstanceProfiles {
+            instance_profiles: [],
+            is_truncated: false,
+        })
     }
 
     /// The role of that name.

@@ -199,11 +199,13 @@ impl Logs {
     }
 
     async fn describe_group(&self, name: String, group: Group) -> Result<LogGroup, ApiError> {
-        let mut stored_bytes = 0;
-        for (_, stream) in self.registry.all_streams(&group, "").await? {
-            let summary = self.registry.journal(&stream).summary().await?;
-            stored_bytes += summary.map_or(0, |summary| summary.bytes);
-        }
+        let streams = self.registry.all_streams(&group, "").await?;
+        let summaries = self.registry.summaries(streams).await?;
+        let stored_bytes = summaries
+            .iter()
+            .filter_map(|stream| stream.summary)
+            .map(|summary| summary.bytes)
+            .sum();
         let arn = group_arn(&self.owner, &name);
         Ok(LogGroup {
             log_group_name: name,

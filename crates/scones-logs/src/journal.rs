@@ -123,14 +123,14 @@ impl Journal {
 
     pub(crate) async fn summary(&self) -> Result<Option<Summary>, Error> {
         let mut state = self.state.lock().await;
-        self.load(&mut state).await?;
+        self.refresh(&mut state).await?;
         Ok(state.summary)
     }
 
     /// The events that are there now, in the order of time.
     pub(crate) async fn view(self: &Arc<Self>) -> Result<View, Error> {
         let mut state = self.state.lock().await;
-        self.load(&mut state).await?;
+        self.refresh(&mut state).await?;
         let length = state.summary.map_or(0, |summary| summary.events);
         let order = match state.summary {
             Some(summary) if !summary.in_order => Order::Sorted(self.sort(&mut state, length).await?),
@@ -141,6 +141,16 @@ impl Journal {
             length,
             order,
         })
+    }
+
+    /// Notices what another server with the same store appended. An append
+    /// needs no such look: it is fenced.
+    async fn refresh(&self, state: &mut State) -> Result<(), Error> {
+        if state.loaded && !state.deleted {
+            let known = state.summary.map_or(0, |summary| summary.events);
+            state.loaded = self.store.length(&self.history).await? == known;
+        }
+        self.load(state).await
     }
 
     async fn load(&self, state: &mut State) -> Result<(), Error> {

@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use scones_api::ApiError;
 use scones_store::{Collection, Error as StoreError, ListQuery, Store, Versioned};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -16,11 +17,13 @@ use uuid::Uuid;
 use crate::{
     Error,
     error::{group_exists, no_such_group, no_such_stream, stream_exists},
-    journal::Journal,
+    journal::{Journal, Summary},
 };
 
 /// Streams whose journals are kept open; beyond it all idle ones are let go.
 const OPEN_JOURNALS_MAX: usize = 10_000;
+/// Streams looked at side by side.
+const READS_AT_ONCE: usize = 8;
 /// Records read at a time by whoever needs all of them.
 pub(crate) const LISTING: usize = 1000;
 
@@ -67,6 +70,13 @@ impl Stream {
     pub(crate) fn number(&self) -> u64 {
         Uuid::parse_str(&self.id).map_or(0, |id| id.as_u64_pair().0)
     }
+}
+
+/// A stream with its name and what is known about its events.
+pub(crate) struct Summarised {
+    pub(crate) name: String,
+    pub(crate) stream: Stream,
+    pub(crate) summary: Option<Summary>,
 }
 
 /// A deletion that has begun, under the id of what is deleted.
@@ -162,6 +172,16 @@ impl Registry {
                 return Ok(found);
             }
         }
+    }
+
+    /// What is known about each of `streams`, in their order.
+    pub(crate) async fn summaries(&self, streams: Vec<(String, Stream)>) -> Result<Vec<Summarised>, Error> {
+        let summarise = async |(name, stream): (String, Stream)| {
+            let summary = self.journal(&stream).summary().await?;
+            Ok(Summarised { name, stream, summary })
+        };
+        let summaries = futures::stream::iter(streams).map(summarise).buffered(READS_AT_ONCE);
+        summaries.try_collect().await
     }
 
     /// The events of `stream`.

@@ -7,11 +7,10 @@ use crate::{
     Logs,
     error::{check, invalid},
     groups::invalid_token,
-    journal::Summary,
     limits::LISTING_PAGE_MAX,
     names::{constrain_stream, group_name, stream_arn},
     put::sequence_token,
-    registry::{Group, Stream},
+    registry::{Group, Summarised},
 };
 
 #[derive(Deserialize)]
@@ -107,7 +106,7 @@ impl Logs {
             OrderBy::LogStreamName => self.streams_by_name(&group, listing).await?,
             OrderBy::LastEventTime => self.streams_by_time(&group, listing).await?,
         };
-        let describe = |(stream_name, stream, summary)| self.describe_stream(&name, stream_name, &stream, summary);
+        let describe = |stream| self.describe_stream(&name, stream);
         Ok(LogStreams {
             log_streams: streams.into_iter().map(describe).collect(),
             next_token,
@@ -125,24 +124,17 @@ impl Logs {
         found.truncate(listing.limit);
         let last = found.last().map(|(name, _)| name);
         let next_token = listing.token_if(more, &last)?;
-        let mut streams = Vec::with_capacity(found.len());
-        for (name, stream) in found {
-            let summary = self.registry.journal(&stream).summary().await?;
-            streams.push((name, stream, summary));
-        }
-        Ok((streams, next_token))
+        Ok((self.registry.summaries(found).await?, next_token))
     }
 
     async fn streams_by_time(&self, group: &Group, listing: Listing) -> Result<Page, ApiError> {
         let after: Option<(i64, String)> = listing.position()?;
-        let mut streams = Vec::new();
-        for (name, stream) in self.registry.all_streams(group, "").await? {
-            let summary = self.registry.journal(&stream).summary().await?;
-            streams.push((name, stream, summary));
-        }
+        let streams = self.registry.all_streams(group, "").await?;
+        let mut streams = self.registry.summaries(streams).await?;
         // A stream without events is older than any other.
-        let key = |(name, _, summary): &(String, Stream, Option<Summary>)| {
-            (summary.map_or(0, |summary| summary.last), name.clone())
+        let key = |stream: &Summarised| {
+            let last = stream.summary.map_or(0, |summary| summary.last);
+            (last, stream.name.clone())
         };
         streams.sort_by_cached_key(key);
         if listing.descending {
@@ -159,7 +151,8 @@ impl Logs {
         Ok((streams, next_token))
     }
 
-    fn describe_stream(&self, group: &str, name: String, stream: &Stream, summary: Option<Summary>) -> LogStream {
+    fn describe_stream(&self, group: &str, found: Summarised) -> LogStream {
+        let Summarised { name, stream, summary } = found;
         LogStream {
             arn: stream_arn(&self.owner, group, &name),
             log_stream_name: name,
@@ -173,7 +166,7 @@ impl Logs {
     }
 }
 
-type Page = (Vec<(String, Stream, Option<Summary>)>, Option<String>);
+type Page = (Vec<Summarised>, Option<String>);
 
 struct Listing {
     scope: String,

@@ -518,3 +518,21 @@ async fn writers_of_one_stream_lose_nothing() {
             .all(|batch| batch[0].ends_with(" 0") && batch[9].ends_with(" 9"))
     );
 }
+
+#[tokio::test]
+async fn two_services_on_one_store_see_each_others_events() {
+    let one = Server::start().await;
+    let logs = Logs::start(one.store.clone(), Owner::default(), one.clock.clone())
+        .await
+        .unwrap();
+    one.create("g", "s").await;
+    let event = |message: &str| LogEvent {
+        timestamp: NOW,
+        message: message.to_owned(),
+    };
+    one.logs.append("g", "s", vec![event("a")]).await.unwrap();
+    logs.append("g", "s", vec![event("b")]).await.unwrap();
+    one.logs.append("g", "s", vec![event("c")]).await.unwrap();
+    logs.append("g", "s", vec![event("d")]).await.unwrap();
+    assert_eq!(one.get(json!({})).await.0, ["a", "b", "c", "d"]);
+}
