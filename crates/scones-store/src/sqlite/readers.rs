@@ -1,4 +1,5 @@
-//! Read-only connections, used by many at a time.
+//! Read-only connections, used by many at a time. Threads of their own were
+//! measured to be no quicker for point reads than the runtime's blocking threads.
 
 use std::{
     path::PathBuf,
