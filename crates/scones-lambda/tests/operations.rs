@@ -1,5 +1,7 @@
 //! Functions, versions, aliases, policies, concurrency, tags.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use bytes::Bytes;

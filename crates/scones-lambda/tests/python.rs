@@ -1,5 +1,7 @@
 //! Python handlers behave as on AWS.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Server, log_tail};
