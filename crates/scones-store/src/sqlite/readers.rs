@@ -1,5 +1,5 @@
-//! Read-only connections, used by many at a time. Threads of their own were
-//! measured to be no quicker for point reads than the runtime's blocking threads.
+//! Read-only connections, used by many at a time on the runtime's blocking
+//! threads.
 
 use std::{
     path::PathBuf,
