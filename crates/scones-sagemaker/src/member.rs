@@ -27,6 +27,8 @@ pub(crate) struct Tag {
 pub(crate) trait Members {
     /// The value of a required member; a null one breaks a constraint and becomes the default.
     fn present<T: Default>(&mut self, field: &str, value: Option<T>) -> T;
+    /// The value of a required member that is a text, checked if it is there.
+    fn required_text(&mut self, field: &str, value: Option<String>, check: fn(&mut Self, &str, &str)) -> String;
     /// The name of a training job, endpoint, endpoint configuration or variant.
     fn name(&mut self, field: &str, value: &str);
     /// The name of a model.
@@ -50,6 +52,14 @@ pub(crate) trait Members {
 impl Members for Constraints {
     fn present<T: Default>(&mut self, field: &str, value: Option<T>) -> T {
         self.required(field, value.as_ref());
+        value.unwrap_or_default()
+    }
+
+    fn required_text(&mut self, field: &str, value: Option<String>, check: fn(&mut Self, &str, &str)) -> String {
+        self.required(field, value.as_ref());
+        if let Some(value) = &value {
+            check(self, field, value);
+        }
         value.unwrap_or_default()
     }
 

@@ -10,7 +10,7 @@ use super::endpoint_config::DataCaptureConfig;
 use crate::{
     SageMaker,
     listing::{self, Direction, Facts, Filter, Query},
-    member::{Members as _, Tag},
+    member::{Members, Tag},
 };
 
 /// `EndpointStatus`.
@@ -243,11 +243,7 @@ pub(crate) struct EndpointSummary {
 /// The required names of an input, checked together.
 fn names<const COUNT: usize>(given: [(&str, Option<String>); COUNT]) -> Result<[String; COUNT], ApiError> {
     let mut constraints = Constraints::new();
-    let names = given.map(|(field, value)| {
-        let name = constraints.present(field, value);
-        constraints.name(field, &name);
-        name
-    });
+    let names = given.map(|(field, value)| constraints.required_text(field, value, Members::name));
     constraints.check().map(|()| names)
 }
 

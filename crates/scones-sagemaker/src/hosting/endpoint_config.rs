@@ -11,7 +11,7 @@ use crate::{
     SageMaker, limits,
     listing::{self, Direction, Facts, Filter, Query},
     location::Location,
-    member::{Members as _, Tag},
+    member::{Members, Tag},
 };
 
 /// A share of an endpoint's traffic and the model that answers it.
@@ -220,8 +220,7 @@ pub(crate) struct CreateEndpointConfigInput {
 impl CreateEndpointConfigInput {
     fn into_record(self, owner: &Owner, created: Timestamp) -> Result<EndpointConfigRecord, ApiError> {
         let mut constraints = Constraints::new();
-        let name = constraints.present("endpointConfigName", self.endpoint_config_name);
-        constraints.name("endpointConfigName", &name);
+        let name = constraints.required_text("endpointConfigName", self.endpoint_config_name, Members::name);
         let variants = constraints.present("productionVariants", self.production_variants);
         constraints.count("productionVariants", variants.len(), 1, limits::VARIANTS_MAX);
         for (at, variant) in variants.iter().enumerate() {
@@ -290,8 +289,7 @@ pub(crate) struct EndpointConfigNameInput {
 impl EndpointConfigNameInput {
     fn name(self) -> Result<String, ApiError> {
         let mut constraints = Constraints::new();
-        let name = constraints.present("endpointConfigName", self.endpoint_config_name);
-        constraints.name("endpointConfigName", &name);
+        let name = constraints.required_text("endpointConfigName", self.endpoint_config_name, Members::name);
         constraints.check().map(|()| name)
     }
 }

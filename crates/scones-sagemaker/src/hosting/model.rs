@@ -10,7 +10,7 @@ use crate::{
     SageMaker, image_uri, limits,
     listing::{self, Direction, Facts, Filter, Query},
     location::Location,
-    member::{Members as _, Tag},
+    member::{Members, Tag},
 };
 
 /// A container of a model, as the client gave it.
@@ -106,16 +106,17 @@ impl ContainerDefinition {
                 "Only one of ModelDataUrl or ModelDataSource can be specified for a container definition.",
             ));
         }
-        if let Some(source) = self
+        let source = self
             .model_data_source
             .as_ref()
-            .and_then(|source| source.s3_data_source.as_ref())
-        {
-            if (source.s3_data_type.as_str(), source.compression_type.as_str()) != ("S3Object", "Gzip") {
-                return Err(ApiError::not_implemented(
-                    "a ModelDataSource other than S3DataType S3Object with CompressionType Gzip",
-                ));
-            }
+            .and_then(|source| source.s3_data_source.as_ref());
+        let is_archive = |source: &S3ModelDataSource| {
+            (source.s3_data_type.as_str(), source.compression_type.as_str()) == ("S3Object", "Gzip")
+        };
+        if !source.is_none_or(is_archive) {
+            return Err(ApiError::not_implemented(
+                "a ModelDataSource other than S3DataType S3Object with CompressionType Gzip",
+            ));
         }
         let Some(image) = &self.image else {
             return Err(ApiError::validation(
@@ -167,8 +168,7 @@ pub(crate) struct CreateModelInput {
 impl CreateModelInput {
     fn into_record(self, owner: &Owner, created: Timestamp) -> Result<ModelRecord, ApiError> {
         let mut constraints = Constraints::new();
-        let name = constraints.present("modelName", self.model_name);
-        constraints.model_name("modelName", &name);
+        let name = constraints.required_text("modelName", self.model_name, Members::model_name);
         if let Some(container) = &self.primary_container {
             container.constrain("primaryContainer", &mut constraints);
         }
@@ -231,8 +231,7 @@ pub(crate) struct ModelNameInput {
 impl ModelNameInput {
     fn name(self) -> Result<String, ApiError> {
         let mut constraints = Constraints::new();
-        let name = constraints.present("modelName", self.model_name);
-        constraints.model_name("modelName", &name);
+        let name = constraints.required_text("modelName", self.model_name, Members::model_name);
         constraints.check().map(|()| name)
     }
 }

@@ -15,7 +15,7 @@ use super::record::{
 use crate::{
     SageMaker, image_uri, limits,
     location::Location,
-    member::{Members as _, Tag},
+    member::{Members, Tag},
 };
 
 const INPUT_MODES: &[&str] = &["Pipe", "File", "FastFile"];
@@ -62,26 +62,29 @@ impl CreateTrainingJobInput {
             return Err(ApiError::not_implemented("serverless training (ServerlessJobConfig)"));
         }
         let mut constraints = Constraints::new();
-        let name = constraints.present("trainingJobName", self.training_job_name.take());
-        constraints.name("trainingJobName", &name);
-        let role_arn = constraints.present("roleArn", self.role_arn.take());
-        constraints.role("roleArn", &role_arn);
-        let algorithm = constraints.present("algorithmSpecification", self.algorithm_specification.take());
-        constrain_algorithm(&algorithm, &mut constraints);
+        let name = constraints.required_text("trainingJobName", self.training_job_name.take(), Members::name);
+        let role_arn = constraints.required_text("roleArn", self.role_arn.take(), Members::role);
+        let algorithm = required(
+            &mut constraints,
+            "algorithmSpecification",
+            self.algorithm_specification.take(),
+            constrain_algorithm,
+        );
         let channels = self.input_data_config.take().unwrap_or_default();
         constrain_channels(&channels, &mut constraints);
-        let output = constraints.present("outputDataConfig", self.output_data_config.take());
-        constraints.s3_uri(
-            "outputDataConfig.s3OutputPath",
-            &output.s3_output_path,
-            limits::S3_URI_LENGTH_MAX,
+        let output = required(
+            &mut constraints,
+            "outputDataConfig",
+            self.output_data_config.take(),
+            constrain_output,
         );
-        if let Some(compression) = &output.compression_type {
-            constraints.one_of("outputDataConfig.compressionType", compression, &["GZIP", "NONE"]);
-        }
-        let resources = constraints.present("resourceConfig", self.resource_config.take());
-        constrain_resources(&resources, &mut constraints);
-        let mut stopping = constraints.present("stoppingCondition", self.stopping_condition.take());
+        let resources = required(
+            &mut constraints,
+            "resourceConfig",
+            self.resource_config.take(),
+            constrain_resources,
+        );
+        let mut stopping = self.stopping_condition.take().unwrap_or_default();
         constrain_stopping(&mut stopping, &mut constraints);
         let hyper_parameters = self.hyper_parameters.take().unwrap_or_default();
         constrain_hyperparameters(&hyper_parameters, &mut constraints);
@@ -150,6 +153,28 @@ impl CreateTrainingJobInput {
             .into_iter()
             .filter_map(|(name, value)| Some((name.to_owned(), value?)))
             .collect()
+    }
+}
+
+/// A required member, checked if it is there.
+fn required<T: Default>(
+    constraints: &mut Constraints,
+    field: &str,
+    value: Option<T>,
+    check: fn(&T, &mut Constraints),
+) -> T {
+    constraints.required(field, value.as_ref());
+    if let Some(value) = &value {
+        check(value, constraints);
+    }
+    value.unwrap_or_default()
+}
+
+fn constrain_output(output: &OutputDataConfig, constraints: &mut Constraints) {
+    let path = &output.s3_output_path;
+    constraints.s3_uri("outputDataConfig.s3OutputPath", path, limits::S3_URI_LENGTH_MAX);
+    if let Some(compression) = &output.compression_type {
+        constraints.one_of("outputDataConfig.compressionType", compression, &["GZIP", "NONE"]);
     }
 }
 

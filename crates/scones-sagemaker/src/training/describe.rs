@@ -13,7 +13,7 @@ use crate::{
     SageMaker,
     listing::{self, Direction, Facts, Filter, Query},
     location::Location,
-    member::Members as _,
+    member::Members,
 };
 
 #[derive(Debug, Deserialize)]
@@ -25,8 +25,7 @@ pub(crate) struct TrainingJobNameInput {
 impl TrainingJobNameInput {
     fn name(self) -> Result<String, ApiError> {
         let mut constraints = Constraints::new();
-        let name = constraints.present("trainingJobName", self.training_job_name);
-        constraints.name("trainingJobName", &name);
+        let name = constraints.required_text("trainingJobName", self.training_job_name, Members::name);
         constraints.check().map(|()| name)
     }
 }

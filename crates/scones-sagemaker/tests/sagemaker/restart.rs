@@ -1,0 +1,192 @@
+//! The service is gone in the middle, as with `kill -9`, and comes back over the same store.
+
+use std::{path::Path, time::Duration};
+
+use scones_sagemaker::InvokeEndpoint;
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+use crate::{
+    hosting::deploy,
+    jobs::SAVES_WHEN_STOPPED,
+    support::{World, steps, training_job, until},
+};
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// Everything that a runtime does ends where it is, and nothing is told of it.
+fn kill(runtime: Runtime) {
+    runtime.shutdown_timeout(Duration::from_secs(10));
+}
+
+/// Trains until the file `go` beside the work folder exists.
+fn waits(world: &World) -> String {
+    let go = world.folder.path().join("go");
+    format!(
+        r#"echo ready; while [ ! -e '{}' ]; do sleep 0.02; done
+        echo 'Epoch[0] Validation-accuracy=0.75'
+        printf weights > $1/model/weights; printf '{{"code":0,"stopped":false}}' > $1/output/exit.json"#,
+        go.display()
+    )
+}
+
+fn let_go(world: &World) {
+    std::fs::write(world.folder.path().join("go"), "").unwrap();
+}
+
+fn ready(world: &World) -> bool {
+    world
+        .logs
+        .group("/aws/sagemaker/TrainingJobs")
+        .0
+        .contains(&"ready".to_owned())
+}
+
+fn interrupted(world: &World, script: &str) {
+    let before = runtime();
+    before.block_on(async {
+        let server = world.start(script).await;
+        server.ok("CreateTrainingJob", training_job("job")).await;
+        until("training", || ready(world)).await;
+    });
+    kill(before);
+}
+
+#[test]
+fn a_running_process_is_adopted() {
+    let world = World::new();
+    let script = waits(&world);
+    interrupted(&world, &script);
+    runtime().block_on(async {
+        let server = world.start(&script).await;
+        assert_eq!(server.job("job").await["SecondaryStatus"], "Training");
+        let_go(&world);
+        let job = server.ended("job").await;
+        assert_eq!(steps(&job), "Starting Downloading Training Uploading Completed");
+        assert_eq!(job["FinalMetricDataList"][0]["Value"], 0.75);
+        assert_eq!(
+            world.logs.group("/aws/sagemaker/TrainingJobs").0,
+            ["ready", "Epoch[0] Validation-accuracy=0.75"]
+        );
+        server.0.shutdown().await;
+    });
+}
+
+#[test]
+fn an_adopted_process_can_be_stopped() {
+    let world = World::new();
+    interrupted(&world, SAVES_WHEN_STOPPED);
+    runtime().block_on(async {
+        let server = world.start(SAVES_WHEN_STOPPED).await;
+        server.ok("StopTrainingJob", json!({"TrainingJobName": "job"})).await;
+        assert_eq!(server.ended("job").await["TrainingJobStatus"], "Stopped");
+        assert!(world.objects.get("out", "models/job/output/model.tar.gz").is_some());
+        server.0.shutdown().await;
+    });
+}
+
+#[test]
+fn a_process_that_ended_meanwhile_is_finished() {
+    let world = World::new();
+    let script = waits(&world);
+    interrupted(&world, &script);
+    let_go(&world);
+    let exit = find(world.folder.path(), "exit.json");
+    runtime().block_on(async {
+        until("the end", || exit.exists()).await;
+        let server = world.start("exit 1").await;
+        assert_eq!(server.ended("job").await["TrainingJobStatus"], "Completed");
+        server.0.shutdown().await;
+    });
+}
+
+fn find(folder: &Path, name: &str) -> std::path::PathBuf {
+    let job = std::fs::read_dir(folder.join("work/training"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    job.path().join("output").join(name)
+}
+
+#[test]
+fn a_process_that_was_lost_fails_the_job() {
+    let world = World::new();
+    let script = format!("echo $$ > '{}/pid'; {}", world.folder.path().display(), waits(&world));
+    interrupted(&world, &script);
+    let pid = std::fs::read_to_string(world.folder.path().join("pid")).unwrap();
+    let killed = std::process::Command::new("kill")
+        .args(["-9", pid.trim()])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    runtime().block_on(async {
+        let server = world.start("exit 1").await;
+        let job = server.ended("job").await;
+        let reason = job["FailureReason"].as_str().unwrap();
+        assert!(
+            reason.starts_with("InternalServerError: the training process was lost"),
+            "{reason}"
+        );
+        assert!(reason.contains("restarted"), "{reason}");
+        server.0.shutdown().await;
+    });
+}
+
+#[test]
+fn endpoints_serve_again() {
+    let world = World::new();
+    let before = runtime();
+    before.block_on(async {
+        let server = world.start("exit 1").await;
+        deploy(&server, "quarter", json!(null)).await;
+        // What served stays, whatever becomes of its description.
+        server
+            .ok("DeleteEndpointConfig", json!({"EndpointConfigName": "quarter"}))
+            .await;
+        server.ok("DeleteModel", json!({"ModelName": "quarter"})).await;
+    });
+    kill(before);
+    world.loader.shut.store(true, std::sync::atomic::Ordering::SeqCst);
+    runtime().block_on(async {
+        let server = world.start("exit 1").await;
+        let endpoint = server.ok("DescribeEndpoint", json!({"EndpointName": "quarter"})).await;
+        assert_eq!(endpoint["EndpointStatus"], "InService");
+        // A request that comes while the model is being loaded waits for it.
+        let call = InvokeEndpoint {
+            endpoint_name: "quarter".to_owned(),
+            content_type: Some("image/png".to_owned()),
+            body: "image".into(),
+            ..Default::default()
+        };
+        let service = std::sync::Arc::clone(&server.0);
+        let answer = tokio::spawn(async move { service.invoke_endpoint(call).await });
+        world.loader.shut.store(false, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(&answer.await.unwrap().unwrap().body[..], b"[0.25, 0.75]");
+        server.0.shutdown().await;
+    });
+}
+
+#[test]
+fn a_creation_that_was_interrupted_goes_on() {
+    let world = World::new();
+    let before = runtime();
+    world.loader.shut.store(true, std::sync::atomic::Ordering::SeqCst);
+    before.block_on(async {
+        let server = world.start("exit 1").await;
+        crate::hosting::create(&server, "half", json!(null)).await;
+    });
+    before.shutdown_background();
+    world.loader.shut.store(false, std::sync::atomic::Ordering::SeqCst);
+    runtime().block_on(async {
+        let server = world.start("exit 1").await;
+        server.endpoint_when("half", "InService").await;
+        server.0.shutdown().await;
+    });
+}

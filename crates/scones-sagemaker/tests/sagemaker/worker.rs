@@ -1,0 +1,181 @@
+//! The training program itself, in this process, on drawn images.
+
+use std::{cell::Cell, io::Cursor, path::Path, sync::Arc};
+
+use scones_api::{Clock, ManualClock};
+use scones_sagemaker::{ModelLoader, VisionLoader, worker};
+use scones_vision::{
+    RgbImage,
+    dataset::{list, synthetic},
+};
+use serde_json::{Value, json};
+
+use crate::support::NOW;
+
+fn lay_out(root: &Path, hyperparameters: Value) {
+    for folder in [
+        "input/config",
+        "input/data/train_lst",
+        "input/data/validation_lst",
+        "model",
+        "output",
+    ] {
+        std::fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    let data = root.join("input/data");
+    list::write(&data, "train", &synthetic::draw(24, 1)).unwrap();
+    list::write(&data, "validation", &synthetic::draw(8, 2)).unwrap();
+    for channel in ["train", "validation"] {
+        let name = format!("{channel}.lst");
+        std::fs::rename(data.join(&name), data.join(format!("{channel}_lst")).join(&name)).unwrap();
+    }
+    let channel = json!({"ContentType": "application/x-image"});
+    let channels = json!({"train": channel, "validation": channel, "train_lst": channel, "validation_lst": channel});
+    std::fs::write(root.join("input/config/inputdataconfig.json"), channels.to_string()).unwrap();
+    std::fs::write(
+        root.join("input/config/hyperparameters.json"),
+        hyperparameters.to_string(),
+    )
+    .unwrap();
+}
+
+fn small() -> Value {
+    json!({
+        "num_classes": "2", "num_training_samples": "24", "epochs": "1", "image_shape": "3,32,32",
+        "mini_batch_size": "8", "num_layers": "20"
+    })
+}
+
+/// Exit code, log, exit record, failure.
+fn run(root: &Path, stop_after_lines: usize) -> (i32, Vec<String>, String, String) {
+    let clock = Arc::new(ManualClock::new(NOW));
+    let mut log = Vec::new();
+    let lines = Cell::new(0);
+    let mut print = |line: &str| {
+        log.push(line.to_owned());
+        lines.set(lines.get() + 1);
+    };
+    let code = worker::run_training_worker(
+        root,
+        worker::Surroundings {
+            is_stopped: &|| lines.get() >= stop_after_lines,
+            print: &mut print,
+            clock: &*clock as &dyn Clock,
+            threads: 1,
+        },
+    )
+    .unwrap();
+    let read = |name: &str| std::fs::read_to_string(root.join("output").join(name)).unwrap_or_default();
+    (code, log, read("exit.json"), read("failure"))
+}
+
+#[test]
+fn training_leaves_a_model_that_classifies() {
+    let folder = tempfile::tempdir().unwrap();
+    lay_out(folder.path(), small());
+    let (code, log, exit, failure) = run(folder.path(), usize::MAX);
+    assert_eq!(
+        (code, exit.as_str(), failure.as_str()),
+        (0, r#"{"code":0,"stopped":false}"#, ""),
+        "{log:#?}"
+    );
+    assert!(log[0].starts_with("[11/23/2026 05:17:09 INFO "), "{log:?}");
+    assert!(log[0].ends_with("] Docker entrypoint called with argument(s): train"));
+    for part in [
+        "] Epoch[0] Train-accuracy=",
+        "] Epoch[0] Validation-accuracy=",
+        "24 training images, 8 validation images",
+    ] {
+        assert!(log.iter().any(|line| line.contains(part)), "{part}: {log:#?}");
+    }
+    // Packed as the service packs it.
+    let path = folder.path().join("model.tar.gz");
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder.path().join("model")).unwrap() {
+        files.push(entry.unwrap().file_name().into_string().unwrap());
+    }
+    files.sort();
+    assert_eq!(files, ["model.json", "model.safetensors"]);
+    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    for name in files {
+        archive
+            .append_path_with_name(folder.path().join("model").join(&name), &name)
+            .unwrap();
+    }
+    std::fs::write(&path, archive.into_inner().unwrap().finish().unwrap()).unwrap();
+    let classifier = VisionLoader.load(&path).unwrap();
+    let mut image = Cursor::new(Vec::new());
+    RgbImage::new(32, 32)
+        .write_to(&mut image, image::ImageFormat::Png)
+        .unwrap();
+    let probabilities = classifier.classify(image.get_ref()).unwrap();
+    assert_eq!(probabilities.len(), 2);
+    assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+    assert!(classifier.classify(b"no image").is_err());
+}
+
+#[test]
+fn training_stops_when_told() {
+    let folder = tempfile::tempdir().unwrap();
+    lay_out(folder.path(), small());
+    let (code, log, exit, _) = run(folder.path(), 5);
+    assert_eq!((code, exit.as_str()), (0, r#"{"code":0,"stopped":true}"#), "{log:#?}");
+}
+
+fn check(change: impl FnOnce(&Path), expect: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    lay_out(folder.path(), small());
+    change(folder.path());
+    let (code, _, exit, failure) = run(folder.path(), usize::MAX);
+    assert_eq!((code, exit.as_str()), (1, r#"{"code":1,"stopped":false}"#), "{failure}");
+    assert!(
+        failure.contains(expect) && failure.starts_with("ClientError: "),
+        "{failure}\nexpected {expect}"
+    );
+}
+
+fn hyperparameter(root: &Path, name: &str, value: Option<&str>) {
+    let mut given = small();
+    match value {
+        Some(value) => given[name] = json!(value),
+        None => drop(given.as_object_mut().unwrap().remove(name)),
+    }
+    std::fs::write(root.join("input/config/hyperparameters.json"), given.to_string()).unwrap();
+}
+
+#[test]
+fn a_users_mistake_is_named() {
+    let list = |root: &Path| root.join("input/data/train_lst/train.lst");
+    check(
+        |root| hyperparameter(root, "num_classes", None),
+        "'num_classes' is a required hyperparameter",
+    );
+    check(
+        |root| hyperparameter(root, "epochs", Some("many")),
+        "hyperparameter 'epochs' has the value 'many'",
+    );
+    check(
+        |root| std::fs::write(list(root), "1\t0\n").unwrap(),
+        "/opt/ml/input/data/train_lst/train.lst line 1: a row needs an index",
+    );
+    check(
+        |root| std::fs::write(list(root), "1\t0\tnone.png\n").unwrap(),
+        "line 1: the file /opt/ml/input/data/train/none.png does not exist",
+    );
+    check(
+        |root| std::fs::remove_file(list(root)).unwrap(),
+        "channel train_lst holds no .lst file",
+    );
+    check(
+        |root| std::fs::write(list(root).with_file_name("b.lst"), "").unwrap(),
+        "channel train_lst holds 2 .lst files",
+    );
+    check(|root| hyperparameter(root, "image_shape", Some("3,28,28")), "28");
+    check(
+        |root| {
+            let config = root.join("input/config/inputdataconfig.json");
+            std::fs::write(config, r#"{"train": {}}"#).unwrap();
+        },
+        "'validation' is a required property",
+    );
+}
