@@ -17,17 +17,13 @@ import zlib
 import boto3
 import pytest
 from boto3.s3.transfer import TransferConfig
+from botocore.compat import HAS_CRT
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 MIB = 1024 * 1024
-ALGORITHMS = ["CRC32", "SHA1", "SHA256"]
-try:
-    import awscrt  # noqa: F401
-
-    ALGORITHMS += ["CRC32C", "CRC64NVME"]
-except ImportError:
-    pass
+# The Common Runtime brings botocore the checksums that Python does not have.
+ALGORITHMS = ["CRC32", "SHA1", "SHA256"] + (["CRC32C", "CRC64NVME"] if HAS_CRT else [])
 
 
 @pytest.fixture
@@ -559,7 +555,9 @@ def test_an_expired_url(presigner, bucket, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: real() - 120)
     if presigner.meta.config.signature_version == "s3v4":
         past = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=120)
-        monkeypatch.setattr("botocore.auth.get_current_datetime", lambda **_: past, raising=False)
+        modules = ["botocore.auth", "botocore.crt.auth"] if HAS_CRT else ["botocore.auth"]
+        for module in modules:
+            monkeypatch.setattr(f"{module}.get_current_datetime", lambda **_: past)
     url = presigner.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"}, ExpiresIn=60)
     monkeypatch.undo()
     status, text = fetch(url)
