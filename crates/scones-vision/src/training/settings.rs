@@ -106,7 +106,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// This program's own choices for a training set of this size.
+    /// This program's own choices for a training set of this size. They were chosen by
+    /// cross-validation on a thousand 32 x 32 photographs: on the folds tried, half the batch size, 100
+    /// epochs, rotation with scaling, and mixup each did no better or worse than shifts, mirror
+    /// images and cutout.
     #[must_use]
     pub fn new(training_samples: usize, seed: u64, threads: usize) -> Self {
         let epochs = (IMAGES_DEFAULT / training_samples.max(1)) as u32;

@@ -1,7 +1,7 @@
-use scones_nn::Stage;
+use scones_nn::{Optimizer, Stage};
 
 use super::*;
-use crate::dataset::synthetic;
+use crate::{dataset::synthetic, hyperparameters::Hyperparameters};
 
 /// Small and fast: a few seconds of training teach it the drawings' thick and thin wheels.
 fn settings(epochs: u32) -> Settings {
@@ -192,4 +192,41 @@ fn other_sizes_are_fitted() {
     };
     let trained = train(&drawn, Some(&drawn), &fitted, &mut quiet).unwrap();
     assert_eq!(trained.model.network.architecture().input.height, 20);
+}
+
+#[test]
+fn the_users_choices_win_and_ours_fill_the_rest() {
+    let settings = |words: &[(&str, &str)]| {
+        let required = [("num_classes", "2"), ("num_training_samples", "800")];
+        let given = required.iter().chain(words);
+        let given = given.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Settings::from_hyperparameters(&Hyperparameters::parse(&given.collect()).unwrap(), 5, 2)
+    };
+    assert_eq!(settings(&[]), Settings::new(800, 5, 2));
+    let expect = Settings {
+        network: NetworkChoice::Depth(20),
+        epochs: 3,
+        batch_size: 16,
+        optimizer: Optimizer::Adam {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+        },
+        learning_rate: 0.002,
+        augmentation: Augmentation::CROP_COLOR,
+        ..Settings::new(800, 5, 2)
+    };
+    let words = [
+        ("num_layers", "20"),
+        ("epochs", "3"),
+        ("mini_batch_size", "16"),
+        ("optimizer", "adam"),
+        ("augmentation_type", "crop_color"),
+    ];
+    assert_eq!(settings(&words), expect);
+    let own_rate = Settings {
+        learning_rate: 0.03,
+        ..Settings::new(800, 5, 2)
+    };
+    assert_eq!(settings(&[("learning_rate", "0.03")]), own_rate);
 }
