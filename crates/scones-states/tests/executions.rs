@@ -1,5 +1,11 @@
 //! Executions from start to end, as a client sees them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod common;
 
 use std::sync::Arc;

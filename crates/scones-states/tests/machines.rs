@@ -1,5 +1,11 @@
 //! State machines, versions, aliases, tags, activities.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod common;
 
 use std::sync::Arc;

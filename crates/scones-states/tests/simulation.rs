@@ -1,6 +1,12 @@
 //! Many executions on servers that fail, wait and die as a seed says.
 //! `SCONES_SIMULATION=FIRST..LAST` tries other seeds.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod common;
 
 use std::{
@@ -31,7 +37,7 @@ impl TaskRunner for Flaky {
     async fn invoke_function(&self, call: LambdaCall) -> Result<LambdaReply, ApiError> {
         let (delay, fails) = {
             let mut seed = self.0.lock().unwrap();
-            (draw(&mut seed) % 3_000, draw(&mut seed) % 4 == 0)
+            (draw(&mut seed) % 3_000, draw(&mut seed).is_multiple_of(4))
         };
         tokio::time::sleep(Duration::from_millis(delay)).await;
         let error = r#"{"errorType": "Flaky", "errorMessage": "again"}"#;
@@ -142,7 +148,7 @@ async fn simulate(mut seed: u64) {
             }
         }
         if let Some(execution) = acknowledged.first()
-            && draw(&mut seed) % 4 == 0
+            && draw(&mut seed).is_multiple_of(4)
             && server
                 .call("StopExecution", json!({"executionArn": execution}))
                 .await

@@ -24,14 +24,12 @@ pub(crate) async fn work(
     reports: mpsc::Sender<Message>,
 ) {
     let report = async |input| {
-        drop(
-            reports
-                .send(Message {
-                    command: Command::Report(input),
-                    reply: None,
-                })
-                .await,
-        )
+        let message = Message {
+            command: Command::Report(input),
+            reply: None,
+        };
+        // If the actor is gone nobody wants to know.
+        drop(reports.send(message).await);
     };
     let _permit = match permit {
         Some(permit) => permit,

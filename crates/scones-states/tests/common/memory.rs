@@ -87,7 +87,7 @@ impl MemoryStore {
         let (delay, failing, lost) = {
             let mut trouble = self.trouble.lock().unwrap();
             let seed = &mut trouble.seed;
-            let (delay, chance, lost) = (draw(seed), draw(seed) % 1000, draw(seed) % 2 == 0);
+            let (delay, chance, lost) = (draw(seed), draw(seed) % 1000, draw(seed).is_multiple_of(2));
             (delay % (trouble.delay_millis + 1), chance < trouble.failing, lost)
         };
         if delay > 0 {
