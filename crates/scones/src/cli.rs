@@ -137,6 +137,8 @@ pub(crate) enum WorkerCommand {
     },
 }
 
+const ABOUT: &str = "SageMaker, Lambda and Step Functions on your own machine";
+
 const DEMO_EXAMPLES: &str = "\
 Examples:
   scones demo                              the whole story, in under three minutes

@@ -23,6 +23,14 @@ pub(crate) struct DataArgs {
 }
 
 impl DataArgs {
+    /// The option as it must be repeated to other commands; empty for the default.
+    pub(crate) fn option(&self) -> String {
+        self.data_dir
+            .as_ref()
+            .map(|directory| format!(" --data-dir {}", directory.display()))
+            .unwrap_or_default()
+    }
+
     /// The directory, not necessarily there.
     pub(crate) fn directory(&self) -> anyhow::Result<PathBuf> {
         match &self.data_dir {

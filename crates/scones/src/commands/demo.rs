@@ -41,7 +41,10 @@ async fn tell(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
     // The story is told by blocking calls; when it is interrupted, its thread
     // ends with the process, after the server has stopped its children.
     let (sender, told) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || sender.send(telling.tell()));
+    std::thread::spawn(move || {
+        // Nobody listens any more if the demo was interrupted.
+        let _ = sender.send(telling.tell());
+    });
     let outcome = tokio::select! {
         told = told => Some(told.unwrap_or_else(|_| Err(anyhow::anyhow!("the demo panicked")))),
         () = stopped.wait() => None,
@@ -91,11 +94,7 @@ impl Telling {
 
 fn how_to_go_on(arguments: &DemoArgs, endpoint: &str) -> anyhow::Result<String> {
     let directory = arguments.server.data.directory()?;
-    let option = if arguments.server.data.data_dir.is_some() {
-        format!(" --data-dir {}", directory.display())
-    } else {
-        String::new()
-    };
+    let option = arguments.server.data.option();
     let listen = if endpoint == config::endpoint(config::DEFAULT_LISTEN) {
         String::new()
     } else {

@@ -118,31 +118,29 @@ fn tempfile_in(directory: &Path) -> std::io::Result<()> {
 
 fn running_server(directory: &Path) -> Check {
     let subject = "server";
-    match server::find_running(directory) {
-        Ok(None) => Check::new(
-            subject,
-            Verdict::Note,
-            "none runs on this data directory; start one with `scones up`",
-        ),
-        Ok(Some(running)) => {
-            let signed = credentials::load_or_create(directory).and_then(|key| {
-                Ok(Client::new(&running.endpoint, &key, running.owner.region.as_str())
-                    .list_objects("doctor", "")
-                    .map(drop))
-            });
-            let refused = matches!(&signed, Ok(Err(error)) if error.code() != Some("NoSuchBucket"));
-            let finding = format!("process {} answers at {}", running.pid, running.endpoint);
-            match signed {
-                Err(error) => Check::new(subject, Verdict::Problem, format!("{finding}, but {error:#}")),
-                Ok(Err(error)) if refused => Check::new(subject, Verdict::Problem, format!("{finding}, but {error}")),
-                Ok(_) => Check::new(
-                    subject,
-                    Verdict::Ok,
-                    format!("{finding} and accepts the key of {}", directory.display()),
-                ),
-            }
+    let running = match server::find_running(directory) {
+        Ok(Some(running)) => running,
+        Ok(None) => {
+            let finding = "none runs on this data directory; start one with `scones up`";
+            return Check::new(subject, Verdict::Note, finding);
         }
-        Err(error) => Check::new(subject, Verdict::Problem, format!("{error:#}")),
+        Err(error) => return Check::new(subject, Verdict::Problem, format!("{error:#}")),
+    };
+    let finding = format!("process {} answers at {}", running.pid, running.endpoint);
+    let key = match credentials::load_or_create(directory) {
+        Ok(key) => key,
+        Err(error) => return Check::new(subject, Verdict::Problem, format!("{finding}, but {error:#}")),
+    };
+    let client = Client::new(&running.endpoint, &key, running.owner.region.as_str());
+    match client.list_objects("doctor", "") {
+        Err(error) if error.code() != Some("NoSuchBucket") => {
+            Check::new(subject, Verdict::Problem, format!("{finding}, but {error}"))
+        }
+        _ => Check::new(
+            subject,
+            Verdict::Ok,
+            format!("{finding} and accepts the key of {}", directory.display()),
+        ),
     }
 }
 

@@ -43,9 +43,9 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// Warnings and errors go to stderr; `SCONES_LOG` asks for more, for example
-/// `SCONES_LOG=debug`.
+/// `SCONES_LOG=debug`. s3s calls every refused request an error; it stays silent.
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("SCONES_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_env("SCONES_LOG").unwrap_or_else(|_| EnvFilter::new("warn,s3s=off"));
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -26,7 +26,10 @@ async fn serve(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
     } else {
         terminal::print(format_args!("Scones is ready at {}", instance.endpoint));
         terminal::print(format_args!("Data is kept in {}", directory.display()));
-        terminal::print("In another terminal: eval \"$(scones env)\" && aws s3 ls");
+        let option = arguments.server.data.option();
+        terminal::print(format_args!(
+            "In another terminal: eval \"$(scones env{option})\" && aws s3 ls"
+        ));
     }
     stopped.wait().await;
     terminal::say("stopping");

@@ -72,6 +72,8 @@ pub(super) fn deploy(stage: &Stage<'_>, training: &TrainingSection) -> anyhow::R
             "DataCaptureConfig": {
                 "EnableCapture": true, "InitialSamplingPercentage": 100, "DestinationS3Uri": capture_prefix(),
                 "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+                // What is not named here is captured as base64.
+                "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
             },
         }),
     )?;

@@ -45,18 +45,17 @@ pub(super) fn create(stage: &Stage<'_>) -> anyhow::Result<FunctionsSection> {
     let arns = NAMES
         .iter()
         .map(|name| create_one(stage, name).with_context(|| format!("cannot create the function {name}")));
+    let name = NAMES[0];
     Ok(FunctionsSection {
         arns: arns.collect::<anyhow::Result<_>>()?,
         threshold: THRESHOLD.parse()?,
         commands: vec![
             format!(
-                "aws lambda create-function --function-name {} --runtime provided.al2023 --handler {} \\",
-                NAMES[0], NAMES[0]
+                "aws lambda create-function --function-name {name} --runtime provided.al2023 --handler {name} --role {} --zip-file fileb://function.zip",
+                role(stage.account)
             ),
-            format!("    --role {} --zip-file fileb://function.zip", role(stage.account)),
             format!(
-                "aws lambda invoke --function-name {} --payload '{{\"s3_bucket\":\"{NAME}\",\"s3_key\":\"test/NAME.png\"}}' answer.json",
-                NAMES[0]
+                "aws lambda invoke --function-name {name} --payload '{{\"s3_bucket\":\"{NAME}\",\"s3_key\":\"test/NAME.png\"}}' answer.json"
             ),
         ],
     })

@@ -77,7 +77,7 @@ impl Section for WorkflowSection {
 impl WorkflowSection {
     fn table(&self) -> String {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::UTF8_FULL_CONDENSED);
         let mut header = vec!["image".to_owned(), "is".to_owned()];
         header.extend(self.classes.iter().cloned());
         header.extend(["outcome".to_owned(), "ms".to_owned()]);
@@ -143,8 +143,9 @@ pub(super) fn run(stage: &Stage<'_>, source: &Source, functions: &FunctionsSecti
         threshold: functions.threshold,
         executions,
         commands: vec![
-            format!("aws stepfunctions start-execution --state-machine-arn {machine} \\"),
-            format!("    --input '{{\"s3_bucket\":\"{NAME}\",\"s3_key\":\"test/NAME.png\"}}'"),
+            format!(
+                "aws stepfunctions start-execution --state-machine-arn {machine} --input '{{\"s3_bucket\":\"{NAME}\",\"s3_key\":\"test/NAME.png\"}}'"
+            ),
             format!("aws stepfunctions get-execution-history --execution-arn {example}"),
         ],
         state_machine_arn: machine,
@@ -212,7 +213,7 @@ fn probabilities(events: &[Value]) -> Vec<f64> {
     let outputs = events
         .iter()
         .filter_map(|event| event.pointer("/stateExitedEventDetails/output")?.as_str());
-    let inferences = outputs.filter_map(|output| {
+    let mut inferences = outputs.filter_map(|output| {
         let data: Value = serde_json::from_str(output).ok()?;
         let inferences = data
             .pointer("/body/inferences")
@@ -222,7 +223,7 @@ fn probabilities(events: &[Value]) -> Vec<f64> {
         (!inferences.is_empty()).then_some(inferences)
     });
     inferences
-        .last()
+        .next_back()
         .unwrap_or_default()
         .iter()
         .filter_map(Value::as_f64)

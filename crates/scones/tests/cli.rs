@@ -1,0 +1,154 @@
+//! The program as a person types it: exit code, stdout and stderr together.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+/// Runs the program in a directory of its own, whose path reads `[DIR]` in what comes out.
+fn scones(directory: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scones"));
+    command.args(arguments).current_dir(directory).env_clear();
+    command
+        .env("HOME", directory)
+        .env("SCONES_DATA_DIR", directory.join("data"));
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = format!(
+        "exit {}\n--- stdout\n{}--- stderr\n{}",
+        status.code().unwrap(),
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr)
+    );
+    // Linux and macOS number this error differently.
+    text.replace(&directory.display().to_string(), "[DIR]")
+        .replace("os error 48", "os error 98")
+}
+
+#[test]
+fn nothing_to_do_shows_what_there_is() {
+    let directory = tempfile::tempdir().unwrap();
+    insta::assert_snapshot!(scones(directory.path(), &[]));
+}
+
+#[test]
+fn help_of_a_command_has_examples() {
+    let directory = tempfile::tempdir().unwrap();
+    for command in ["demo", "up", "env", "doctor"] {
+        let shown = scones(directory.path(), &[command, "--help"]);
+        assert!(shown.starts_with("exit 0") && shown.contains("Examples:"), "{shown}");
+    }
+}
+
+#[test]
+fn a_source_that_is_not_there_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    insta::assert_snapshot!(scones(
+        directory.path(),
+        &["data", "import", "nowhere", "--output", "out"]
+    ));
+}
+
+#[test]
+fn an_image_list_is_refused_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("train.lst"), "0\t0\tmissing.png\n").unwrap();
+    insta::assert_snapshot!(scones(
+        directory.path(),
+        &["data", "import", "train.lst", "--output", "out"]
+    ));
+    fs::write(directory.path().join("train.lst"), "0\tbicycle\tmissing.png\n").unwrap();
+    insta::assert_snapshot!(scones(
+        directory.path(),
+        &["data", "import", "train.lst", "--output", "out"]
+    ));
+}
+
+#[test]
+fn a_truncated_archive_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(
+        directory.path().join("cifar-100-python.tar.gz"),
+        b"\x1f\x8b\x08\0\0\0\0\0\0\x03",
+    )
+    .unwrap();
+    let shown = scones(
+        directory.path(),
+        &["data", "import", "cifar-100-python.tar.gz", "--output", "out"],
+    );
+    assert!(
+        shown.starts_with("exit 1") && shown.contains("cifar-100-python.tar.gz"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn an_output_that_holds_something_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("out")).unwrap();
+    fs::write(directory.path().join("out/precious"), "").unwrap();
+    insta::assert_snapshot!(scones(
+        directory.path(),
+        &["data", "import", "synthetic", "--output", "out"]
+    ));
+}
+
+#[test]
+fn drawn_images_are_written_with_their_lists() {
+    let directory = tempfile::tempdir().unwrap();
+    let shown = scones(
+        directory.path(),
+        &["data", "import", "synthetic", "--output", "out", "--json"],
+    );
+    assert!(shown.starts_with("exit 0"), "{shown}");
+    let list = fs::read_to_string(directory.path().join("out/train.lst")).unwrap();
+    assert_eq!(list.lines().count(), 1000);
+    for row in list.lines() {
+        let name = row.split('\t').nth(2).unwrap();
+        assert!(directory.path().join("out/train").join(name).is_file(), "{row}");
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let shown = scones(directory.path(), &["up", "--listen", &address]).replace(&address, "[ADDRESS]");
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn an_account_has_twelve_digits() {
+    let directory = tempfile::tempdir().unwrap();
+    insta::assert_snapshot!(scones(directory.path(), &["up", "--account", "12"]));
+}
+
+#[test]
+fn the_environment_is_printed_without_a_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let shown = scones(directory.path(), &["env"]);
+    assert!(
+        shown.contains("export AWS_ENDPOINT_URL='http://127.0.0.1:4566'"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("export AWS_DISABLE_HOST_PREFIX_INJECTION='true'"),
+        "{shown}"
+    );
+    assert!(shown.contains("no server runs on [DIR]/data"), "{shown}");
+    // The same key every time.
+    let key = |shown: &str| {
+        shown
+            .lines()
+            .find(|line| line.contains("AWS_SECRET_ACCESS_KEY"))
+            .map(str::to_owned)
+    };
+    assert_eq!(key(&shown), key(&scones(directory.path(), &["env"])));
+}
+
+#[test]
+fn a_worker_that_cannot_be_run_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    insta::assert_snapshot!(scones(directory.path(), &["worker", "exec", "--", "no-such-program"]));
+}
