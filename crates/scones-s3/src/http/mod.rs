@@ -69,8 +69,7 @@ pub struct S3Http {
 }
 
 impl S3Http {
-    /// Answers one request. The answer carries `x-amz-request-id`; a header of
-    /// that name on the request is taken over as the id.
+    /// Answers one request; the answer carries an `x-amz-request-id`.
     pub async fn respond<B>(&self, request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
