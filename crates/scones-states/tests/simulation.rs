@@ -203,7 +203,7 @@ async fn simulate(mut seed: u64) {
 
 #[test]
 fn no_execution_is_lost_doubled_or_stuck() {
-    let seeds = std::env::var("SCONES_SIMULATION").unwrap_or_else(|_| "0..8".to_owned());
+    let seeds = std::env::var("SCONES_SIMULATION").unwrap_or_else(|_| "64..72".to_owned());
     let (first, last) = seeds.split_once("..").expect("SCONES_SIMULATION is FIRST..LAST");
     for seed in first.parse::<u64>().unwrap()..last.parse().unwrap() {
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -114,10 +114,15 @@ impl Shared {
         Ok(self.index.park(summary, true).await?)
     }
 
-    /// Takes back [`park`](Self::park), before the execution does anything.
+    /// Takes back [`park`](Self::park), before the execution does anything. A
+    /// timer that stays wakes it once more than needed; one that was cleared
+    /// by an operation that failed must not keep it from waking now.
     async fn unpark(&self, summary: &Summary) -> Result<(), Error> {
         self.index.park(summary, false).await?;
-        Ok(self.store.clear_timer(TIMERS, &summary.key()).await?)
+        if let Err(error) = self.store.clear_timer(TIMERS, &summary.key()).await {
+            tracing::warn!(execution = summary.arn, %error, "a timer stays set");
+        }
+        Ok(())
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<String, Handle>> {

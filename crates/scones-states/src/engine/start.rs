@@ -118,13 +118,16 @@ impl Engine {
     /// An execution that is there already. Whoever started it may have been
     /// interrupted before it was listed.
     async fn existing(&self, there: Description) -> Result<Started, ApiError> {
+        let execution_arn = &there.origin.execution_arn;
         let summary = Summary::of(&there.origin);
-        match &there.ending {
-            Some((outcome, stopped)) => self.shared.index.close(&summary.ended(outcome, *stopped)).await?,
-            None => {
-                self.shared.index.write(&summary).await?;
-                drop(self.deliver(&there.origin.execution_arn, super::Command::Wake).await);
-            }
+        if there.ending.is_none() {
+            self.shared.index.write(&summary).await?;
+            drop(self.deliver(execution_arn, super::Command::Wake).await);
+        }
+        // It may have ended, and been listed so, before it was listed as running.
+        let ending = self.describe(execution_arn).await?.and_then(|now| now.ending);
+        if let Some((outcome, stopped)) = ending {
+            self.shared.index.close(&summary.ended(&outcome, stopped)).await?;
         }
         Ok(Started::Existing(Box::new(there)))
     }
