@@ -31,4 +31,8 @@ impl CredentialSource for IamSecrets {
     fn secret(&self, access_key_id: &str) -> Option<String> {
         self.0.secret(access_key_id).map(|secret| secret.expose().to_owned())
     }
+
+    fn accepts_token(&self, access_key_id: &str, session_token: Option<&str>) -> bool {
+        self.0.authenticate(access_key_id, session_token).is_ok()
+    }
 }

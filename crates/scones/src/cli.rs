@@ -6,11 +6,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{DataArgs, ServerArgs};
 
-/// SageMaker, Lambda and Step Functions on your own machine
 #[derive(Debug, Parser)]
 #[command(
     version,
-    about,
+    about = ABOUT,
     max_term_width = 100,
     propagate_version = true,
     arg_required_else_help = true

@@ -1,6 +1,7 @@
 //! Step 6: what the endpoint has captured.
 
 use std::{
+    collections::BTreeSet,
     thread,
     time::{Duration, Instant},
 };
@@ -9,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{NAME, Stage, endpoint::capture_prefix, section::Section};
-use crate::terminal;
+use crate::{client::Error, terminal};
 
 /// How long captured inferences may take to appear.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -60,38 +61,43 @@ impl Section for CaptureSection {
     }
 }
 
-/// Reads the captured files once they are there.
-pub(super) fn summarise(stage: &Stage<'_>) -> anyhow::Result<CaptureSection> {
+/// The files that are there already, of an earlier telling.
+pub(super) fn files(stage: &Stage<'_>) -> Result<BTreeSet<String>, Error> {
+    let keys = stage.client.list_objects(NAME, &format!("data_capture/{NAME}/"))?;
+    Ok(keys.into_iter().collect())
+}
+
+/// Reads the files that have come since `before`, once they hold `expected`
+/// records or patience is at its end.
+pub(super) fn summarise(
+    stage: &Stage<'_>,
+    before: &BTreeSet<String>,
+    expected: usize,
+) -> anyhow::Result<CaptureSection> {
     let spinner = terminal::spinner("Reading the captured inferences");
     let deadline = Instant::now() + PATIENCE;
-    let keys = loop {
-        let keys = stage.client.list_objects(NAME, &format!("data_capture/{NAME}/"))?;
-        if !keys.is_empty() || Instant::now() > deadline {
-            break keys;
+    let mut read = BTreeSet::new();
+    let mut answers = Vec::new();
+    while answers.len() < expected && Instant::now() < deadline {
+        for key in files(stage)?.difference(before) {
+            if read.insert(key.clone()) {
+                let file = stage.client.get_object(NAME, key)?;
+                answers.extend(String::from_utf8_lossy(&file).lines().filter_map(likeliest_class));
+            }
         }
         thread::sleep(POLL);
-    };
-    let mut confidences = Vec::new();
-    let mut likeliest = Vec::new();
-    for key in &keys {
-        let file = stage.client.get_object(NAME, key)?;
-        for line in String::from_utf8_lossy(&file).lines() {
-            let Some((class, confidence)) = likeliest_class(line) else {
-                continue;
-            };
-            confidences.push(confidence);
-            if likeliest.len() <= class {
-                likeliest.resize(class + 1, 0);
-            }
-            likeliest[class] += 1;
-        }
     }
     spinner.finish_and_clear();
+    let mut likeliest = vec![0; answers.iter().map(|(class, _)| class + 1).max().unwrap_or(0)];
+    for (class, _) in &answers {
+        likeliest[*class] += 1;
+    }
+    let confidence: f64 = answers.iter().map(|(_, confidence)| confidence).sum();
     #[expect(clippy::cast_precision_loss, reason = "a count of records is small")]
-    let mean_confidence = confidences.iter().sum::<f64>() / confidences.len().max(1) as f64;
+    let mean_confidence = confidence / answers.len().max(1) as f64;
     Ok(CaptureSection {
-        files: keys.len(),
-        records: confidences.len(),
+        files: read.len(),
+        records: answers.len(),
         likeliest,
         mean_confidence,
         commands: vec![format!("aws s3 ls --recursive {}/", capture_prefix())],

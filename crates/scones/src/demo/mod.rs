@@ -58,8 +58,9 @@ impl Stage<'_> {
         let training = self.show(2, training::train(self, &images)?);
         let endpoint = self.show(3, endpoint::deploy(self, &training)?);
         let functions = self.show(4, functions::create(self)?);
+        let captured_before = capture::files(self)?;
         let workflow = self.show(5, workflow::run(self, source, &functions)?);
-        let capture = self.show(6, capture::summarise(self)?);
+        let capture = self.show(6, capture::summarise(self, &captured_before, workflow.classified())?);
         Ok(Story {
             images,
             training,

@@ -75,6 +75,14 @@ impl Section for WorkflowSection {
 }
 
 impl WorkflowSection {
+    /// How many executions reached the endpoint.
+    pub(super) fn classified(&self) -> usize {
+        self.executions
+            .iter()
+            .filter(|execution| !execution.probabilities.is_empty())
+            .count()
+    }
+
     fn table(&self) -> String {
         let mut table = Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED);
