@@ -1,22 +1,26 @@
 //! Where Lambda's operations lie in the URL space, and how `Invoke` travels.
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_Operations.html>
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, request::Parts};
-use scones_api::{ApiError, Constraints, RequestContext};
-use scones_lambda::{Invocation, Invoke, Lambda};
+use futures::TryStreamExt as _;
+use http::{
+    HeaderValue, Method, Response, Uri,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    request::Parts,
+};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use percent_encoding::percent_decode_str;
+use scones_api::{ApiError, Constraints};
+use scones_lambda::{CodeLink, Invocation, Invoke, Lambda};
 use serde_json::Value;
+use tokio_util::io::ReaderStream;
 
-use crate::{
-    RawService,
-    protocol::{
-        Body,
-        json::answer,
-        rest::{self, Route},
-    },
+use crate::protocol::{
+    Body,
+    body::streamed,
+    json::answer,
+    rest::{self, Route},
 };
 
 const FUNCTION: &str = "/2015-03-31/functions/{FunctionName}";
@@ -138,44 +142,71 @@ pub(crate) const ROUTES: &[Route] = &[
 
 /// `Invoke`: the payload is the body, everything else is in headers.
 /// <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
-pub struct InvokeFunction(pub Arc<Lambda>);
-
-#[async_trait]
-impl RawService for InvokeFunction {
-    async fn call(&self, parts: Parts, body: Bytes, _: &RequestContext) -> Response<Body> {
-        match self.invoke(&parts, body).await {
-            Ok(invocation) => respond(invocation),
-            Err(error) => rest::refuse(&error),
-        }
+pub(crate) async fn invoke(lambda: &Lambda, parts: &Parts, payload: Bytes) -> Response<Body> {
+    match run(lambda, parts, payload).await {
+        Ok(invocation) => respond(invocation),
+        Err(error) => rest::refuse(&error),
     }
 }
 
-impl InvokeFunction {
-    async fn invoke(&self, parts: &Parts, payload: Bytes) -> Result<Invocation, ApiError> {
-        let (_, input) = rest::find(INVOKE, &parts.method, &parts.uri)
-            .ok_or_else(|| ApiError::not_implemented(format_args!("the path {}", parts.uri.path())))?;
-        let member = |name: &str| input.get(name).and_then(Value::as_str);
-        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let invoke = Invoke {
-            function: member("FunctionName").unwrap_or_default(),
-            qualifier: member("Qualifier"),
-            payload,
-            log_tail: header("x-amz-log-type") == Some("Tail"),
-            client_context: header("x-amz-client-context"),
-        };
-        match header("x-amz-invocation-type") {
-            None | Some("RequestResponse") => self.0.invoke(invoke).await,
-            Some("Event") => self.0.invoke_event(invoke).await,
-            Some("DryRun") => self.0.invoke_dry_run(invoke).await,
-            Some(other) => {
-                let mut constraints = Constraints::new();
-                constraints.one_of("invocationType", other, &["Event", "RequestResponse", "DryRun"]);
-                Err(constraints
-                    .check()
-                    .err()
-                    .unwrap_or_else(|| ApiError::internal("an unknown invocation type")))
-            }
+async fn run(lambda: &Lambda, parts: &Parts, payload: Bytes) -> Result<Invocation, ApiError> {
+    let (_, input) = rest::find(INVOKE, &parts.method, &parts.uri)
+        .ok_or_else(|| ApiError::not_implemented(format_args!("the path {}", parts.uri.path())))?;
+    let member = |name: &str| input.get(name).and_then(Value::as_str);
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let invoke = Invoke {
+        function: member("FunctionName").unwrap_or_default(),
+        qualifier: member("Qualifier"),
+        payload,
+        log_tail: header("x-amz-log-type") == Some("Tail"),
+        client_context: header("x-amz-client-context"),
+    };
+    let invocation_type = header("x-amz-invocation-type").unwrap_or("RequestResponse");
+    let mut constraints = Constraints::new();
+    constraints.one_of(
+        "invocationType",
+        invocation_type,
+        &["Event", "RequestResponse", "DryRun"],
+    );
+    constraints.check()?;
+    match invocation_type {
+        "Event" => lambda.invoke_event(invoke).await,
+        "DryRun" => lambda.invoke_dry_run(invoke).await,
+        _ => lambda.invoke(invoke).await,
+    }
+}
+
+/// The package that a link of `GetFunction` leads to.
+pub(crate) async fn code(lambda: &Lambda, uri: &Uri) -> Response<Body> {
+    let parameter = |name: &str| {
+        let pairs = uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter_map(|pair| pair.split_once('='));
+        let value = pairs.filter(|(found, _)| *found == name).map(|(_, value)| value).next();
+        percent_decode_str(value.unwrap_or_default())
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    let link = CodeLink {
+        function: parameter("Function"),
+        version: parameter("Version"),
+        // What is not a time has passed.
+        expires: parameter("Expires").parse().unwrap_or(0),
+        signature: parameter("Signature"),
+    };
+    match lambda.open_code(&link).await {
+        Ok(package) => {
+            let frames = ReaderStream::new(package.reader).map_ok(Frame::data);
+            let mut response = Response::new(streamed(StreamBody::new(frames)));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
+            response.headers_mut().insert(CONTENT_LENGTH, package.size.into());
+            response
         }
+        Err(error) => rest::refuse(&error),
     }
 }
 

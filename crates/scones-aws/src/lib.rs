@@ -14,9 +14,6 @@ mod sagemaker_runtime;
 mod server;
 pub mod sigv4;
 
-pub use lambda::InvokeFunction;
-pub use protocol::{Body, full};
-pub use router::{HEALTH_PATH, RawService, Router, Services, StreamService};
-pub use s3::{IamSecrets, S3Stream};
-pub use sagemaker_runtime::InvokeEndpoint;
+pub use router::{HEALTH_PATH, Router, Services};
+pub use s3::IamSecrets;
 pub use server::Server;

@@ -2,45 +2,37 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, request::Parts};
 use hyper::body::Incoming;
 use scones_api::{ApiError, Clock, JsonService, RequestContext};
 use scones_iam::Iam;
+use scones_lambda::Lambda;
+use scones_s3::S3Http;
+use scones_sagemaker::SageMaker;
 use serde_json::json;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
     auth::{Dialect, authenticate, refusal},
+    lambda,
     limits::{CODE_BODY_BYTES_MAX, FORM_BYTES_MAX, INVOKE_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX},
     protocol::{
-        Body, body,
+        Body,
+        body::{self, streamed},
         json::{self, Version, answer},
         query, rest,
     },
+    sagemaker_runtime,
     sigv4::{Presented, SignatureError},
 };
 
 /// The path that says that the server is there, to anybody.
 pub const HEALTH_PATH: &str = "/_scones/health";
 
-/// An operation whose payload is not JSON: the request's head and its body go
-/// in, the whole answer comes out.
-#[async_trait]
-pub trait RawService: Send + Sync + 'static {
-    /// Answers an authenticated request.
-    async fn call(&self, parts: Parts, body: Bytes, context: &RequestContext) -> Response<Body>;
-}
-
-/// A service that reads, checks and answers requests itself: S3, whose bodies
-/// are streams and whose signatures have their own rules.
-#[async_trait]
-pub trait StreamService: Send + Sync + 'static {
-    /// Answers a request that nobody has authenticated yet.
-    async fn call(&self, request: Request<Incoming>) -> Response<Body>;
-}
+/// Where links to function packages lead; they carry a signature of their own.
+const CODE_PATH: &str = "/_scones/lambda/code";
 
 /// The services behind the port.
 pub struct Services {
@@ -48,20 +40,17 @@ pub struct Services {
     pub logs: Arc<dyn JsonService>,
     /// Step Functions.
     pub states: Arc<dyn JsonService>,
-    /// SageMaker's control plane.
-    pub sagemaker: Arc<dyn JsonService>,
-    /// SageMaker's endpoints.
-    pub sagemaker_runtime: Arc<dyn RawService>,
-    /// Lambda's control plane.
-    pub lambda: Arc<dyn JsonService>,
-    /// Lambda's invocations.
-    pub lambda_invoke: Arc<dyn RawService>,
+    /// SageMaker, its endpoints included.
+    pub sagemaker: Arc<SageMaker>,
+    /// Lambda, its invocations included.
+    pub lambda: Arc<Lambda>,
     /// Security tokens.
     pub sts: Arc<dyn JsonService>,
     /// Roles, and whose keys the requests are signed with.
     pub iam: Arc<Iam>,
-    /// The object store.
-    pub s3: Arc<dyn StreamService>,
+    /// The object store, which reads, checks and answers requests itself: its
+    /// bodies are streams and its signatures have rules of their own.
+    pub s3: S3Http,
 }
 
 /// Routes requests to services.
@@ -81,16 +70,9 @@ enum Target<'a> {
         service: &'a dyn JsonService,
         namespace: &'static str,
     },
-    Rest {
-        service: &'a dyn JsonService,
-        invoke: &'a dyn RawService,
-    },
-    Raw {
-        service: &'a dyn RawService,
-    },
-    Stream {
-        service: &'a dyn StreamService,
-    },
+    Lambda,
+    SageMakerRuntime,
+    S3,
     Unknown {
         name: String,
     },
@@ -104,12 +86,13 @@ impl Router {
 
     /// Answers any request.
     pub async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        if request.uri().path() == HEALTH_PATH {
-            return answer(
-                200,
-                HeaderValue::from_static("application/json"),
-                json!({"status": "ready"}).to_string(),
-            );
+        match request.uri().path() {
+            HEALTH_PATH => {
+                let body = json!({"status": "ready"}).to_string();
+                return answer(200, HeaderValue::from_static("application/json"), body);
+            }
+            CODE_PATH => return lambda::code(&self.services.lambda, request.uri()).await,
+            _ => {}
         }
         let request_id = Uuid::new_v4().to_string();
         let span =
@@ -133,15 +116,18 @@ impl Router {
             request_id,
         };
         match self.target(&unchecked.parts, unchecked.presented.as_ref().ok()) {
-            Target::Stream { service } => service.call(Request::from_parts(unchecked.parts, unchecked.body)).await,
+            Target::S3 => {
+                let request = Request::from_parts(unchecked.parts, unchecked.body);
+                self.services.s3.respond(request).await.map(streamed)
+            }
             Target::Json {
                 service,
                 prefix,
                 version,
             } => unchecked.json(service, prefix, version).await,
             Target::Query { service, namespace } => unchecked.query(service, namespace).await,
-            Target::Rest { service, invoke } => unchecked.rest(service, invoke).await,
-            Target::Raw { service } => unchecked.raw(service).await,
+            Target::Lambda => unchecked.lambda(&self.services.lambda).await,
+            Target::SageMakerRuntime => unchecked.sagemaker_runtime(&self.services.sagemaker).await,
             Target::Unknown { name } => json::respond(
                 Version::V1_1,
                 Err(ApiError::not_implemented(format_args!("the service `{name}`"))),
@@ -154,7 +140,7 @@ impl Router {
         let path = parts.uri.path();
         let name = presented.map_or_else(|| unsigned_service(parts), |presented| presented.scope.service.clone());
         match name.as_str() {
-            "s3" => Target::Stream { service: &*services.s3 },
+            "s3" => Target::S3,
             "states" => Target::Json {
                 service: &*services.states,
                 prefix: "AWSStepFunctions",
@@ -165,18 +151,13 @@ impl Router {
                 prefix: "Logs_20140328",
                 version: Version::V1_1,
             },
-            "sagemaker" if path.starts_with("/endpoints/") => Target::Raw {
-                service: &*services.sagemaker_runtime,
-            },
+            "sagemaker" if path.starts_with("/endpoints/") => Target::SageMakerRuntime,
             "sagemaker" => Target::Json {
                 service: &*services.sagemaker,
                 prefix: "SageMaker",
                 version: Version::V1_1,
             },
-            "lambda" => Target::Rest {
-                service: &*services.lambda,
-                invoke: &*services.lambda_invoke,
-            },
+            "lambda" => Target::Lambda,
             "sts" => Target::Query {
                 service: &*services.sts,
                 namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
@@ -290,13 +271,16 @@ impl Unchecked<'_> {
         }
     }
 
-    async fn rest(self, service: &dyn JsonService, invoke: &dyn RawService) -> Response<Body> {
-        if crate::lambda::is_invocation(&self.parts) {
-            return self.raw(invoke).await;
+    async fn lambda(self, service: &Lambda) -> Response<Body> {
+        if lambda::is_invocation(&self.parts) {
+            return match self.check(Dialect::Rest, INVOKE_BODY_BYTES_MAX).await {
+                Ok(Checked { parts, body, .. }) => lambda::invoke(service, &parts, body).await,
+                Err(error) => rest::refuse(&error),
+            };
         }
-        let Some((route, input)) = rest::find(crate::lambda::ROUTES, &self.parts.method, &self.parts.uri) else {
-            let what = format!("{} {}", self.parts.method, self.parts.uri.path());
-            return rest::refuse(&ApiError::not_implemented(format_args!("the Lambda operation {what}")));
+        let Some((route, input)) = rest::find(lambda::ROUTES, &self.parts.method, &self.parts.uri) else {
+            let what = format!("the Lambda operation {} {}", self.parts.method, self.parts.uri.path());
+            return rest::refuse(&ApiError::not_implemented(what));
         };
         let result = match self.check(Dialect::Rest, CODE_BODY_BYTES_MAX).await {
             Ok(checked) => match rest::merged(&checked.body, input) {
@@ -308,9 +292,9 @@ impl Unchecked<'_> {
         rest::respond(route.status, result)
     }
 
-    async fn raw(self, service: &dyn RawService) -> Response<Body> {
+    async fn sagemaker_runtime(self, service: &SageMaker) -> Response<Body> {
         match self.check(Dialect::Rest, INVOKE_BODY_BYTES_MAX).await {
-            Ok(Checked { parts, body, context }) => service.call(parts, body, &context).await,
+            Ok(Checked { parts, body, .. }) => sagemaker_runtime::invoke(service, &parts, body).await,
             Err(error) => rest::refuse(&error),
         }
     }

@@ -1,30 +1,11 @@
-//! S3 behind the port: s3s checks signatures and streams bodies itself.
+//! The keys that S3 requests are signed with: s3s checks those itself.
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use http::{Request, Response};
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use scones_iam::Iam;
-use scones_s3::{CredentialSource, S3Http};
+use scones_s3::CredentialSource;
 
-use crate::{StreamService, protocol::Body};
-
-/// S3's REST protocol as one of the port's services.
-pub struct S3Stream(pub S3Http);
-
-#[async_trait]
-impl StreamService for S3Stream {
-    async fn call(&self, request: Request<Incoming>) -> Response<Body> {
-        self.0
-            .respond(request)
-            .await
-            .map(|body| body.map_err(Into::into).boxed_unsync())
-    }
-}
-
-/// The keys that S3 requests are signed with.
+/// IAM's keys, as S3 asks for them.
 pub struct IamSecrets(pub Arc<Iam>);
 
 impl CredentialSource for IamSecrets {

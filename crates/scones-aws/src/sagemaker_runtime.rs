@@ -1,22 +1,16 @@
 //! `InvokeEndpoint`: raw bytes both ways, everything else in headers.
 //! <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html>
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, request::Parts};
-use scones_api::{ApiError, RequestContext};
-use scones_sagemaker::{Inference, InvokeEndpoint as Input, InvokeError, ModelError, SageMaker};
+use scones_api::ApiError;
+use scones_sagemaker::{Inference, InvokeEndpoint, InvokeError, ModelError, SageMaker};
 use serde_json::{Value, json};
 
-use crate::{
-    RawService,
-    protocol::{
-        Body,
-        json::answer,
-        rest::{self, Route},
-    },
+use crate::protocol::{
+    Body,
+    json::answer,
+    rest::{self, Route},
 };
 
 const INVOKE: &[Route] = &[Route::new(
@@ -26,41 +20,36 @@ const INVOKE: &[Route] = &[Route::new(
     200,
 )];
 
-/// The runtime of a SageMaker service.
-pub struct InvokeEndpoint(pub Arc<SageMaker>);
-
-#[async_trait]
-impl RawService for InvokeEndpoint {
-    async fn call(&self, parts: Parts, body: Bytes, _: &RequestContext) -> Response<Body> {
-        let Some((_, input)) = rest::find(INVOKE, &parts.method, &parts.uri) else {
-            let what = format!("the runtime operation {} {}", parts.method, parts.uri.path());
-            return rest::refuse(&ApiError::not_implemented(what));
-        };
-        let header = |name: &str| {
-            parts
-                .headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned)
-        };
-        let input = Input {
-            endpoint_name: input
-                .get("EndpointName")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
-            content_type: header("content-type"),
-            accept: header("accept"),
-            target_variant: header("x-amzn-sagemaker-target-variant"),
-            inference_id: header("x-amzn-sagemaker-inference-id"),
-            custom_attributes: header("x-amzn-sagemaker-custom-attributes"),
-            body,
-        };
-        match self.0.invoke_endpoint(input).await {
-            Ok(inference) => respond(inference),
-            Err(InvokeError::Api(error)) => rest::refuse(&error),
-            Err(InvokeError::Model(error)) => refuse(&error),
-        }
+/// Answers whatever is asked of the runtime.
+pub(crate) async fn invoke(sagemaker: &SageMaker, parts: &Parts, body: Bytes) -> Response<Body> {
+    let Some((_, input)) = rest::find(INVOKE, &parts.method, &parts.uri) else {
+        let what = format!("the runtime operation {} {}", parts.method, parts.uri.path());
+        return rest::refuse(&ApiError::not_implemented(what));
+    };
+    let header = |name: &str| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    let input = InvokeEndpoint {
+        endpoint_name: input
+            .get("EndpointName")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        content_type: header("content-type"),
+        accept: header("accept"),
+        target_variant: header("x-amzn-sagemaker-target-variant"),
+        inference_id: header("x-amzn-sagemaker-inference-id"),
+        custom_attributes: header("x-amzn-sagemaker-custom-attributes"),
+        body,
+    };
+    match sagemaker.invoke_endpoint(input).await {
+        Ok(inference) => respond(inference),
+        Err(InvokeError::Api(error)) => rest::refuse(&error),
+        Err(InvokeError::Model(error)) => refuse(&error),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use scones_api::{Clock, Owner, SystemClock};
-use scones_aws::{IamSecrets, InvokeEndpoint, InvokeFunction, Router, S3Stream, Server, Services};
+use scones_aws::{IamSecrets, Router, Server, Services};
 use scones_iam::Iam;
 use scones_lambda::Lambda;
 use scones_logs::Logs;
@@ -199,12 +199,10 @@ async fn start_services(
     let services = Services {
         logs: Arc::clone(&logs) as _,
         states: Arc::clone(&states) as _,
-        sagemaker: Arc::clone(&sagemaker) as _,
-        sagemaker_runtime: Arc::new(InvokeEndpoint(Arc::clone(&sagemaker))),
-        lambda: Arc::clone(&lambda) as _,
-        lambda_invoke: Arc::new(InvokeFunction(Arc::clone(&lambda))),
+        sagemaker: Arc::clone(&sagemaker),
+        lambda: Arc::clone(&lambda),
         sts: Arc::new(iam.sts()),
-        s3: Arc::new(S3Stream(s3.http_service(Arc::new(IamSecrets(Arc::clone(&iam)))))),
+        s3: s3.http_service(Arc::new(IamSecrets(Arc::clone(&iam)))),
         iam,
     };
     let router = Router::new(services, clock);

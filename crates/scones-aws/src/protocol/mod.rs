@@ -6,4 +6,4 @@ pub(crate) mod json;
 pub(crate) mod query;
 pub(crate) mod rest;
 
-pub use body::{Body, full};
+pub(crate) use body::{Body, full};
