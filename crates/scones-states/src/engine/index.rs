@@ -114,7 +114,10 @@ impl Index {
     pub(crate) async fn write(&self, summary: &Summary) -> Result<(), Error> {
         let key = summary.key();
         if summary.status == Status::Running {
-            futures::try_join!(self.open.put(&key, summary), self.all.put(&key, summary))?;
+            // In this order: an entry whose history was never written is found
+            // by its mark, and both are taken back.
+            self.open.put(&key, summary).await?;
+            self.all.put(&key, summary).await?;
         } else {
             self.all.put(&key, summary).await?;
         }

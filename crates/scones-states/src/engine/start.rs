@@ -11,7 +11,7 @@ use scones_asl::{Machine, Outcome};
 use tokio::sync::mpsc;
 
 use super::{
-    Ending, Engine, Entry, Origin, Summary,
+    Command, Ending, Engine, Entry, Origin, Refusal, Summary,
     actor::{Actor, Record},
     entry::Cause,
     journal::{self, Journal, Lost},
@@ -22,6 +22,11 @@ use crate::{Error, fault};
 
 /// Longest time that a start waits for a store that fails.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Attempts to bring an execution that is there already into memory.
+const WAKES_MAX: u32 = 20;
+/// The pause between two of them.
+const WAKE_PAUSE: Duration = Duration::from_millis(50);
 
 /// What became of a start.
 pub(crate) enum Started {
@@ -89,17 +94,21 @@ impl Engine {
             Ok(()) => Ok(()),
             Err(_) => self.shared.index.write(&listed).await,
         };
-        // If there is an actor already, it came from the history and does the rest.
-        if actor.outcome().is_none()
-            && let Some(id) = self.shared.enter(&execution_arn, &sender)
-        {
-            let engine = self.clone();
-            let mut mailbox = mailbox;
-            self.shared.tracker.spawn(async move {
-                actor.follow(batch).await;
-                let end = actor.live(&mut mailbox).await;
-                engine.buried(&execution_arn, actor, id, mailbox, end).await;
-            });
+        if actor.outcome().is_none() {
+            match self.shared.enter(&execution_arn, &sender) {
+                Some(id) => {
+                    let engine = self.clone();
+                    let mut mailbox = mailbox;
+                    self.shared.tracker.spawn(async move {
+                        actor.follow(batch).await;
+                        let end = actor.live(&mut mailbox).await;
+                        engine.buried(&execution_arn, actor, id, mailbox, end).await;
+                    });
+                }
+                // Somebody was told of the execution before it began: that
+                // actor has found the history, or is about to leave.
+                None => self.wake(&execution_arn).await?,
+            }
         }
         // Unlisted, it runs, but is not found again after a crash: not acknowledged.
         listed?;
@@ -122,7 +131,7 @@ impl Engine {
         let summary = Summary::of(&there.origin);
         if there.ending.is_none() {
             self.shared.index.write(&summary).await?;
-            drop(self.deliver(execution_arn, super::Command::Wake).await);
+            self.wake(execution_arn).await?;
         }
         // It may have ended, and been listed so, before it was listed as running.
         let ending = self.describe(execution_arn).await?.and_then(|now| now.ending);
@@ -130,6 +139,17 @@ impl Engine {
             self.shared.index.close(&summary.ended(&outcome, stopped)).await?;
         }
         Ok(Started::Existing(Box::new(there)))
+    }
+
+    /// Brings an execution that is durable into memory.
+    async fn wake(&self, execution_arn: &str) -> Result<(), ApiError> {
+        for _ in 0..WAKES_MAX {
+            match self.deliver(execution_arn, Command::Wake).await {
+                Ok(_) | Err(Refusal::Ended) => return Ok(()),
+                Err(_) => tokio::time::sleep(WAKE_PAUSE).await,
+            }
+        }
+        Err(fault::unavailable())
     }
 
     /// An execution's origin and end.
