@@ -1,6 +1,8 @@
 //! The service through its public surface, over the real store, with objects, logs and models in
 //! memory.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 mod hosting;
 mod jobs;
 mod restart;
