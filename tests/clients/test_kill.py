@@ -12,7 +12,7 @@ import pytest
 import story_data
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from harness import Clients, create_function, create_machine, ended, history, wait_for
+from harness import ROLE, Clients, create_function, create_machine, ended, history, wait_for
 from story_data import unique
 
 MIB = 1024 * 1024
@@ -260,6 +260,23 @@ def test_executions_survive_many_kills(own_server, own):
         assert types.count("PassStateEntered") == types.count("PassStateExited") == 40
 
 
+# Functions
+
+
+def test_an_accepted_event_runs_after_the_restart(own_server, own, tmp_path):
+    """202 is a promise: what waited or ran when the server died is done afterwards, at least once."""
+    source = "def handler(event, context):\n    open(event, 'a').write('ran\\n')\n"
+    create_function(own.functions, "later", source)
+    files = [tmp_path / f"event-{number}" for number in range(5)]
+    for path in files:
+        answer = own.functions.invoke(
+            FunctionName="later", InvocationType="Event", Payload=json.dumps(str(path)).encode()
+        )
+        assert answer["StatusCode"] == 202
+    own_server.restart()
+    wait_for(lambda: all(path.exists() and path.read_text() for path in files), what="all five events")
+
+
 # Training and hosting
 
 
@@ -318,6 +335,19 @@ def test_an_endpoint_serves_again(own_server, own, deployed, images):
     own_server.restart()
     assert own.runtime.invoke_endpoint(**ask)["Body"].read() == before
     assert story_data.in_service(own.sagemaker, deployed)["EndpointConfigName"] == deployed
+
+
+def test_an_endpoint_that_was_being_created_comes_into_service(own_server, own, trained, images):
+    own.s3.create_bucket(Bucket="hosting")
+    own.s3.put_object(Bucket="hosting", Key="model.tar.gz", Body=trained.artifact)
+    container = {"Image": story_data.IMAGE, "ModelDataUrl": "s3://hosting/model.tar.gz"}
+    own.sagemaker.create_model(ModelName="bikes", ExecutionRoleArn=ROLE, PrimaryContainer=container)
+    story_data.configure(own.sagemaker, "bikes", "bikes")
+    own.sagemaker.create_endpoint(EndpointName="bikes", EndpointConfigName="bikes")
+    own_server.restart()
+    story_data.in_service(own.sagemaker, "bikes")
+    ask = {"EndpointName": "bikes", "ContentType": "image/png", "Body": images.picture}
+    assert sum(json.loads(own.runtime.invoke_endpoint(**ask)["Body"].read())) == pytest.approx(1, abs=1e-5)
 
 
 # The graceful stop

@@ -191,9 +191,14 @@ def test_the_whole_story(run_aws, aws_json, images, tmp_path):
 
 def test_operations_with_a_host_prefix_work_with_scones_env(aws_json):
     """`scones env` switches the prefix off that clients would put before the host."""
-    definition = {"Type": "Pass", "Result": 42, "End": True}
-    tested = aws_json("stepfunctions", "test-state", "--definition", json.dumps(definition), "--role-arn", ROLE)
-    assert (tested["status"], tested["output"]) == ("SUCCEEDED", "42")
+    name = unique("express")
+    definition = {"StartAt": "Pass", "States": {"Pass": {"Type": "Pass", "Result": 42, "End": True}}}
+    machine = aws_json(
+        *["stepfunctions", "create-state-machine", "--name", name, "--type", "EXPRESS", "--role-arn", ROLE],
+        *["--definition", json.dumps(definition)],
+    )["stateMachineArn"]
+    ended = aws_json("stepfunctions", "start-sync-execution", "--state-machine-arn", machine, "--input", "{}")
+    assert (ended["status"], ended["output"]) == ("SUCCEEDED", "42")
 
 
 def test_what_is_not_built_says_so(run_aws):

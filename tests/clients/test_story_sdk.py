@@ -2,7 +2,6 @@
 
 import json
 import time
-import types
 
 import boto3
 import pytest
@@ -15,6 +14,20 @@ from sagemaker.serializers import IdentitySerializer
 from story_data import HYPERPARAMETERS, unique
 
 
+class HastyTime:
+    """The module `time` for an SDK that looks every 10 to 30 seconds: its clock jumps over most of a sleep."""
+
+    def __init__(self):
+        self.skipped = 0
+
+    def sleep(self, seconds):
+        time.sleep(min(seconds, 0.2))
+        self.skipped += seconds
+
+    def time(self):
+        return time.time() + self.skipped
+
+
 @pytest.fixture
 def session(server, monkeypatch, tmp_path, s3):
     """A session whose default bucket is named, since the SDK would ask the real STS for one."""
@@ -23,9 +36,7 @@ def session(server, monkeypatch, tmp_path, s3):
     settings = tmp_path / "sagemaker.yaml"
     settings.write_text("SchemaVersion: '1.0'\nSageMaker: {PythonSDK: {Modules: {TelemetryOptOut: true}}}\n")
     monkeypatch.setenv("SAGEMAKER_USER_CONFIG_OVERRIDE", str(settings))
-    # The SDK looks every 10 to 30 seconds.
-    hasty = types.SimpleNamespace(time=time.time, sleep=lambda seconds: time.sleep(min(seconds, 0.2)))
-    monkeypatch.setattr(sagemaker.session, "time", hasty)
+    monkeypatch.setattr(sagemaker.session, "time", HastyTime())
     boto_session = boto3.Session(region_name=server.environment["AWS_REGION"])
     for service in shapes.SERVICES:
         boto_session.events.register(f"before-parse.{service}.*", shapes.check_answer)
