@@ -6,6 +6,7 @@
 
 mod auth;
 mod lambda;
+mod lambda_unbuilt;
 mod limits;
 mod protocol;
 mod router;

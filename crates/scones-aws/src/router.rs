@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::{
     auth::{Dialect, authenticate, refusal},
     lambda,
+    lambda_unbuilt::UNBUILT,
     limits::{CODE_BODY_BYTES_MAX, FORM_BYTES_MAX, INVOKE_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX},
     protocol::{
         Body,
@@ -278,7 +279,8 @@ impl Unchecked<'_> {
                 Err(error) => rest::refuse(&error),
             };
         }
-        let Some((route, input)) = rest::find(lambda::ROUTES, &self.parts.method, &self.parts.uri) else {
+        let find = |routes| rest::find(routes, &self.parts.method, &self.parts.uri);
+        let Some((route, input)) = find(lambda::ROUTES).or_else(|| find(UNBUILT)) else {
             let what = format!("the Lambda operation {} {}", self.parts.method, self.parts.uri.path());
             return rest::refuse(&ApiError::not_implemented(what));
         };

@@ -155,12 +155,27 @@ fn dress(mut response: Response<Body>, id: &str, resource: &str, head: bool) -> 
     response
 }
 
+/// What `s3s` says in words of its own, and AWS's.
+const REWORDED: [(&str, &str); 2] = [
+    (
+        "<Message>request time is too far from server time</Message>",
+        "<Message>The difference between the request time and the current time is too large.</Message>",
+    ),
+    (
+        "<Code>InvalidRequest</Code><Message>invalid header: authorization</Message>",
+        "<Code>AuthorizationHeaderMalformed</Code><Message>The authorization header that you provided is not valid.</Message>",
+    ),
+];
+
 /// Completes `<Error><Code>..</Code></Error>`.
 fn complete_error(xml: &str, id: &str, resource: &str) -> String {
     let Some(start) = xml.strip_suffix("</Error>") else {
         return xml.to_owned();
     };
     let mut text = start.to_owned();
+    for (theirs, aws) in REWORDED {
+        text = text.replace(theirs, aws);
+    }
     if !start.contains("<Message>") {
         let code = start
             .split("<Code>")

@@ -50,8 +50,13 @@ pub enum RowProblem {
     #[error("the file {} does not exist: add the image or remove the row", .0.display())]
     Missing(PathBuf),
     /// The file is there but does not decode.
-    #[error("the image cannot be used: {0}")]
-    Image(String),
+    #[error("the image {} cannot be used: {reason}; replace the file or remove the row", path.display())]
+    Image {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Reads the rows of an image list. Blank lines, Windows line ends, a byte-order mark and labels
@@ -126,7 +131,10 @@ pub fn read(list: &Path, root: &Path, classes: Option<&[String]>) -> Result<Data
         Error::Io {
             ref source, ref path, ..
         } if source.kind() == std::io::ErrorKind::NotFound => at_line(rows[at].line, RowProblem::Missing(path.clone())),
-        Error::Image { source, .. } => at_line(rows[at].line, RowProblem::Image(source.to_string())),
+        Error::Image { path, source } => {
+            let reason = source.to_string();
+            at_line(rows[at].line, RowProblem::Image { path, reason })
+        }
         other => other,
     })?;
     let highest = rows.iter().map(|row| row.label).max().unwrap_or(0);
