@@ -15,7 +15,6 @@
 //! - [`Dependencies`]: S3, logs and classifiers as this service needs them.
 //! - `member`, `listing`, `location`, `image_uri`, `draws`: what the operations share.
 
-mod adapters;
 mod capture;
 mod draws;
 mod error;
