@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+
 import story_data
 from harness import BIN, Clients, Server, clean_environment
 

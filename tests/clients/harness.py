@@ -12,9 +12,10 @@ import zipfile
 
 import boto3
 import pytest
-import shapes
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
+import shapes
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("SCONES_PROGRAM", ROOT / "target" / "debug" / "scones"))

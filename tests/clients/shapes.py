@@ -115,7 +115,9 @@ def value_problems(shape, value, path):
     if kind == "list":
         if not isinstance(value, list):
             return wrong
-        return [problem for at, one in enumerate(value) for problem in value_problems(shape.member, one, f"{path}[{at}]")]
+        return [
+            problem for at, one in enumerate(value) for problem in value_problems(shape.member, one, f"{path}[{at}]")
+        ]
     if kind == "map":
         if not isinstance(value, dict):
             return wrong

@@ -8,7 +8,12 @@ from harness import ROLE, run_program, wait_for
 
 IMAGE = "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1"
 TRAIN_COUNT, VALIDATION_COUNT = 60, 20
-CHANNELS = {"train": "train/", "validation": "validation/", "train_lst": "train.lst", "validation_lst": "validation.lst"}
+CHANNELS = {
+    "train": "train/",
+    "validation": "validation/",
+    "train_lst": "train.lst",
+    "validation_lst": "validation.lst",
+}
 HYPERPARAMETERS = {
     "num_classes": "2",
     "num_training_samples": str(TRAIN_COUNT),

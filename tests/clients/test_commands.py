@@ -10,6 +10,7 @@ import tarfile
 import time
 
 import pytest
+
 from harness import BIN, PROGRAM, clean_environment, run_program
 from story_data import JPEG
 

@@ -5,8 +5,9 @@ import types
 
 import botocore.session
 import pytest
-import shapes
 from botocore.exceptions import ClientError
+
+import shapes
 from harness import ROOT
 
 # boto3's names, and the chapters of docs/coverage.md.
@@ -35,7 +36,6 @@ def answer(service, operation, status, body, headers=()):
     shapes.check_answer(model, {"status_code": status, "headers": dict(headers), "body": body})
 
 
-
 @pytest.mark.parametrize(
     ("service", "operation", "status", "body"),
     [
@@ -58,7 +58,13 @@ def test_a_good_answer_passes(service, operation, status, body):
         ("stepfunctions", "StartExecution", 200, b'{"executionArn": 1, "startDate": 1}', "not a string"),
         ("stepfunctions", "StartExecution", 200, b'{"executionArn": "", "startDate": "2026"}', "not a timestamp"),
         ("stepfunctions", "StartExecution", 200, b'{"executionArn": null, "startDate": 1}', "not a string"),
-        ("stepfunctions", "StartExecution", 200, b'{"executionarn": "", "startDate": 1}', ".executionarn is not in the model"),
+        (
+            "stepfunctions",
+            "StartExecution",
+            200,
+            b'{"executionarn": "", "startDate": 1}',
+            ".executionarn is not in the model",
+        ),
         ("stepfunctions", "StartExecution", 200, b"<xml/>", "is not JSON"),
         ("stepfunctions", "StartExecution", 400, b'{"__type": "Oops", "message": "x"}', "the error Oops is none of"),
         ("stepfunctions", "StartExecution", 400, b'{"__type": "InvalidName"}', "has no message"),

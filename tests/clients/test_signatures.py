@@ -15,6 +15,7 @@ import botocore.auth
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
 from story_data import unique
 
 # How far a client's clock may be off, in minutes: S3 allows more than the others.
@@ -39,7 +40,12 @@ SERVICES = {
     for service in [
         Service("s3", "/", b"", {}, "GET", botocore.auth.S3SigV4Auth),
         Service("states", "/", b"{}", target("AWSStepFunctions.ListStateMachines", "1.0")),
-        Service("sts", "/", b"Action=GetCallerIdentity&Version=2011-06-15", {"Content-Type": "application/x-www-form-urlencoded"}),
+        Service(
+            "sts",
+            "/",
+            b"Action=GetCallerIdentity&Version=2011-06-15",
+            {"Content-Type": "application/x-www-form-urlencoded"},
+        ),
         Service("lambda", "/2015-03-31/functions", b"", {}, "GET"),
         Service("sagemaker", "/", b"{}", target("SageMaker.ListEndpoints", "1.1")),
         Service("sagemaker-runtime", "/endpoints/nobody/invocations", b"x", {"Content-Type": "image/png"}),

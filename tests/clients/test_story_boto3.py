@@ -8,9 +8,12 @@ import json
 import re
 import tarfile
 import types
+from functools import partial
 
 import pytest
-from harness import ROOT, ROLE, active, create_machine, ended, history, refused, wait_for, zipped
+from botocore.exceptions import ClientError
+
+from harness import ROLE, ROOT, active, create_machine, ended, history, refused, wait_for, zipped
 from story_data import IMAGE, JPEG, configure, deploy, finished, in_service, training_job, unique
 
 EXAMPLE = ROOT / "examples" / "scones-unlimited"
@@ -151,7 +154,9 @@ def test_the_model_is_an_archive_of_weights_and_their_description(trained):
     with tarfile.open(fileobj=io.BytesIO(trained.artifact), mode="r:gz") as archive:
         names = {member.name.removeprefix("./") for member in archive if member.isfile()}
         assert {"model.json", "model.safetensors"} <= names
-        files = {member.name.removeprefix("./"): archive.extractfile(member).read() for member in archive if member.isfile()}
+        files = {
+            member.name.removeprefix("./"): archive.extractfile(member).read() for member in archive if member.isfile()
+        }
     model = json.loads(files["model.json"])
     assert model
     weights = files["model.safetensors"]
@@ -166,7 +171,9 @@ def test_training_jobs_are_listed_and_filtered(aws, trained):
     found = aws.sagemaker.list_training_jobs(NameContains=trained.job, StatusEquals="Completed")
     (summary,) = found["TrainingJobSummaries"]
     assert (summary["TrainingJobArn"], summary["TrainingJobStatus"]) == (trained.arn, "Completed")
-    assert aws.sagemaker.list_training_jobs(NameContains=trained.job, StatusEquals="Failed")["TrainingJobSummaries"] == []
+    assert (
+        aws.sagemaker.list_training_jobs(NameContains=trained.job, StatusEquals="Failed")["TrainingJobSummaries"] == []
+    )
 
 
 def test_a_second_job_of_the_same_name_is_refused(aws, trained):
@@ -199,7 +206,7 @@ def test_a_channel_without_objects_is_refused(aws, trained):
     request["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] = f"s3://{trained.bucket}/nowhere/"
     code, status, message = refused(aws.sagemaker.create_training_job, **request)
     assert (code, status) == ("ValidationException", 400)
-    assert f's3://{trained.bucket}/nowhere/' in message
+    assert f"s3://{trained.bucket}/nowhere/" in message
 
 
 @pytest.mark.parametrize(
@@ -361,6 +368,16 @@ def test_an_endpoint_moves_to_another_configuration(aws, trained, images):
     assert answer["InvokedProductionVariant"] == "Second"
 
 
+def is_gone(describe, **arguments):
+    """Whether SageMaker says so in the words that its SDK looks for."""
+    try:
+        describe(**arguments)
+    except ClientError as error:
+        said = error.response["Error"]
+        return said["Code"] == "ValidationException" and said["Message"].startswith("Could not find")
+    return False
+
+
 def test_what_is_deleted_is_gone(aws, trained, images):
     name = unique("gone")
     deploy(aws.sagemaker, name, trained.model_data)
@@ -368,22 +385,9 @@ def test_what_is_deleted_is_gone(aws, trained, images):
     sagemaker.delete_endpoint(EndpointName=name)
     sagemaker.delete_endpoint_config(EndpointConfigName=name)
     sagemaker.delete_model(ModelName=name)
-    for describe, member in [
-        (sagemaker.describe_endpoint, "EndpointName"),
-        (sagemaker.describe_endpoint_config, "EndpointConfigName"),
-        (sagemaker.describe_model, "ModelName"),
-    ]:
-
-        def is_gone():
-            try:
-                describe(**{member: name})
-            except sagemaker.exceptions.ClientError as error:
-                assert error.response["Error"]["Code"] == "ValidationException"
-                assert error.response["Error"]["Message"].startswith("Could not find")
-                return True
-            return False
-
-        wait_for(is_gone, what=f"{member} {name} gone")
+    wait_for(partial(is_gone, sagemaker.describe_endpoint, EndpointName=name), what="the endpoint gone")
+    assert is_gone(sagemaker.describe_endpoint_config, EndpointConfigName=name)
+    assert is_gone(sagemaker.describe_model, ModelName=name)
     ask = {"EndpointName": name, "ContentType": "image/png", "Body": images.picture}
     assert refused(aws.runtime.invoke_endpoint, **ask)[:2] == ("ValidationError", 400)
 
@@ -487,21 +491,24 @@ def test_below_the_threshold_the_execution_fails(aws, strict_machine, event):
     assert (last["error"], last["cause"]) == (description["error"], description["cause"])
 
 
-def test_executions_are_listed_by_status(aws, machine, strict_machine, event):
-    for arn, status, other in [(machine, "SUCCEEDED", "FAILED"), (strict_machine, "FAILED", "SUCCEEDED")]:
-        started = aws.states.start_execution(stateMachineArn=arn, input=json.dumps(event))["executionArn"]
-        ended(aws.states, started)
+@pytest.mark.parametrize(
+    ("which", "status", "other"), [("machine", "SUCCEEDED", "FAILED"), ("strict_machine", "FAILED", "SUCCEEDED")]
+)
+def test_executions_are_listed_by_status(aws, event, request, which, status, other):
+    machine = request.getfixturevalue(which)
+    started = aws.states.start_execution(stateMachineArn=machine, input=json.dumps(event))["executionArn"]
+    ended(aws.states, started)
 
-        def listed(status):
-            pages = aws.states.get_paginator("list_executions").paginate(stateMachineArn=arn, statusFilter=status)
-            return {one["executionArn"]: one for page in pages for one in page["executions"]}
+    def listed(status):
+        pages = aws.states.get_paginator("list_executions").paginate(stateMachineArn=machine, statusFilter=status)
+        return {one["executionArn"]: one for page in pages for one in page["executions"]}
 
-        # AWS documents this operation as eventually consistent.
-        found = wait_for(lambda: started in (found := listed(status)) and found, 5, f"{started} in the list")
-        assert {execution["status"] for execution in found.values()} == {status}
-        assert all(execution["stopDate"] >= execution["startDate"] for execution in found.values())
-        assert started not in listed(other)
-        assert started not in listed("RUNNING")
+    # AWS documents this operation as eventually consistent.
+    found = wait_for(lambda: started in (found := listed(status)) and found, 5, f"{started} in the list")
+    assert {execution["status"] for execution in found.values()} == {status}
+    assert all(execution["stopDate"] >= execution["startDate"] for execution in found.values())
+    assert started not in listed(other)
+    assert started not in listed("RUNNING")
 
 
 def test_a_name_starts_one_execution(aws, machine, event):

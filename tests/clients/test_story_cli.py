@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+
 from harness import ROLE, ROOT, wait_for, zipped
 from story_data import IMAGE, training_job, unique
 
@@ -52,10 +53,18 @@ def test_the_whole_story(run_aws, aws_json, images, tmp_path):
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
     run_aws(["sagemaker", "wait", "training-job-completed-or-stopped", "--training-job-name", name])
     group = "/aws/sagemaker/TrainingJobs"
-    streams = aws_json("logs", "describe-log-streams", "--log-group-name", group, "--log-stream-name-prefix", f"{name}/")
+    streams = aws_json(
+        "logs", "describe-log-streams", "--log-group-name", group, "--log-stream-name-prefix", f"{name}/"
+    )
     (stream,) = streams["logStreams"]
     events = aws_json(
-        "logs", "get-log-events", "--log-group-name", group, "--log-stream-name", stream["logStreamName"], "--start-from-head"
+        "logs",
+        "get-log-events",
+        "--log-group-name",
+        group,
+        "--log-stream-name",
+        stream["logStreamName"],
+        "--start-from-head",
     )["events"]
     assert [event for event in events if "Epoch[1] Validation-accuracy=" in event["message"]]
     model_data = job["ModelArtifacts"]["S3ModelArtifacts"]

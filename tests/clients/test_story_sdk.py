@@ -6,11 +6,12 @@ import time
 import boto3
 import pytest
 import sagemaker
-import shapes
-from harness import ROLE, wait_for
 from sagemaker.model_monitor import DataCaptureConfig
 from sagemaker.s3 import S3Downloader
 from sagemaker.serializers import IdentitySerializer
+
+import shapes
+from harness import ROLE, wait_for
 from story_data import HYPERPARAMETERS, unique
 
 
