@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 import story_data
-from harness import ROLE, Clients, create_function, create_machine, ended, history, wait_for
+from harness import ROLE, Clients, create_function, create_machine, ended, history, refused, wait_for
 
 MIB = 1024 * 1024
 
@@ -266,7 +266,7 @@ def test_executions_survive_many_kills(own_server, own):
 def test_an_accepted_event_runs_after_the_restart(own_server, own, tmp_path):
     """202 is a promise: what waited or ran when the server died is done afterwards, at least once."""
     source = "def handler(event, context):\n    open(event, 'a').write('ran\\n')\n"
-    create_function(own.functions, "later", source, Timeout=1)
+    create_function(own.functions, "later", source, Timeout=5)
     files = [tmp_path / f"event-{number}" for number in range(5)]
     for path in files:
         answer = own.functions.invoke(
@@ -281,44 +281,64 @@ def test_an_accepted_event_runs_after_the_restart(own_server, own, tmp_path):
 # Training and hosting
 
 
-def test_a_training_job_is_never_stuck(own_server, own, images):
-    """It goes on or fails with a reason, and no process is left behind."""
+@pytest.fixture
+def job(own_server, own, images):
+    """A training job in its first epochs; gives its processes."""
     own.s3.create_bucket(Bucket="training")
     images.upload(own.s3, "training")
     own.sagemaker.create_training_job(**story_data.training_job("killed", "training", {"epochs": "15"}))
+    group = "/aws/sagemaker/TrainingJobs"
 
     def has_begun():
-        streams = own.logs.describe_log_streams(
-            logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="killed/"
-        )["logStreams"]
-        return streams and "Epoch[0]" in json.dumps(
-            own.logs.get_log_events(
-                logGroupName="/aws/sagemaker/TrainingJobs",
-                logStreamName=streams[0]["logStreamName"],
-                startFromHead=True,
-            )["events"]
-        )
-
-    def begun():
         try:
-            return has_begun()
+            events = own.logs.filter_log_events(logGroupName=group, logStreamNamePrefix="killed/")["events"]
         except own.logs.exceptions.ResourceNotFoundException:
             return False
+        return any("Epoch[0]" in event["message"] for event in events)
 
-    wait_for(begun, 120, "the first epoch")
-    processes = descendants(own_server)
-    own_server.restart()
-    description = story_data.finished(own.sagemaker, "killed")
-    assert description["TrainingJobStatus"] in ("Completed", "Failed")
-    if description["TrainingJobStatus"] == "Failed":
-        assert "restart" in description["FailureReason"] or "server" in description["FailureReason"]
-    else:
-        bucket, _, key = description["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://").partition("/")
+    wait_for(has_begun, 120, "the first epoch")
+    return descendants(own_server)
+
+
+def ends_with_a_reason_or_a_model(own, name):
+    description = story_data.finished(own.sagemaker, name)
+    bucket, _, key = description["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://").partition("/")
+    if description["TrainingJobStatus"] == "Completed":
         assert own.s3.head_object(Bucket=bucket, Key=key)["ContentLength"] > 0
-    none_lives(processes)
+    else:
+        assert description["TrainingJobStatus"] == "Failed"
+        assert len(description["FailureReason"]) > 20
+        assert refused(own.s3.head_object, Bucket=bucket, Key=key)[:2] == ("404", 404)
+    return description
+
+
+def test_a_training_job_is_never_stuck(own_server, own, job):
+    """It goes on or fails with a reason, and no process is left behind."""
+    own_server.restart()
+    ends_with_a_reason_or_a_model(own, "killed")
+    none_lives(job)
     # The service takes the next one.
     own.sagemaker.create_training_job(**story_data.training_job("next", "training"))
     assert story_data.finished(own.sagemaker, "next")["TrainingJobStatus"] == "Completed"
+
+
+def test_a_power_cut_during_training(own_server, own, job):
+    """The job's own process dies with the server."""
+    assert job
+    own_server.kill()
+    for process in job:
+        process.kill()
+    own_server.start()
+    ends_with_a_reason_or_a_model(own, "killed")
+
+
+def test_a_training_process_that_is_killed_fails_its_job(own_server, own, job):
+    assert job
+    for process in job:
+        process.kill()
+    description = ends_with_a_reason_or_a_model(own, "killed")
+    assert description["TrainingJobStatus"] == "Failed"
+    assert "signal" in description["FailureReason"] or "killed" in description["FailureReason"]
 
 
 @pytest.fixture
