@@ -36,7 +36,9 @@ pub trait Queues: Send + Sync + 'static {
     /// another receiver does nothing.
     async fn acknowledge(&self, queue: &str, receipt: &str) -> Result<(), Error>;
 
-    /// Gives a delivered message back, visible again at `visible`.
+    /// Makes a delivered message visible again at `visible`: now, to give it
+    /// back, or later than the lease's end, to prolong the lease. The receipt
+    /// stays good until the message is delivered again.
     async fn release(&self, queue: &str, receipt: &str, visible: Timestamp) -> Result<(), Error>;
 
     /// Removes every message of a queue.

@@ -41,6 +41,7 @@ macro_rules! tests {
             one_operation_that_conflicts_leaves_the_others_alone,
             records_are_listed_as_an_ordered_map_lists_them,
             a_leased_message_is_nobody_elses,
+            a_lease_can_be_prolonged,
             a_lost_lease_is_worth_nothing,
             messages_come_oldest_first,
             competing_receivers_share_a_queue,

@@ -53,6 +53,20 @@ pub async fn a_leased_message_is_nobody_elses(backend: &impl Backend, directory:
     assert_eq!(receive(&*store, 1, &clock).await, []);
 }
 
+pub async fn a_lease_can_be_prolonged(backend: &impl Backend, directory: &Path) {
+    let (store, clock) = (backend.open(directory).await, clock());
+    send(&*store, "a", &clock).await;
+    let receipt = receive(&*store, 1, &clock).await.remove(0).receipt;
+    for _ in 0..3 {
+        clock.advance(LEASE / 2);
+        store.release("q", &receipt, clock.now() + LEASE).await.unwrap();
+        assert_eq!(receive(&*store, 1, &clock).await, []);
+    }
+    store.acknowledge("q", &receipt).await.unwrap();
+    clock.advance(LEASE);
+    assert_eq!(receive(&*store, 1, &clock).await, []);
+}
+
 pub async fn a_lost_lease_is_worth_nothing(backend: &impl Backend, directory: &Path) {
     let (store, clock) = (backend.open(directory).await, clock());
     send(&*store, "a", &clock).await;
