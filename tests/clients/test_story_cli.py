@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from harness import ROLE, ROOT, wait_for, zipped
-from story_data import IMAGE, training_job, unique
+from harness import ROLE, ROOT, ended, wait_for, zipped
+from story_data import IMAGE, finished, in_service, training_job, unique
 
 EXAMPLE = ROOT / "examples" / "scones-unlimited"
 
@@ -28,7 +28,8 @@ def file(path, document):
     return f"file://{path}"
 
 
-def test_the_whole_story(run_aws, aws_json, images, tmp_path):
+@pytest.mark.timeout(600)
+def test_the_whole_story(aws, run_aws, aws_json, images, tmp_path):
     name = unique("cli")
     assert aws_json("sts", "get-caller-identity")["Account"] == "000000000000"
 
@@ -45,13 +46,11 @@ def test_the_whole_story(run_aws, aws_json, images, tmp_path):
     )
     assert created == {"TrainingJobArn": f"arn:aws:sagemaker:us-east-1:000000000000:training-job/{name}"}
 
-    def ended():
-        job = aws_json("sagemaker", "describe-training-job", "--training-job-name", name)
-        return job if job["TrainingJobStatus"] != "InProgress" else None
-
-    job = wait_for(ended, 240, "the training job")
-    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    # The CLI's own `wait` looks every two minutes.
+    finished(aws.sagemaker, name)
     run_aws(["sagemaker", "wait", "training-job-completed-or-stopped", "--training-job-name", name])
+    job = aws_json("sagemaker", "describe-training-job", "--training-job-name", name)
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
     group = "/aws/sagemaker/TrainingJobs"
     streams = aws_json(
         "logs", "describe-log-streams", "--log-group-name", group, "--log-stream-name-prefix", f"{name}/"
@@ -95,12 +94,7 @@ def test_the_whole_story(run_aws, aws_json, images, tmp_path):
         + ["--production-variants", json.dumps([variant]), "--data-capture-config", json.dumps(capture)]
     )
     run_aws(["sagemaker", "create-endpoint", "--endpoint-name", name, "--endpoint-config-name", name])
-
-    def endpoint_status():
-        return aws_json("sagemaker", "describe-endpoint", "--endpoint-name", name)["EndpointStatus"]
-
-    wait_for(lambda: endpoint_status() != "Creating", what="the endpoint")
-    assert endpoint_status() == "InService"
+    in_service(aws.sagemaker, name)
     run_aws(["sagemaker", "wait", "endpoint-in-service", "--endpoint-name", name])
     picture = images.validation["0"][0]
     answer = aws_json(
@@ -157,12 +151,8 @@ def test_the_whole_story(run_aws, aws_json, images, tmp_path):
     execution = aws_json(
         "stepfunctions", "start-execution", "--state-machine-arn", machine, "--input", json.dumps(start)
     )["executionArn"]
-
-    def description():
-        found = aws_json("stepfunctions", "describe-execution", "--execution-arn", execution)
-        return found if found["status"] != "RUNNING" else None
-
-    ended_as = wait_for(description, what="the execution")
+    ended(aws.states, execution)
+    ended_as = aws_json("stepfunctions", "describe-execution", "--execution-arn", execution)
     assert ended_as["status"] == "SUCCEEDED", ended_as
     assert sum(json.loads(ended_as["output"])["body"]["inferences"]) == pytest.approx(1, abs=1e-5)
     events = aws_json("stepfunctions", "get-execution-history", "--execution-arn", execution)["events"]
@@ -191,9 +181,7 @@ def test_the_whole_story(run_aws, aws_json, images, tmp_path):
     run_aws(["sagemaker", "delete-endpoint", "--endpoint-name", name])
     run_aws(["sagemaker", "delete-endpoint-config", "--endpoint-config-name", name])
     run_aws(["sagemaker", "delete-model", "--model-name", name])
-    wait_for(
-        lambda: name not in json.dumps(aws_json("sagemaker", "list-endpoints")["Endpoints"]), what="the endpoint gone"
-    )
+    wait_for(lambda: not aws.sagemaker.list_endpoints(NameContains=name)["Endpoints"], what="the endpoint gone")
     run_aws(["s3", "rb", "--force", f"s3://{name}"])
     assert name not in run_aws(["s3", "ls"]).stdout
 
