@@ -17,6 +17,7 @@ const SERVICES: &[&str] = &[
     "scones-iam",
     "scones-s3",
     "scones-lambda",
+    "scones-functions",
     "scones-states",
     "scones-sagemaker",
 ];

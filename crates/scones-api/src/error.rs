@@ -13,6 +13,8 @@ pub struct ApiError {
     pub message: String,
     /// The HTTP status: 4xx is the sender's fault, 5xx ours.
     pub status: u16,
+    /// What the client is not told: for the log.
+    pub detail: Option<String>,
 }
 
 impl ApiError {
@@ -22,6 +24,7 @@ impl ApiError {
             code: code.into(),
             message: message.into(),
             status,
+            detail: None,
         }
     }
 
@@ -44,9 +47,13 @@ impl ApiError {
         )
     }
 
-    /// A 500 that hides `cause` from the client and logs it at the edge.
+    /// A 500 that hides `cause` from the client; the edge logs it.
     pub fn internal(cause: impl fmt::Display) -> Self {
-        Self::new(500, "InternalFailure", format!("an internal error occurred: {cause}"))
+        let message = "The request processing has failed because of an internal error; the server's log has the cause.";
+        Self {
+            detail: Some(cause.to_string()),
+            ..Self::new(500, "InternalFailure", message)
+        }
     }
 
     /// Whether the fault is the server's.

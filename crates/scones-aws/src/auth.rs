@@ -4,29 +4,36 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use scones_api::{ApiError, Caller, Timestamp};
-use scones_iam::{AuthenticationError, Iam};
+use scones_iam::{AuthenticationError, Iam, Identity};
 
 use crate::sigv4::{Presented, SignatureError, payload_hash, verify};
 
-/// Checks a request's signature, whose body is `body`.
-pub(crate) fn authenticate(
+/// Whose key a signature names, if the key and the time are good. Before the
+/// body is read: whoever has no key makes the server hold nothing.
+pub(crate) fn identify(
     iam: &Iam,
-    presented: Result<&Presented, &SignatureError>,
+    presented: &Presented,
+    parts: &Parts,
+    now: Timestamp,
+) -> Result<Identity, SignatureError> {
+    presented.check(&parts.headers, now)?;
+    let identity = iam.authenticate(&presented.scope.access_key_id, presented.session_token.as_deref());
+    identity.map_err(|error| match error {
+        AuthenticationError::UnknownKey | AuthenticationError::WrongToken => SignatureError::UnknownKey,
+        AuthenticationError::Expired => SignatureError::ExpiredToken,
+    })
+}
+
+/// Checks that the key of `identity` signed the request with this body.
+pub(crate) fn authenticate(
+    identity: Identity,
+    presented: &Presented,
     parts: &Parts,
     body: &[u8],
-    now: Timestamp,
 ) -> Result<Arc<Caller>, SignatureError> {
-    let presented = presented.map_err(Clone::clone)?;
-    let access_key_id = &presented.scope.access_key_id;
-    let identity = iam
-        .authenticate(access_key_id, presented.session_token.as_deref())
-        .map_err(|error| match error {
-            AuthenticationError::UnknownKey | AuthenticationError::WrongToken => SignatureError::UnknownKey,
-            AuthenticationError::Expired => SignatureError::ExpiredToken,
-        })?;
-    verify(presented, parts, &payload_hash(body), identity.secret.expose(), now)?;
+    verify(presented, parts, &payload_hash(body), identity.secret.expose())?;
     Ok(Arc::new(Caller {
-        access_key_id: access_key_id.clone(),
+        access_key_id: presented.scope.access_key_id.clone(),
         arn: identity.arn,
     }))
 }

@@ -16,11 +16,14 @@ use scones_lambda::{CodeLink, Invocation, Invoke, Lambda};
 use serde_json::Value;
 use tokio_util::io::ReaderStream;
 
-use crate::protocol::{
-    Body,
-    body::streamed,
-    json::answer,
-    rest::{self, Route},
+use crate::{
+    protocol::{
+        Body,
+        body::streamed,
+        json::answer,
+        rest::{self, Route},
+    },
+    router::log,
 };
 
 const FUNCTION: &str = "/2015-03-31/functions/{FunctionName}";
@@ -30,6 +33,14 @@ pub(crate) fn is_invocation(parts: &Parts) -> bool {
     parts.method == Method::POST
         && parts.uri.path().starts_with("/2015-03-31/functions/")
         && parts.uri.path().trim_end_matches('/').ends_with("/invocations")
+}
+
+/// Whether a path has the form of Lambda's: a version of the API, which is a
+/// date, and then a noun.
+pub(crate) fn is_path(path: &str) -> bool {
+    path.strip_prefix('/')
+        .and_then(|path| path.split_once('/'))
+        .is_some_and(|(date, _)| date.len() == 10 && date.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'))
 }
 
 /// Every operation but `Invoke`.
@@ -143,7 +154,9 @@ pub(crate) const ROUTES: &[Route] = &[
 /// `Invoke`: the payload is the body, everything else is in headers.
 /// <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
 pub(crate) async fn invoke(lambda: &Lambda, parts: &Parts, payload: Bytes) -> Response<Body> {
-    match run(lambda, parts, payload).await {
+    let result = run(lambda, parts, payload).await;
+    log("Invoke", result.as_ref().err());
+    match result {
         Ok(invocation) => respond(invocation),
         Err(error) => rest::refuse(&error),
     }

@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
-    auth::{Dialect, authenticate, refusal},
+    auth::{Dialect, authenticate, identify, refusal},
     lambda,
     lambda_unbuilt::UNBUILT,
     limits::{CODE_BODY_BYTES_MAX, FORM_BYTES_MAX, INVOKE_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX},
@@ -189,7 +189,7 @@ fn unsigned_service(parts: &Parts) -> String {
         Some("AWSStepFunctions") => "states",
         Some("Logs_20140328") => "logs",
         Some("SageMaker") => "sagemaker",
-        _ if path.starts_with("/2015-03-31/functions") => "lambda",
+        _ if lambda::is_path(path) => "lambda",
         _ if path.starts_with("/endpoints/") => "sagemaker",
         _ if form && path == "/" => "sts",
         _ => "s3",
@@ -216,23 +216,21 @@ struct Checked {
 impl Unchecked<'_> {
     /// Reads the body and checks the signature over it.
     async fn check(self, dialect: Dialect, limit: usize) -> Result<Checked, ApiError> {
-        // Whoever has no valid key makes the server read nothing.
-        if let Err(error) = &self.presented {
-            return Err(refusal(dialect, error));
-        }
-        let body = body::read(self.body, limit).await?;
         let Self {
             router,
             parts,
+            body,
             presented,
             request_id,
-            ..
         } = self;
-        let now = router.clock.now();
-        let caller = authenticate(&router.services.iam, presented.as_ref(), &parts, &body, now).map_err(|error| {
+        let refused = |error: SignatureError| {
             tracing::info!(%error, "a request was refused");
             refusal(dialect, &error)
-        })?;
+        };
+        let presented = presented.map_err(refused)?;
+        let identity = identify(&router.services.iam, &presented, &parts, router.clock.now()).map_err(refused)?;
+        let body = body::read(body, limit).await?;
+        let caller = authenticate(identity, &presented, &parts, &body).map_err(refused)?;
         let context = RequestContext {
             caller,
             request_id: request_id.to_owned(),
@@ -302,7 +300,7 @@ impl Unchecked<'_> {
     }
 }
 
-/// Calls an operation and logs what is the server's own fault.
+/// Calls an operation and logs how it came out.
 async fn call(
     service: &dyn JsonService,
     operation: &str,
@@ -310,12 +308,17 @@ async fn call(
     context: &RequestContext,
 ) -> Result<Vec<u8>, ApiError> {
     let result = service.call(operation, input, context).await;
-    match &result {
-        Err(error) if error.is_server_fault() && error.status != 501 => {
-            tracing::error!(operation, %error, "an operation failed");
-        }
-        Err(error) => tracing::debug!(operation, %error, "an operation was refused"),
-        Ok(_) => tracing::debug!(operation, "an operation succeeded"),
-    }
+    log(operation, result.as_ref().err());
     result
+}
+
+/// Logs how an operation came out: its own faults loudly, the sender's quietly.
+pub(crate) fn log(operation: &str, error: Option<&ApiError>) {
+    match error {
+        Some(error) if error.is_server_fault() && error.status != 501 => {
+            tracing::error!(operation, %error, detail = error.detail, "an operation failed");
+        }
+        Some(error) => tracing::debug!(operation, %error, "an operation was refused"),
+        None => tracing::debug!(operation, "an operation succeeded"),
+    }
 }

@@ -7,10 +7,13 @@ use scones_api::ApiError;
 use scones_sagemaker::{Inference, InvokeEndpoint, InvokeError, ModelError, SageMaker};
 use serde_json::{Value, json};
 
-use crate::protocol::{
-    Body,
-    json::answer,
-    rest::{self, Route},
+use crate::{
+    protocol::{
+        Body,
+        json::answer,
+        rest::{self, Route},
+    },
+    router::log,
 };
 
 const INVOKE: &[Route] = &[Route::new(
@@ -48,7 +51,10 @@ pub(crate) async fn invoke(sagemaker: &SageMaker, parts: &Parts, body: Bytes) ->
     };
     match sagemaker.invoke_endpoint(input).await {
         Ok(inference) => respond(inference),
-        Err(InvokeError::Api(error)) => rest::refuse(&error),
+        Err(InvokeError::Api(error)) => {
+            log("InvokeEndpoint", Some(&error));
+            rest::refuse(&error)
+        }
         Err(InvokeError::Model(error)) => refuse(&error),
     }
 }
@@ -65,7 +71,7 @@ fn respond(inference: Inference) -> Response<Body> {
 
 fn refuse(error: &ModelError) -> Response<Body> {
     let body = json!({
-        "ErrorCode": "CLIENT_ERROR_FROM_MODEL",
+        "ErrorCode": error.error_code(),
         "LogStreamArn": error.log_stream_arn,
         "Message": error.message,
         "message": error.message,

@@ -68,10 +68,15 @@ pub enum Error {
     Io(#[from] std::io::Error),
 }
 
-/// A store's failure is never the client's fault; its cause belongs in the log.
+/// A store's failure is never the client's fault; its causes belong in the log.
 impl From<Error> for scones_api::ApiError {
     fn from(error: Error) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
-        Self::internal("the store failed; the server's log has the cause")
+        let mut causes = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            causes += &format!(": {cause}");
+            source = cause.source();
+        }
+        Self::internal(causes)
     }
 }

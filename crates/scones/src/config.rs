@@ -57,6 +57,20 @@ pub(crate) struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// The account and region as they must be repeated to other commands; empty
+    /// for the defaults.
+    pub(crate) fn owner_options(&self) -> String {
+        let default = Owner::default();
+        let mut options = String::new();
+        if self.account != default.account {
+            options += &format!(" --account {}", self.account);
+        }
+        if self.region != default.region {
+            options += &format!(" --region {}", self.region);
+        }
+        options
+    }
+
     /// The account and region.
     pub(crate) fn owner(&self) -> Owner {
         Owner {

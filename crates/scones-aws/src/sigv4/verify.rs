@@ -185,6 +185,17 @@ impl Presented {
         Ok(Timestamp::from_millis(time.and_utc().timestamp_millis()))
     }
 
+    /// Checks what needs neither key nor body: that the headers that matter are
+    /// signed, and that the signature is of now.
+    ///
+    /// # Errors
+    /// [`SignatureError::Incomplete`], [`SignatureError::Expired`],
+    /// [`SignatureError::NotYetCurrent`].
+    pub fn check(&self, headers: &HeaderMap, now: Timestamp) -> Result<(), SignatureError> {
+        self.check_headers(headers)?;
+        self.check_time(now)
+    }
+
     /// The time lies within the skew, or within what a presigned request asked
     /// for.
     fn check_time(&self, now: Timestamp) -> Result<(), SignatureError> {
@@ -230,20 +241,13 @@ impl Presented {
 }
 
 /// Checks that `presented` is what `secret` makes of the request, whose body
-/// has the hash `payload_hash`.
+/// has the hash `payload_hash`. Its headers and time are
+/// [checked](Presented::check) apart. The comparison takes the same time
+/// wherever the signatures differ.
 ///
 /// # Errors
-/// The first of: headers not signed, time, mismatch. The comparison takes the
-/// same time wherever the signatures differ.
-pub fn verify(
-    presented: &Presented,
-    parts: &Parts,
-    payload_hash: &str,
-    secret: &str,
-    now: Timestamp,
-) -> Result<(), SignatureError> {
-    presented.check_headers(&parts.headers)?;
-    presented.check_time(now)?;
+/// [`SignatureError::Mismatch`].
+pub fn verify(presented: &Presented, parts: &Parts, payload_hash: &str, secret: &str) -> Result<(), SignatureError> {
     let canonical = Request {
         method: parts.method.as_str(),
         uri: &parts.uri,
@@ -301,7 +305,9 @@ mod tests {
     }
 
     fn check(parts: &Parts, body: &[u8], secret: &str, now: Timestamp) -> Result<(), SignatureError> {
-        verify(&Presented::find(parts)?, parts, &payload_hash(body), secret, now)
+        let presented = Presented::find(parts)?;
+        presented.check(&parts.headers, now)?;
+        verify(&presented, parts, &payload_hash(body), secret)
     }
 
     /// The example of AWS's documentation, "Create a signed AWS API request".

@@ -50,6 +50,9 @@ pub(super) use {get_checksum, set_checksum};
 
 /// An error as `s3s` writes it.
 pub(super) fn s3_error(error: ApiError) -> S3Error {
+    if let Some(detail) = &error.detail {
+        tracing::error!(code = error.code, detail, "an operation failed");
+    }
     let code = S3ErrorCode::from_bytes(error.code.as_bytes()).unwrap_or(S3ErrorCode::Custom(error.code.into()));
     let mut converted = S3Error::with_message(code, error.message);
     if let Ok(status) = http::StatusCode::from_u16(error.status) {

@@ -93,19 +93,20 @@ impl Telling {
 }
 
 fn how_to_go_on(arguments: &DemoArgs, endpoint: &str) -> anyhow::Result<String> {
-    let directory = arguments.server.data.directory()?;
-    let option = arguments.server.data.option();
+    let server = &arguments.server;
+    let data = server.data.option();
+    let owner = server.owner_options();
     let listen = if endpoint == config::endpoint(config::DEFAULT_LISTEN) {
         String::new()
     } else {
-        format!(" --listen {}", arguments.server.listen)
+        format!(" --listen {}", server.listen)
     };
     Ok(format!(
         "\nEverything above is kept in {}. To go on:\n  \
-         scones up{option}{listen}\n  \
-         eval \"$(scones env{option})\"      (in another terminal)\n  \
+         scones up{data}{listen}{owner}\n  \
+         eval \"$(scones env{data})\"      (in another terminal)\n  \
          aws stepfunctions list-state-machines\n\
          examples/scones-unlimited has the functions, the state machine and a client script to start from.",
-        directory.display()
+        server.data.directory()?.display()
     ))
 }

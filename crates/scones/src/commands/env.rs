@@ -4,20 +4,17 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value};
 
-use crate::{
-    cli::EnvArgs,
-    config::{self, Running},
-    credentials, terminal,
-};
+use crate::{cli::EnvArgs, config, credentials, server, terminal};
 
 pub(crate) fn run(arguments: &EnvArgs) -> anyhow::Result<ExitCode> {
     let directory = arguments.data.directory()?;
     config::create_private(&directory)?;
     let key = credentials::load_or_create(&directory)?;
-    let running = Running::read(&directory)?;
+    let running = server::find_running(&directory)?;
     if running.is_none() {
+        let option = arguments.data.option();
         terminal::say(format_args!(
-            "no server runs on {}; start one with `scones up`",
+            "no server runs on {}; start one with `scones up{option}`",
             directory.display()
         ));
     }

@@ -20,9 +20,6 @@ use signal_hook::consts::SIGTERM;
 
 use crate::{terminal, wiring::SignedBy};
 
-/// The variable that limits a program's address space, in bytes.
-const ADDRESS_SPACE: &str = "SCONES_LIMIT_ADDRESS_SPACE";
-
 /// `scones worker train DIR`.
 pub(crate) fn train(directory: &Path) -> anyhow::Result<ExitCode> {
     let stopped = Arc::new(AtomicBool::new(false));
@@ -61,17 +58,7 @@ pub(crate) fn exec(command: &[OsString]) -> anyhow::Result<ExitCode> {
     }
     // No core files: they would hold the environment's keys.
     limit(Resource::Core, 0)?;
-    if let Some(bytes) = std::env::var_os(ADDRESS_SPACE) {
-        let bytes = bytes
-            .to_str()
-            .and_then(|bytes| bytes.parse().ok())
-            .with_context(|| format!("{ADDRESS_SPACE} is not a number of bytes"))?;
-        limit(Resource::As, bytes)?;
-    }
-    let error = std::process::Command::new(program)
-        .args(arguments)
-        .env_remove(ADDRESS_SPACE)
-        .exec();
+    let error = std::process::Command::new(program).args(arguments).exec();
     Err(error).with_context(|| format!("cannot run {}", Path::new(program).display()))
 }
 

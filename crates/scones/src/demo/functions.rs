@@ -28,10 +28,7 @@ impl Section for FunctionsSection {
 
     fn lines(&self) -> Vec<String> {
         let mut lines = self.arns.clone();
-        lines.push(format!(
-            "{} lets an inference pass from {} on",
-            NAMES[2], self.threshold
-        ));
+        lines.push(format!("{} lets an inference pass above {}", NAMES[2], self.threshold));
         lines
     }
 

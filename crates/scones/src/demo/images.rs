@@ -23,6 +23,9 @@ use crate::{
 /// Uploads at the same time.
 const UPLOADERS: usize = 8;
 
+/// The side that images of other sizes are brought to, in pixels.
+const RESIZED_SIDE: u32 = 64;
+
 /// Images shown of each class.
 const PREVIEWS: usize = 6;
 
@@ -34,8 +37,10 @@ pub(super) struct ImagesSection {
     pub(super) classes: Vec<String>,
     pub(super) train_counts: Vec<usize>,
     pub(super) test_counts: Vec<usize>,
-    /// The height and width of the first image, which the network takes.
+    /// The height and width that the network takes.
     pub(super) image_size: (u32, u32),
+    /// Whether the images are of other sizes, and have to be resized.
+    pub(super) resized: bool,
     warnings: Vec<String>,
     commands: Vec<String>,
     #[serde(skip)]
@@ -73,14 +78,15 @@ pub(super) fn stage(stage: &Stage<'_>, source: &Source) -> anyhow::Result<Images
     upload(stage.client, "train", &source.train, &bar)?;
     upload(stage.client, "test", &source.test, &bar)?;
     bar.finish_and_clear();
-    let first = source.train.samples.first().context("there are no images")?;
+    let size = common_size(source);
     Ok(ImagesSection {
         source: source.description.clone(),
         bucket: NAME.to_owned(),
         classes: source.train.classes.clone(),
         train_counts: source.train.class_counts(),
         test_counts: source.test.class_counts(),
-        image_size: (first.image.height(), first.image.width()),
+        image_size: size.unwrap_or((RESIZED_SIDE, RESIZED_SIDE)),
+        resized: size.is_none(),
         warnings: source.warnings.clone(),
         commands: vec![
             format!("aws s3 mb s3://{NAME}"),
@@ -93,6 +99,20 @@ pub(super) fn stage(stage: &Stage<'_>, source: &Source) -> anyhow::Result<Images
             Vec::new()
         },
     })
+}
+
+/// The height and width that all images have, if it is one that a network
+/// learns from in minutes.
+fn common_size(source: &Source) -> Option<(u32, u32)> {
+    let mut sizes = source
+        .train
+        .samples
+        .iter()
+        .chain(&source.test.samples)
+        .map(|sample| sample.image.dimensions());
+    let (width, height) = sizes.next()?;
+    let small = (16..=RESIZED_SIDE).contains(&width) && (16..=RESIZED_SIDE).contains(&height);
+    (small && sizes.all(|size| size == (width, height))).then_some((height, width))
 }
 
 fn upload(client: &Client, channel: &str, dataset: &Dataset, bar: &ProgressBar) -> anyhow::Result<()> {

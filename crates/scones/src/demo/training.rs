@@ -121,6 +121,14 @@ fn request(stage: &Stage<'_>, images: &ImagesSection, job: &str, image: &str) ->
     };
     let (height, width) = images.image_size;
     let count: usize = images.train_counts.iter().sum();
+    let mut hyperparameters = json!({
+        "image_shape": format!("3,{height},{width}"),
+        "num_classes": images.classes.len().to_string(),
+        "num_training_samples": count.to_string(),
+    });
+    if images.resized {
+        hyperparameters["resize"] = height.max(width).to_string().into();
+    }
     json!({
         "TrainingJobName": job,
         "AlgorithmSpecification": {"TrainingImage": image, "TrainingInputMode": "File"},
@@ -132,11 +140,7 @@ fn request(stage: &Stage<'_>, images: &ImagesSection, job: &str, image: &str) ->
         "OutputDataConfig": {"S3OutputPath": format!("s3://{NAME}/models")},
         "ResourceConfig": {"InstanceType": "ml.p3.2xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
         "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
-        "HyperParameters": {
-            "image_shape": format!("3,{height},{width}"),
-            "num_classes": images.classes.len().to_string(),
-            "num_training_samples": count.to_string(),
-        },
+        "HyperParameters": hyperparameters,
     })
 }
 

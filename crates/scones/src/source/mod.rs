@@ -3,7 +3,7 @@
 
 mod download;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use scones_vision::{
@@ -52,17 +52,22 @@ pub(crate) fn file_name(name: &str) -> String {
 pub(crate) fn load(name: Option<&str>, cache: &Path, classes: &[String]) -> anyhow::Result<Source> {
     let (description, train, test) = match name {
         Some("synthetic") => drawn(),
-        Some("cifar100") => official(cache, classes).hint("`synthetic` needs no download")?,
+        Some("cifar100") => {
+            let archive = archive(cache).hint("`synthetic` needs no download")?;
+            official(&archive, classes)?
+        }
         Some(path) => read(Path::new(path), classes)?,
-        None => official(cache, classes).unwrap_or_else(|error| {
-            terminal::say(format_args!(
-                "The CIFAR-100 images are not here and could not be downloaded ({}).\n\
-                 Going on with bicycles and motorcycles that Scones draws itself. With the archive at hand:\n  \
-                 scones demo --dataset path/to/cifar-100-python.tar.gz",
-                error.root_cause()
-            ));
-            drawn()
-        }),
+        None => match archive(cache) {
+            Ok(archive) => official(&archive, classes)?,
+            Err(error) => {
+                terminal::say(format_args!(
+                    "The CIFAR-100 images are not at hand: {error:#}.\n\
+                     Going on with bicycles and motorcycles that Scones draws itself. With the archive at hand:\n  \
+                     scones demo --dataset path/to/cifar-100-python.tar.gz"
+                ));
+                drawn()
+            }
+        },
     };
     let warnings = checked(&train, &test)?;
     Ok(Source {
@@ -81,12 +86,16 @@ fn drawn() -> Parts {
     ("bicycles and motorcycles drawn by Scones".to_owned(), train, test)
 }
 
-fn official(cache: &Path, classes: &[String]) -> anyhow::Result<Parts> {
-    let path = match download::cached(cache)? {
-        Some(path) => path,
-        None => download::fetch(cache)?,
-    };
-    let splits = cifar::read_path(&path, classes)?;
+/// The official archive, downloaded if it is not in the cache.
+fn archive(cache: &Path) -> anyhow::Result<PathBuf> {
+    match download::cached(cache)? {
+        Some(path) => Ok(path),
+        None => download::fetch(cache),
+    }
+}
+
+fn official(archive: &Path, classes: &[String]) -> anyhow::Result<Parts> {
+    let splits = cifar::read_path(archive, classes)?;
     Ok(("CIFAR-100, the official archive".to_owned(), splits.train, splits.test))
 }
 
