@@ -61,14 +61,14 @@ pub struct Router {
 }
 
 /// What a signing name stands for.
-enum Target<'a> {
+enum Target {
     Json {
-        service: &'a dyn JsonService,
+        service: Arc<dyn JsonService>,
         prefix: &'static str,
         version: Version,
     },
     Query {
-        service: &'a dyn JsonService,
+        service: Arc<dyn JsonService>,
         namespace: &'static str,
     },
     Lambda,
@@ -127,7 +127,7 @@ impl Router {
                 version,
             } => unchecked.json(service, prefix, version).await,
             Target::Query { service, namespace } => unchecked.query(service, namespace).await,
-            Target::Lambda => unchecked.lambda(&self.services.lambda).await,
+            Target::Lambda => unchecked.lambda(Arc::clone(&self.services.lambda)).await,
             Target::SageMakerRuntime => unchecked.sagemaker_runtime(&self.services.sagemaker).await,
             Target::Unknown { name } => json::respond(
                 Version::V1_1,
@@ -136,35 +136,35 @@ impl Router {
         }
     }
 
-    fn target(&self, parts: &Parts, presented: Option<&Presented>) -> Target<'_> {
+    fn target(&self, parts: &Parts, presented: Option<&Presented>) -> Target {
         let services = &self.services;
         let path = parts.uri.path();
         let name = presented.map_or_else(|| unsigned_service(parts), |presented| presented.scope.service.clone());
         match name.as_str() {
             "s3" => Target::S3,
             "states" => Target::Json {
-                service: &*services.states,
+                service: Arc::clone(&services.states) as _,
                 prefix: "AWSStepFunctions",
                 version: Version::V1_0,
             },
             "logs" => Target::Json {
-                service: &*services.logs,
+                service: Arc::clone(&services.logs) as _,
                 prefix: "Logs_20140328",
                 version: Version::V1_1,
             },
             "sagemaker" if path.starts_with("/endpoints/") => Target::SageMakerRuntime,
             "sagemaker" => Target::Json {
-                service: &*services.sagemaker,
+                service: Arc::clone(&services.sagemaker) as _,
                 prefix: "SageMaker",
                 version: Version::V1_1,
             },
             "lambda" => Target::Lambda,
             "sts" => Target::Query {
-                service: &*services.sts,
+                service: Arc::clone(&services.sts) as _,
                 namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
             },
             "iam" => Target::Query {
-                service: &*services.iam,
+                service: Arc::clone(&services.iam) as _,
                 namespace: "https://iam.amazonaws.com/doc/2010-05-08/",
             },
             _ => Target::Unknown { name },
@@ -238,10 +238,10 @@ impl Unchecked<'_> {
         Ok(Checked { parts, body, context })
     }
 
-    async fn json(self, service: &dyn JsonService, prefix: &str, version: Version) -> Response<Body> {
+    async fn json(self, service: Arc<dyn JsonService>, prefix: &str, version: Version) -> Response<Body> {
         let result = match self.check(Dialect::Json, JSON_BODY_BYTES_MAX).await {
             Ok(checked) => match json::operation(&checked.parts.headers, prefix) {
-                Ok(operation) => call(service, operation, &checked.body, &checked.context).await,
+                Ok(operation) => call(service, operation, checked.body, checked.context).await,
                 Err(error) => Err(error),
             },
             Err(error) => Err(error),
@@ -249,7 +249,7 @@ impl Unchecked<'_> {
         json::respond(version, result)
     }
 
-    async fn query(self, service: &dyn JsonService, namespace: &str) -> Response<Body> {
+    async fn query(self, service: Arc<dyn JsonService>, namespace: &str) -> Response<Body> {
         let request_id = self.request_id.to_owned();
         let checked = match self.check(Dialect::Query, FORM_BYTES_MAX).await {
             Ok(checked) => checked,
@@ -263,17 +263,17 @@ impl Unchecked<'_> {
         };
         match query::request(form) {
             Ok((operation, input)) => {
-                let result = call(service, &operation, input.to_string().as_bytes(), &checked.context).await;
+                let result = call(service, &operation, input.to_string().into(), checked.context).await;
                 query::respond(namespace, &operation, &request_id, result)
             }
             Err(error) => query::respond(namespace, "", &request_id, Err(error)),
         }
     }
 
-    async fn lambda(self, service: &Lambda) -> Response<Body> {
+    async fn lambda(self, service: Arc<Lambda>) -> Response<Body> {
         if lambda::is_invocation(&self.parts) {
             return match self.check(Dialect::Rest, INVOKE_BODY_BYTES_MAX).await {
-                Ok(Checked { parts, body, .. }) => lambda::invoke(service, &parts, body).await,
+                Ok(Checked { parts, body, .. }) => lambda::invoke(&service, &parts, body).await,
                 Err(error) => rest::refuse(&error),
             };
         }
@@ -284,7 +284,7 @@ impl Unchecked<'_> {
         };
         let result = match self.check(Dialect::Rest, CODE_BODY_BYTES_MAX).await {
             Ok(checked) => match rest::merged(&checked.body, input) {
-                Ok(input) => call(service, route.operation, &input, &checked.context).await,
+                Ok(input) => call(service, route.operation, input.into(), checked.context).await,
                 Err(error) => Err(error),
             },
             Err(error) => Err(error),
@@ -300,16 +300,22 @@ impl Unchecked<'_> {
     }
 }
 
-/// Calls an operation and logs how it came out.
+/// Calls an operation and logs how it came out. It goes on to its end even if
+/// the client breaks off: half an operation is worse than one unheard.
 async fn call(
-    service: &dyn JsonService,
+    service: Arc<dyn JsonService>,
     operation: &str,
-    input: &[u8],
-    context: &RequestContext,
+    input: Bytes,
+    context: RequestContext,
 ) -> Result<Vec<u8>, ApiError> {
-    let result = service.call(operation, input, context).await;
-    log(operation, result.as_ref().err());
-    result
+    let operation = operation.to_owned();
+    let task = async move {
+        let result = service.call(&operation, &input, &context).await;
+        log(&operation, result.as_ref().err());
+        result
+    };
+    let ended = tokio::spawn(task.in_current_span()).await;
+    ended.unwrap_or_else(|panic| Err(ApiError::internal(panic)))
 }
 
 /// Logs how an operation came out: its own faults loudly, the sender's quietly.

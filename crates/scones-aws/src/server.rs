@@ -8,7 +8,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -43,6 +43,7 @@ impl Server {
     pub async fn serve(self, router: Arc<Router>, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let graceful = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
@@ -50,6 +51,7 @@ impl Server {
         loop {
             let accepted = tokio::select! {
                 accepted = accept(&self.listener, &places) => accepted,
+                Some(_) = connections.join_next() => continue,
                 () = stop.cancelled() => break,
             };
             let Some((stream, place)) = accepted else { continue };
@@ -59,7 +61,7 @@ impl Server {
                 async move { Ok::<_, std::convert::Infallible>(router.handle(request).await) }
             });
             let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-            tokio::spawn(async move {
+            connections.spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection broke off");
                 }
@@ -68,6 +70,7 @@ impl Server {
         }
         drop(self.listener);
         if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+            // Dropping the set ends them.
             tracing::warn!("requests were still in progress after {DRAIN_TIMEOUT:?}; their connections are closed");
         }
     }

@@ -55,9 +55,11 @@ async fn settle_upload(service: &S3, name: &str, record: UploadRecord) -> Result
     };
     service.uploads.put(name, &open).await?;
     for (_, part) in service.list_parts(upload, 0, usize::MAX).await? {
-        if service.store.open_blob(&part.blob, 0..0).await.is_err() {
+        match service.store.open_blob(&part.blob, 0..0).await {
+            Ok(_) => {}
             // The object was completed and then replaced before the crash.
-            return service.abort_upload(bucket, key, upload).await;
+            Err(scones_store::Error::NoSuchBlob(_)) => return service.abort_upload(bucket, key, upload).await,
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())

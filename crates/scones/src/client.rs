@@ -212,29 +212,33 @@ impl Client {
         })
     }
 
-    /// The keys below `prefix`, at most the first thousand.
+    /// The keys below `prefix`.
     pub(crate) fn list_objects(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, Error> {
-        let path = format!(
-            "/{bucket}?list-type=2&prefix={}",
-            utf8_percent_encode(prefix, NON_ALPHANUMERIC)
-        );
-        let call = Call {
-            service: "s3",
-            operation: "ListObjectsV2",
-            method: http::Method::GET,
-            path,
-            headers: Vec::new(),
-            body: b"",
-        };
-        let xml = self.send(call)?;
-        let keys = String::from_utf8_lossy(&xml);
-        let keys = keys
-            .split("<Key>")
-            .skip(1)
-            .filter_map(|rest| Some(rest.split_once("</Key>")?.0));
-        Ok(keys
-            .map(|key| quick_xml::escape::unescape(key).map_or_else(|_| key.to_owned(), Into::into))
-            .collect())
+        const PAGE: usize = 1000;
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let mut keys: Vec<String> = Vec::new();
+        loop {
+            let after = keys.last().map(|key| encoded(key)).unwrap_or_default();
+            let path = format!("/{bucket}?list-type=2&prefix={}&start-after={after}", encoded(prefix));
+            let xml = self.send(Call {
+                service: "s3",
+                operation: "ListObjectsV2",
+                method: http::Method::GET,
+                path,
+                headers: Vec::new(),
+                body: b"",
+            })?;
+            let known = keys.len();
+            let xml = String::from_utf8_lossy(&xml);
+            let page = xml
+                .split("<Key>")
+                .skip(1)
+                .filter_map(|rest| Some(rest.split_once("</Key>")?.0));
+            keys.extend(page.map(|key| quick_xml::escape::unescape(key).map_or_else(|_| key.to_owned(), Into::into)));
+            if keys.len() - known < PAGE {
+                return Ok(keys);
+            }
+        }
     }
 
     fn send(&self, call: Call<'_>) -> Result<Vec<u8>, Error> {

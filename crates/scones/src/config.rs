@@ -99,11 +99,20 @@ fn default_directory() -> Option<PathBuf> {
     Some(data.or_else(|| Some(home?.join(".local/share")))?.join("scones"))
 }
 
-/// Makes the data directory, readable by its owner alone: it holds keys, images and models.
+/// Makes the data directory, readable by its owner alone: it holds keys, images
+/// and models. One that is there already is left as it is.
 pub(crate) fn create_private(directory: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    made.and_then(|()| fs::set_permissions(directory, fs::Permissions::from_mode(0o700)))
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .and_then(|()| fs::metadata(directory))
+        .map(|metadata| {
+            if metadata.mode() & 0o077 != 0 {
+                tracing::warn!(directory = %directory.display(), "others can read the data directory; `chmod 700` it");
+            }
+        })
         .with_context(|| format!("cannot make the data directory {}", directory.display()))
 }
 

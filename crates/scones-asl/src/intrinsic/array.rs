@@ -77,8 +77,9 @@ pub(crate) fn range(arguments: &[Value]) -> Evaluated {
             "the range may have {ARRAY_RANGE_ELEMENTS_MAX} elements at most"
         ));
     }
-    let count = i64::try_from(count).unwrap_or_default();
-    Ok((0..count).map(|index| Value::from(first + index * step)).collect())
+    // Every element lies between first and last, but the products need not fit in 64 bits.
+    let element = |index: i128| i64::try_from(i128::from(first) + index * i128::from(step)).unwrap_or_default();
+    Ok((0..count).map(|index| Value::from(element(index))).collect())
 }
 
 pub(super) fn unique(arguments: &[Value], _: &Scope<'_>) -> Evaluated {

@@ -18,6 +18,11 @@ fn intrinsics_over_arrays() {
     intrinsic("States.ArrayContains($, 2)", "[1,2.0]", "true");
     intrinsic("States.ArrayRange(1, 9, 2)", "{}", "[1,3,5,7,9]");
     intrinsic("States.ArrayRange(3, 1, -1)", "{}", "[3,2,1]");
+    intrinsic(
+        "States.ArrayRange(-9223372036854775807, 9223372036854775807, 9223372036854775807)",
+        "{}",
+        "[-9223372036854775807,0,9223372036854775807]",
+    );
     intrinsic("States.ArrayGetItem($, 1)", "[1,2]", "2");
     intrinsic("States.ArrayLength($[*].a)", "[{\"a\":1},{\"b\":1}]", "1");
     intrinsic(

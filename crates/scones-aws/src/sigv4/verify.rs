@@ -58,8 +58,12 @@ pub enum SignatureError {
     Mismatch,
 }
 
-/// A signature as a request presents it, not yet checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A time as signatures have it.
+const BASIC_TIME: &str = "20261231T235959Z";
+
+/// A signature as a request presents it, not yet checked. It has no `Debug`:
+/// its session token is a secret.
+#[derive(Clone)]
 pub struct Presented {
     /// Whose key, which day, region and service.
     pub scope: Scope,
@@ -174,13 +178,21 @@ impl Presented {
     }
 
     fn signed_at(&self) -> Result<Timestamp, SignatureError> {
-        let time = NaiveDateTime::parse_from_str(&self.time, "%Y%m%dT%H%M%SZ").map_err(|_| {
-            SignatureError::Incomplete(format!("Date must be in ISO-8601 'basic format'. Got '{}'.", self.time))
-        })?;
-        if self.scope.date != self.time[..8] {
-            return Err(SignatureError::Incomplete(
-                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP".to_owned(),
-            ));
+        let incomplete = |message: String| SignatureError::Incomplete(message);
+        // Checked by hand first: a date parser also takes spaces and digits of other scripts.
+        let basic = self.time.len() == BASIC_TIME.len()
+            && self
+                .time
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'T' || byte == b'Z');
+        let time = NaiveDateTime::parse_from_str(&self.time, "%Y%m%dT%H%M%SZ")
+            .ok()
+            .filter(|_| basic);
+        let time =
+            time.ok_or_else(|| incomplete(format!("Date must be in ISO-8601 'basic format'. Got '{}'.", self.time)))?;
+        if !self.time.starts_with(&self.scope.date) {
+            let message = "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP";
+            return Err(incomplete(message.to_owned()));
         }
         Ok(Timestamp::from_millis(time.and_utc().timestamp_millis()))
     }
@@ -379,15 +391,52 @@ mod tests {
             parts
                 .headers
                 .insert("x-amz-date", HeaderValue::from_static("20270115T080000Z"));
-            Presented::find(&parts).unwrap_err().to_string()
+            Presented::find(&parts).err().unwrap().to_string()
         };
         assert!(find("Basic x").contains("algorithm"));
         assert!(find("AWS4-HMAC-SHA256 SignedHeaders=host, Signature=1").contains("'Credential'"));
         assert!(find("AWS4-HMAC-SHA256 Credential=a/b/c/d/aws4_request, Signature=1").contains("'SignedHeaders'"));
         assert!(find("AWS4-HMAC-SHA256 Credential=a/b/c, SignedHeaders=host, Signature=1").contains("5 slash"));
         assert_eq!(
-            Presented::find(&http::Request::new(()).into_parts().0),
-            Err(SignatureError::Missing)
+            Presented::find(&http::Request::new(()).into_parts().0).err(),
+            Some(SignatureError::Missing)
         );
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_refused() {
+        let at = |time: &str| {
+            let mut parts = signed("/", b"");
+            parts.uri = format!(
+                "/?X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential=k%2F20261231%2Fr%2Fstates%2Faws4_request\
+                 &X-Amz-SignedHeaders=host&X-Amz-Expires=60&X-Amz-Signature=0&X-Amz-Date={time}"
+            )
+            .parse()
+            .unwrap();
+            parts.headers = HeaderMap::new();
+            Presented::find(&parts).unwrap().check(&parts.headers, NOW).unwrap_err()
+        };
+        for time in [
+            "202612%E3%80%801T101010Z",
+            "",
+            "2026",
+            "20261231T",
+            "2026-12-31T10:10:10Z",
+            "20261399T101010Z",
+            "%FF",
+        ] {
+            assert!(matches!(at(time), SignatureError::Incomplete(_)), "{time}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_time_panics(time in ".{0,20}") {
+            let mut parts = signed("/", b"");
+            if let Ok(value) = HeaderValue::from_str(&time) {
+                parts.headers.insert("x-amz-date", value);
+            }
+            let _ = Presented::find(&parts).and_then(|presented| presented.check(&parts.headers, NOW));
+        }
     }
 }

@@ -21,8 +21,8 @@ const FILE: &str = "cifar-100-python.tar.gz";
 /// drawn images.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the server may stay silent.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the server may take to begin its answer.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The archive in the cache, if it is there and whole.
 pub(crate) fn cached(cache: &Path) -> anyhow::Result<Option<PathBuf>> {
@@ -61,7 +61,7 @@ fn receive(url: &str, part: &Path) -> anyhow::Result<()> {
     let have = file.metadata()?.len();
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_connect(Some(CONNECT_TIMEOUT))
-        .timeout_recv_response(Some(SILENCE_TIMEOUT))
+        .timeout_recv_response(Some(RESPONSE_TIMEOUT))
         .build()
         .into();
     let request = agent.get(url);

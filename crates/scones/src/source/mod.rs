@@ -164,8 +164,7 @@ fn is_cifar_folder(path: &Path) -> bool {
 fn split(whole: Dataset) -> (Dataset, Dataset) {
     let labels: Vec<usize> = whole.samples.iter().map(|sample| sample.label).collect();
     let folds = evaluation::stratified_folds(&labels, TEST_FOLDS, SEED);
-    let test = &folds[0];
-    let train: Vec<usize> = (0..labels.len()).filter(|at| !test.contains(at)).collect();
+    let (test, train) = (&folds[0], folds[1..].concat());
     (whole.subset(&train), whole.subset(test))
 }
 
