@@ -10,9 +10,11 @@ class THRESHOLD_CONFIDENCE_NOT_MET(Exception):
 
 
 def lambda_handler(event, context):
-    """Gives the event back if one of its inferences is above the threshold."""
-    inferences = event["body"]["inferences"]
-    if not any(inference > THRESHOLD for inference in inferences):
-        message = "THRESHOLD_CONFIDENCE_NOT_MET: none of {} is above {}".format(inferences, THRESHOLD)
-        raise THRESHOLD_CONFIDENCE_NOT_MET(message)
-    return {"statusCode": 200, "body": event["body"]}
+    """Gives the event back if one of its inferences is above THRESHOLD, or the event's own."""
+    body = event["body"]
+    inferences, threshold = body["inferences"], body.get("threshold", THRESHOLD)
+    if not any(inference > threshold for inference in inferences):
+        raise THRESHOLD_CONFIDENCE_NOT_MET(
+            f"THRESHOLD_CONFIDENCE_NOT_MET: none of {inferences} is above {threshold}"
+        )
+    return {"statusCode": 200, "body": body}
