@@ -2,7 +2,7 @@
 //!
 //! A stream's events are one history of the store, so an acknowledged
 //! `PutLogEvents` is on disk as a whole. Services in the same process write
-//! through a [`LogWriter`], which never makes a request wait for the log.
+//! through [`Logs::append`], which makes groups and streams as it needs them.
 //!
 //! It never runs queries (Logs Insights), subscriptions or metric filters, and
 //! events beyond a group's retention are hidden rather than deleted.
@@ -20,7 +20,6 @@ mod put;
 mod registry;
 mod streams;
 mod tags;
-mod writer;
 
 use std::sync::Arc;
 
@@ -30,15 +29,12 @@ use scones_store::Store;
 pub use error::Error;
 pub use events::LogEvent;
 use registry::Registry;
-pub use writer::LogWriter;
-use writer::Writers;
 
 /// The service.
 pub struct Logs {
     owner: Owner,
     clock: Arc<dyn Clock>,
     registry: Registry,
-    writers: Writers,
 }
 
 impl Logs {
@@ -47,18 +43,7 @@ impl Logs {
     pub async fn start(store: Arc<dyn Store>, owner: Owner, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Error> {
         let registry = Registry::new(store);
         registry.finish_deletions().await?;
-        Ok(Arc::new(Self {
-            owner,
-            clock,
-            registry,
-            writers: Writers::default(),
-        }))
-    }
-
-    /// Writes what the [`LogWriter`]s still hold and stops them. What they are
-    /// given afterwards is dropped.
-    pub async fn shutdown(&self) {
-        self.writers.shutdown().await;
+        Ok(Arc::new(Self { owner, clock, registry }))
     }
 }
 

@@ -1,10 +1,10 @@
-//! The service through its JSON interface and its writers.
+//! The service through its JSON interface and in process.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use std::{sync::Arc, time::Duration};
 
-use scones_api::{Caller, Clock as _, JsonService as _, ManualClock, Owner, RequestContext, Timestamp};
+use scones_api::{Caller, JsonService as _, ManualClock, Owner, RequestContext, Timestamp};
 use scones_logs::{LogEvent, Logs};
 use scones_store::SqliteStore;
 use serde_json::{Value, json};
@@ -39,7 +39,6 @@ impl Server {
     }
 
     async fn restart(self) -> Self {
-        self.logs.shutdown().await;
         self.store.close().await;
         Self::open(self.directory).await
     }
@@ -453,45 +452,6 @@ async fn what_is_deleted_does_not_come_back_with_the_name() {
     assert_eq!(groups, json!({"logGroups": []}));
     server.create("g", "s").await;
     assert_eq!(server.get(json!({})).await.0, [""; 0]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_flushed_survives() {
-    let server = Server::start().await;
-    let writer = server.logs.writer("g", "s");
-    let lines: Vec<String> = (0..500).map(|number| format!("line {number}")).collect();
-    for line in &lines {
-        writer.push(server.clock.now(), line.as_str());
-    }
-    writer.push(server.clock.now(), "");
-    writer.flush().await;
-    let server = server.restart().await;
-    assert_eq!(server.get(json!({})).await.0, lines);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_writes_what_is_queued() {
-    let server = Server::start().await;
-    let writer = server.logs.writer("g", "s");
-    writer.push(server.clock.now(), "a");
-    writer.push(Timestamp::from_millis(NOW - 9), "b");
-    let server = server.restart().await;
-    assert_eq!(server.get(json!({})).await.0, ["a", "b"]);
-    writer.push(server.clock.now(), "too late");
-    writer.flush().await;
-}
-
-#[tokio::test]
-async fn lines_beyond_the_queue_are_counted() {
-    let server = Server::start().await;
-    let writer = server.logs.writer("g", "s");
-    // Nothing is awaited here, so on this one thread nothing is written yet.
-    for _ in 0..10_007 {
-        writer.push(server.clock.now(), "line");
-    }
-    writer.flush().await;
-    let expect = "[scones] 7 log lines were dropped here: they came faster than they could be written";
-    assert_eq!(server.get(json!({"limit": 1})).await.0, [expect]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

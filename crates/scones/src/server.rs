@@ -34,14 +34,13 @@ pub(crate) struct Instance {
     pub(crate) key: AccessKey,
     directory: PathBuf,
     store: Arc<SqliteStore>,
-    services: Parts,
+    services: Stoppable,
     stop: CancellationToken,
     port: JoinHandle<()>,
 }
 
 /// The services that have something to stop.
-struct Parts {
-    logs: Arc<Logs>,
+struct Stoppable {
     function_logs: Arc<FunctionLogs>,
     s3: Arc<S3>,
     lambda: Arc<Lambda>,
@@ -67,14 +66,17 @@ impl Instance {
         let store = SqliteStore::open(&directory)
             .with_context(|| format!("cannot open the data directory {}", directory.display()))?;
         let owner = arguments.owner();
-        let started = start_services(
-            &directory,
-            &owner,
-            &endpoint,
-            &key,
-            Arc::clone(&store) as Arc<dyn Store>,
-        );
-        let (services, router) = started.await.context("cannot start the services")?;
+        let base = Base {
+            directory: directory.clone(),
+            executable: std::env::current_exe().context("cannot tell the path of this program")?,
+            owner: owner.clone(),
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            clock: Arc::new(SystemClock),
+        };
+        let (services, router) = base
+            .services(&endpoint, &key)
+            .await
+            .context("cannot start the services")?;
         let stop = CancellationToken::new();
         let serving = tokio::spawn(port.serve(Arc::new(router), stop.clone()));
         Running {
@@ -102,8 +104,7 @@ impl Instance {
         if let Err(error) = self.port.await {
             tracing::error!(%error, "the port has ended badly");
         }
-        let Parts {
-            logs,
+        let Stoppable {
             function_logs,
             s3,
             lambda,
@@ -113,110 +114,122 @@ impl Instance {
         states.shutdown().await;
         tokio::join!(lambda.shutdown(), sagemaker.shutdown());
         function_logs.shutdown().await;
-        logs.shutdown().await;
         s3.shutdown().await;
         self.store.close().await;
     }
 }
 
-async fn start_services(
-    directory: &Path,
-    owner: &Owner,
-    endpoint: &str,
-    key: &AccessKey,
+/// What every service is started with.
+struct Base {
+    directory: PathBuf,
+    executable: PathBuf,
+    owner: Owner,
     store: Arc<dyn Store>,
-) -> anyhow::Result<(Parts, Router)> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let executable = std::env::current_exe().context("cannot tell the path of this program")?;
-    let share = || (Arc::clone(&store), owner.clone(), Arc::clone(&clock));
+    clock: Arc<dyn Clock>,
+}
 
-    let (of_iam, owner_of_iam, clock_of_iam) = share();
-    let options = scones_iam::Options {
-        access_key_id: Some(key.id.clone()),
-        secret_access_key: Some(key.secret.clone().into()),
-    };
-    let iam = Iam::start(options, owner_of_iam, of_iam, clock_of_iam).await?;
-    let (of_logs, owner_of_logs, clock_of_logs) = share();
-    let logs = Logs::start(of_logs, owner_of_logs, clock_of_logs).await?;
-    let (of_s3, owner_of_s3, clock_of_s3) = share();
-    let s3 = S3::start(of_s3, owner_of_s3, clock_of_s3).await?;
+impl Base {
+    fn owner(&self) -> Owner {
+        self.owner.clone()
+    }
 
-    let function_logs = FunctionLogs::start(Arc::clone(&logs));
-    let dependencies = scones_lambda::Dependencies {
-        store: Arc::clone(&store),
-        clock: Arc::clone(&clock),
-        logs: Arc::clone(&function_logs) as Arc<dyn scones_lambda::LogSink>,
-        objects: Arc::new(Packages(Arc::clone(&s3))),
-        environment: scones_lambda::FunctionEnvironment {
-            endpoint_url: endpoint.to_owned(),
-            access_key_id: key.id.clone(),
-            secret_access_key: key.secret.clone(),
-            region: owner.region.to_string(),
-        },
-    };
-    let options = scones_lambda::Options {
-        directory: directory.join("functions"),
-        launcher: [
-            executable.as_os_str(),
-            "worker".as_ref(),
-            "exec".as_ref(),
-            "--".as_ref(),
-        ]
-        .map(OsString::from)
-        .to_vec(),
-        executable: Some(executable.clone()),
-        ..Default::default()
-    };
-    let lambda = Lambda::start(options, owner.clone(), dependencies).await?;
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
 
-    let dependencies = scones_sagemaker::Dependencies {
-        objects: Arc::new(Objects(Arc::clone(&s3))),
-        logs: Arc::new(JobLogs(Arc::clone(&logs))),
-        loader: Arc::new(VisionLoader),
-    };
-    let options = scones_sagemaker::Options {
-        training_command: [executable.as_os_str(), "worker".as_ref(), "train".as_ref()]
-            .map(OsString::from)
-            .to_vec(),
-        directory: directory.join("training"),
-        ..Default::default()
-    };
-    let (of_sagemaker, owner_of_sagemaker, clock_of_sagemaker) = share();
-    let sagemaker = SageMaker::start(
-        options,
-        owner_of_sagemaker,
-        of_sagemaker,
-        clock_of_sagemaker,
-        dependencies,
-    )
-    .await?;
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
 
-    let (of_states, owner_of_states, clock_of_states) = share();
-    let tasks = Arc::new(Tasks(Arc::clone(&lambda)));
-    let options = scones_states::Options::default();
-    let states = States::start(options, owner_of_states, of_states, clock_of_states, tasks).await?;
+    /// This program with arguments.
+    fn program(&self, arguments: &[&str]) -> Vec<OsString> {
+        let arguments = arguments.iter().map(OsString::from);
+        std::iter::once(self.executable.clone().into_os_string())
+            .chain(arguments)
+            .collect()
+    }
 
-    let services = Services {
-        logs: Arc::clone(&logs) as _,
-        states: Arc::clone(&states) as _,
-        sagemaker: Arc::clone(&sagemaker),
-        lambda: Arc::clone(&lambda),
-        sts: Arc::new(iam.sts()),
-        s3: s3.http_service(Arc::new(IamSecrets(Arc::clone(&iam)))),
-        iam,
-    };
-    let router = Router::new(services, clock);
-    Ok((
-        Parts {
+    async fn services(&self, endpoint: &str, key: &AccessKey) -> anyhow::Result<(Stoppable, Router)> {
+        let iam = self.iam(key).await?;
+        let logs = Logs::start(self.store(), self.owner(), self.clock()).await?;
+        let s3 = S3::start(self.store(), self.owner(), self.clock()).await?;
+        let function_logs = FunctionLogs::start(Arc::clone(&logs));
+        let lambda = self.lambda(endpoint, key, &s3, &function_logs).await?;
+        let sagemaker = self.sagemaker(&s3, &logs).await?;
+        let tasks = Arc::new(Tasks(Arc::clone(&lambda)));
+        let options = scones_states::Options::default();
+        let states = States::start(options, self.owner(), self.store(), self.clock(), tasks).await?;
+        let services = Services {
             logs,
-            function_logs,
-            s3,
-            lambda,
-            sagemaker,
-            states,
-        },
-        router,
-    ))
+            states: Arc::clone(&states) as _,
+            sagemaker: Arc::clone(&sagemaker),
+            lambda: Arc::clone(&lambda),
+            sts: Arc::new(iam.sts()),
+            s3: s3.http_service(Arc::new(IamSecrets(Arc::clone(&iam)))),
+            iam,
+        };
+        let router = Router::new(services, self.clock());
+        Ok((
+            Stoppable {
+                function_logs,
+                s3,
+                lambda,
+                sagemaker,
+                states,
+            },
+            router,
+        ))
+    }
+
+    async fn iam(&self, key: &AccessKey) -> anyhow::Result<Arc<Iam>> {
+        let options = scones_iam::Options {
+            access_key_id: Some(key.id.clone()),
+            secret_access_key: Some(key.secret.clone().into()),
+        };
+        Ok(Iam::start(options, self.owner(), self.store(), self.clock()).await?)
+    }
+
+    async fn lambda(
+        &self,
+        endpoint: &str,
+        key: &AccessKey,
+        s3: &Arc<S3>,
+        logs: &Arc<FunctionLogs>,
+    ) -> anyhow::Result<Arc<Lambda>> {
+        let dependencies = scones_lambda::Dependencies {
+            store: self.store(),
+            clock: self.clock(),
+            logs: Arc::clone(logs) as Arc<dyn scones_lambda::LogSink>,
+            objects: Arc::new(Packages(Arc::clone(s3))),
+            environment: scones_lambda::FunctionEnvironment {
+                endpoint_url: endpoint.to_owned(),
+                access_key_id: key.id.clone(),
+                secret_access_key: key.secret.clone(),
+                region: self.owner.region.to_string(),
+            },
+        };
+        let options = scones_lambda::Options {
+            directory: self.directory.join("functions"),
+            launcher: self.program(&["worker", "exec", "--"]),
+            executable: Some(self.executable.clone()),
+            ..Default::default()
+        };
+        Ok(Lambda::start(options, self.owner(), dependencies).await?)
+    }
+
+    async fn sagemaker(&self, s3: &Arc<S3>, logs: &Arc<Logs>) -> anyhow::Result<Arc<SageMaker>> {
+        let dependencies = scones_sagemaker::Dependencies {
+            objects: Arc::new(Objects(Arc::clone(s3))),
+            logs: Arc::new(JobLogs(Arc::clone(logs))),
+            loader: Arc::new(VisionLoader),
+        };
+        let options = scones_sagemaker::Options {
+            training_command: self.program(&["worker", "train"]),
+            directory: self.directory.join("training"),
+            ..Default::default()
+        };
+        Ok(SageMaker::start(options, self.owner(), self.store(), self.clock(), dependencies).await?)
+    }
 }
 
 /// The address of a server that answers on a data directory, if one does.
