@@ -176,10 +176,14 @@ fn create(stage: &Stage<'_>) -> anyhow::Result<String> {
     }
 }
 
-/// `count` samples, evenly spread over the whole, so that every class has its share.
+/// `count` samples, as many of each class as there are, and of each class from
+/// its beginning to its end.
 fn spread(samples: &[Sample], count: usize) -> Vec<&Sample> {
+    let mut by_class: Vec<&Sample> = samples.iter().collect();
+    // Stable: within a class the order stays.
+    by_class.sort_by_key(|sample| sample.label);
     let count = count.min(samples.len());
-    (0..count).map(|at| &samples[at * samples.len() / count]).collect()
+    (0..count).map(|at| by_class[at * samples.len() / count]).collect()
 }
 
 /// Waits for an execution's end and reads its history.
@@ -267,21 +271,17 @@ mod tests {
     }
 
     #[test]
-    fn samples_are_spread_over_the_whole() {
-        let sample = |label| Sample {
+    fn samples_are_spread_over_the_classes() {
+        let sample = |label: usize, name: usize| Sample {
             image: image::RgbImage::new(1, 1),
             label,
-            name: label.to_string(),
+            name: name.to_string(),
         };
-        let samples: Vec<Sample> = (0..10).map(sample).collect();
-        let labels = |count| {
-            spread(&samples, count)
-                .iter()
-                .map(|sample| sample.label)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(labels(3), [0, 3, 6]);
-        assert_eq!(labels(50).len(), 10);
+        let alternating: Vec<Sample> = (0..100).map(|at| sample(at % 2, at)).collect();
+        let chosen = spread(&alternating, 20);
+        assert_eq!(chosen.iter().filter(|sample| sample.label == 0).count(), 10);
+        assert_eq!(chosen[1].name, "10");
+        assert_eq!(spread(&alternating, 500).len(), 100);
         assert!(spread(&[], 3).is_empty());
     }
 }
