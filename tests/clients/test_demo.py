@@ -6,7 +6,7 @@ import subprocess
 
 import psutil
 import pytest
-from harness import PROGRAM, Clients, Server, clean_environment, run_program, wait_for
+from harness import PROGRAM, ROOT, Clients, Server, clean_environment, run_program, wait_for
 
 
 def command(directory, images, *more):
@@ -24,7 +24,7 @@ def test_the_story_is_told_twice_and_can_be_gone_on_with(tmp_path, images):
         assert sum(story["images"]["train_counts"]) == 60
         assert len(story["functions"]["arns"]) == 3
         executions = story["workflow"]["executions"]
-        assert executions
+        assert {execution["actual"] for execution in executions} == set(story["images"]["classes"])
         assert {execution["outcome"] for execution in executions} <= {"passed", "THRESHOLD_CONFIDENCE_NOT_MET"}
         assert story["capture"]["records"] == len(executions), "every inference is captured, and only its own"
     assert stories[0]["training"]["job"] != stories[1]["training"]["job"]
@@ -47,8 +47,25 @@ def test_the_story_is_told_twice_and_can_be_gone_on_with(tmp_path, images):
             EndpointName=endpoint["EndpointName"], ContentType="image/png", Body=picture
         )
         assert sum(json.loads(answer["Body"].read())) == pytest.approx(1, abs=1e-5)
+        check_the_example_client(server)
     finally:
         assert server.stop() == 0
+
+
+def check_the_example_client(server):
+    """examples/scones-unlimited/client.py works on what the demo has left."""
+    for threshold, status in [("0.1", "SUCCEEDED"), ("1", "FAILED")]:
+        client = subprocess.run(
+            ["python3", ROOT / "examples/scones-unlimited/client.py", "--count", "3", "--threshold", threshold],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=clean_environment(**server.environment),
+        )
+        lines = client.stdout.splitlines()
+        assert len(lines) == 3
+        assert {line.split("  ")[1] for line in lines} == {status}
+        assert status == "SUCCEEDED" or all("THRESHOLD_CONFIDENCE_NOT_MET" in line for line in lines)
 
 
 def test_it_is_told_in_words(tmp_path, images):
