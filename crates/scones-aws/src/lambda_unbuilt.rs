@@ -7,6 +7,14 @@ use crate::protocol::rest::Route;
 
 /// The service answers each with `NotImplemented`.
 pub(crate) const UNBUILT: &[Route] = &[
+    // First those that share a path with another and differ in their query.
+    unbuilt(Method::GET, "/2018-10-31/layers", "GetLayerVersionByArn").with_query("find=LayerVersion"),
+    unbuilt(
+        Method::GET,
+        "/2019-09-30/functions/{FunctionName}/provisioned-concurrency",
+        "ListProvisionedConcurrencyConfigs",
+    )
+    .with_query("List=ALL"),
     unbuilt(
         Method::POST,
         "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy",

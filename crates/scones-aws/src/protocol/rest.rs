@@ -18,6 +18,8 @@ pub(crate) struct Route {
     pub(crate) operation: &'static str,
     /// The status of a success.
     pub(crate) status: u16,
+    /// A `name=value` that the query must have: some operations share a path.
+    pub(crate) query: Option<&'static str>,
 }
 
 impl Route {
@@ -27,7 +29,19 @@ impl Route {
             path,
             operation,
             status,
+            query: None,
         }
+    }
+
+    /// The same, only if the query has this `name=value`.
+    pub(crate) const fn with_query(mut self, query: &'static str) -> Self {
+        self.query = Some(query);
+        self
+    }
+
+    fn matches_query(&self, uri: &Uri) -> bool {
+        self.query
+            .is_none_or(|wanted| uri.query().unwrap_or_default().split('&').any(|pair| pair == wanted))
     }
 
     /// The path's members, if `path` is one of this route's. A trailing slash
@@ -55,26 +69,29 @@ pub(crate) fn find(
     method: &Method,
     uri: &Uri,
 ) -> Option<(&'static Route, Map<String, Value>)> {
-    routes.iter().filter(|route| route.method == *method).find_map(|route| {
-        let mut input: Map<String, Value> = route
-            .members(uri.path())?
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.into()))
-            .collect();
-        for pair in uri
-            .query()
-            .unwrap_or_default()
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-        {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = percent_decode_str(&value.replace('+', " "))
-                .decode_utf8_lossy()
-                .into_owned();
-            add_parameter(&mut input, name, value);
-        }
-        Some((route, input))
-    })
+    routes
+        .iter()
+        .filter(|route| route.method == *method && route.matches_query(uri))
+        .find_map(|route| {
+            let mut input: Map<String, Value> = route
+                .members(uri.path())?
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect();
+            for pair in uri
+                .query()
+                .unwrap_or_default()
+                .split('&')
+                .filter(|pair| !pair.is_empty())
+            {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                let value = percent_decode_str(&value.replace('+', " "))
+                    .decode_utf8_lossy()
+                    .into_owned();
+                add_parameter(&mut input, name, value);
+            }
+            Some((route, input))
+        })
 }
 
 /// A query parameter under its member's name: `tagKeys` (a list) is the one
