@@ -101,11 +101,14 @@ impl Actor {
     }
 
     /// The batch that holds an execution's first step.
-    pub(crate) fn open(&mut self, origin: Origin, step: Step) -> Batch {
+    ///
+    /// # Errors
+    /// If the step cannot be written.
+    pub(crate) fn open(&mut self, origin: Origin, step: Step) -> Result<Batch, serde_json::Error> {
         let mut batch = Batch::default();
         let now = origin.started;
-        self.take_step(Cause::Start(Box::new(origin)), step, now, &mut batch);
-        batch
+        self.take_step(Cause::Start(Box::new(origin)), step, now, &mut batch)?;
+        Ok(batch)
     }
 
     /// Performs again what a crash may have interrupted: tasks run at least once.
@@ -229,6 +232,8 @@ impl Actor {
                     now,
                     batch,
                 );
+                // Given up just now, the execution has no task to hand out.
+                self.run.task(task).ok_or(Refusal::NotWaiting)?;
                 Ok(Answer::Task(call))
             }
             Command::Callback { task, token, input } => {
@@ -250,17 +255,54 @@ impl Actor {
     }
 
     fn take_input(&mut self, input: Input, now: Timestamp, batch: &mut Batch) {
+        if self.run.outcome().is_some() {
+            return;
+        }
+        let last_event = self.run.last_event();
         let step = self.run.apply(input.clone(), now);
         // Nothing has changed: a result came twice, or too late.
         if step.events.is_empty() && step.effects.is_empty() {
             return;
         }
-        self.take_step(Cause::Input(input), step, now, batch);
+        if let Err(error) = self.take_step(Cause::Input(input), step, now, batch) {
+            self.abandon(&error, last_event, now, batch);
+        }
+    }
+
+    /// Fails an execution whose next step, after `last_event`, cannot be
+    /// written: what is not in the history must not happen.
+    fn abandon(&mut self, error: &serde_json::Error, last_event: u64, now: Timestamp, batch: &mut Batch) {
+        tracing::error!(
+            execution = self.execution_arn,
+            %error,
+            "a step cannot be written; the execution fails"
+        );
+        let Record::Durable { journal, .. } = &self.record else {
+            return;
+        };
+        let cause = format!("A step of the execution cannot be written: {error}");
+        let entry = Entry::abandoned(error.to_string(), cause, last_event, journal.writer(), now);
+        match entry.encode() {
+            Ok(bytes) => batch.entries.push(bytes),
+            Err(error) => tracing::error!(%error, "nor can its end"),
+        }
+        self.run.abandon(entry.outcome);
+        self.workers.clear();
+        batch.effects.clear();
     }
 
     /// Puts a step into the batch. Tasks that can start right away start in
     /// the same batch, so that their start costs no append of its own.
-    fn take_step(&mut self, cause: Cause, step: Step, now: Timestamp, batch: &mut Batch) {
+    ///
+    /// # Errors
+    /// If the step cannot be written; the batch is as it was.
+    fn take_step(
+        &mut self,
+        cause: Cause,
+        step: Step,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) -> Result<(), serde_json::Error> {
         if let Record::Durable { journal, .. } = &self.record {
             let outcome = self.run.outcome().cloned();
             let entry = Entry {
@@ -270,10 +312,7 @@ impl Actor {
                 events: step.events,
                 outcome,
             };
-            match entry.encode() {
-                Ok(bytes) => batch.entries.push(bytes),
-                Err(error) => tracing::error!(%error, "a step cannot be written"),
-            }
+            batch.entries.push(entry.encode()?);
         }
         let calls: Vec<TaskId> = step.effects.iter().filter_map(called).collect();
         batch.effects.extend(step.effects);
@@ -290,6 +329,7 @@ impl Actor {
                 );
             }
         }
+        Ok(())
     }
 
     /// Makes a batch durable, then performs its effects and gives its answers.

@@ -4,7 +4,10 @@
 //! the replay.
 
 use bytes::Bytes;
-use scones_asl::{HistoryEvent, Input, Outcome, Start, Timestamp};
+use scones_asl::{
+    HistoryEvent, Input, Outcome, Start, Timestamp,
+    event::{EventKind, Failure},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -31,7 +34,7 @@ pub(crate) enum Cause {
     Start(Box<Origin>),
     /// Something that happened outside.
     Input(Input),
-    /// The history could not be replayed; this is the last entry.
+    /// The history could not be replayed or continued; this is the last entry.
     Abandoned {
         /// Why not.
         problem: String,
@@ -97,6 +100,29 @@ impl Origin {
 }
 
 impl Entry {
+    /// The last entry of an execution that cannot go on: it fails, after the
+    /// event `last_event`, with `cause`.
+    pub(crate) fn abandoned(problem: String, cause: String, last_event: u64, writer: u64, now: Timestamp) -> Self {
+        let failure = Failure {
+            error: Some("States.Runtime".to_owned()),
+            cause: Some(cause),
+        };
+        let event = HistoryEvent {
+            id: last_event + 1,
+            previous_event_id: last_event,
+            timestamp: now,
+            kind: EventKind::ExecutionFailed(failure.clone()),
+        };
+        let Failure { error, cause } = failure;
+        Self {
+            cause: Cause::Abandoned { problem },
+            now,
+            writer,
+            events: vec![event],
+            outcome: Some(Outcome::Failed { error, cause }),
+        }
+    }
+
     pub(crate) fn encode(&self) -> Result<Bytes, serde_json::Error> {
         serde_json::to_vec(self).map(Bytes::from)
     }

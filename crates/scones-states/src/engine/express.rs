@@ -45,7 +45,7 @@ impl Engine {
             Record::Memory,
             sender,
         );
-        let batch = actor.open(origin, step);
+        let batch = actor.open(origin, step).map_err(ApiError::internal)?;
         let shared = Arc::clone(&self.shared);
         self.shared.tracker.spawn(async move {
             let life = async {

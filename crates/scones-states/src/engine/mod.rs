@@ -54,6 +54,8 @@ const DELIVERIES_MAX: usize = 8;
 const CLOSE_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest such pause.
 const CLOSE_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for the index by those who ask about an execution that ended.
+const SETTLING_MAX: Duration = Duration::from_secs(1);
 /// The group of the timers of executions that are not in memory.
 const TIMERS: &str = "states.executions";
 
@@ -328,16 +330,28 @@ impl Engine {
 
     /// What remains to be done after an actor's life.
     async fn buried(&self, execution_arn: &str, actor: Actor, id: u64, mut mailbox: Mailbox, end: End) {
+        // Listed first: [`settled`](Self::settled) waits for the actor to leave.
+        if let (End::Finished, Some(summary), Some(outcome)) = (&end, actor.summary(), actor.outcome()) {
+            self.close(&summary.ended(outcome, self.shared.clock.now())).await;
+        }
         self.shared.leave(execution_arn, id, &mut mailbox);
-        match end {
-            End::Fenced => tracing::info!(execution = execution_arn, "another server has taken the execution over"),
-            End::Parked | End::Stopped => {}
-            End::Finished => {
-                let now = self.shared.clock.now();
-                if let (Some(summary), Some(outcome)) = (actor.summary(), actor.outcome()) {
-                    self.close(&summary.ended(outcome, now)).await;
-                }
-            }
+        if end == End::Fenced {
+            tracing::info!(execution = execution_arn, "another server has taken the execution over");
+        }
+    }
+
+    /// Waits until an execution that has ended is listed so: who is told of
+    /// an end finds it in the list, unless the store does not answer.
+    pub(crate) async fn settled(&self, execution_arn: &str) {
+        let there = self
+            .shared
+            .live()
+            .get(execution_arn)
+            .map(|handle| handle.sender.clone());
+        if let Some(sender) = there
+            && tokio::time::timeout(SETTLING_MAX, sender.closed()).await.is_err()
+        {
+            tracing::warn!(execution = execution_arn, "an execution's end is not listed yet");
         }
     }
 

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use scones_api::Timestamp as ApiTimestamp;
-use scones_asl::{
-    HistoryEvent, Outcome,
-    event::{EventKind, Failure},
-};
+use scones_asl::HistoryEvent;
 
 use super::{
     Engine, Refusal,
@@ -133,25 +130,8 @@ impl Engine {
             .map(|event| event.id)
             .max()
             .unwrap_or(0);
-        let error = Some("States.Runtime".to_owned());
-        let cause = Some(format!("The execution's history cannot be replayed: {problem}"));
-        let event = HistoryEvent {
-            id: last_event + 1,
-            previous_event_id: last_event,
-            timestamp: now,
-            kind: EventKind::ExecutionFailed(Failure {
-                error: error.clone(),
-                cause: cause.clone(),
-            }),
-        };
-        let outcome = Outcome::Failed { error, cause };
-        let entry = Entry {
-            cause: Cause::Abandoned { problem },
-            now,
-            writer: journal.writer(),
-            events: vec![event],
-            outcome: Some(outcome.clone()),
-        };
+        let cause = format!("The execution's history cannot be replayed: {problem}");
+        let entry = Entry::abandoned(problem, cause, last_event, journal.writer(), now);
         let damaged = |problem: String| Error::History {
             execution: execution_arn.to_owned(),
             problem,
@@ -161,7 +141,7 @@ impl Engine {
             .append(vec![bytes])
             .await
             .map_err(|lost| damaged(format!("it could not be ended: {lost:?}")))?;
-        run.abandon(Some(outcome));
+        run.abandon(entry.outcome);
         Ok(())
     }
 }

@@ -48,6 +48,7 @@ pub(crate) struct Run {
     tasks: BTreeMap<TaskId, Waiting>,
     timers: BTreeMap<TimerId, Timestamp>,
     outcome: Option<Outcome>,
+    last_event: u64,
 }
 
 impl Run {
@@ -59,6 +60,7 @@ impl Run {
             tasks: BTreeMap::new(),
             timers: BTreeMap::new(),
             outcome: None,
+            last_event: 0,
         };
         run.note(&step);
         (run, step)
@@ -85,6 +87,9 @@ impl Run {
     }
 
     fn note(&mut self, step: &Step) {
+        if let Some(event) = step.events.last() {
+            self.last_event = event.id;
+        }
         for effect in &step.effects {
             match effect {
                 Effect::Invoke(call) => {
@@ -103,7 +108,7 @@ impl Run {
         }
     }
 
-    /// Ends a run whose history says that it was given up.
+    /// Ends a run that was given up.
     pub(crate) fn abandon(&mut self, outcome: Option<Outcome>) {
         self.finish(outcome.unwrap_or(Outcome::Failed {
             error: None,
@@ -120,6 +125,11 @@ impl Run {
     /// How the execution ended, if it has.
     pub(crate) fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
+    }
+
+    /// The number of the latest event.
+    pub(crate) fn last_event(&self) -> u64 {
+        self.last_event
     }
 
     /// A task that has no result yet.

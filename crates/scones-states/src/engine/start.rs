@@ -76,7 +76,7 @@ impl Engine {
             summary: summary.clone(),
         };
         let mut actor = Actor::new(Arc::clone(&self.shared), &execution_arn, run, record, sender.clone());
-        let mut batch = actor.open(origin, step);
+        let mut batch = actor.open(origin, step).map_err(ApiError::internal)?;
         // In this order, and both before the answer: the store's group commit
         // makes them durable together.
         let writes = async { futures::join!(actor.append(&mut batch), self.shared.index.write(&listed)) };

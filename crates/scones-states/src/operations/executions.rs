@@ -220,6 +220,9 @@ impl States {
             .one_of("includedData", wanted, &["ALL_DATA", "METADATA_ONLY"])
             .check()?;
         let there = self.found(&input.execution_arn).await?;
+        if there.ending.is_some() {
+            self.engine.settled(&input.execution_arn).await;
+        }
         let (outcome, stop_date) = there.ending.unzip();
         let status = Status::of(outcome.as_ref());
         let (error, cause) = outcome.as_ref().map(failure).unwrap_or_default();
@@ -268,7 +271,10 @@ impl States {
             cause: input.cause,
         };
         match self.engine.deliver(&input.execution_arn, command).await {
-            Ok(Answer::Done(stop_date)) => Ok(StoppedExecution { stop_date }),
+            Ok(Answer::Done(stop_date)) => {
+                self.engine.settled(&input.execution_arn).await;
+                Ok(StoppedExecution { stop_date })
+            }
             // What has ended stays as it ended; AWS answers when.
             Err(Refusal::Ended) => {
                 let ending = self.found(&input.execution_arn).await?.ending;
