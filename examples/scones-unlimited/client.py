@@ -60,8 +60,7 @@ def main():
     options = arguments()
     states = boto3.client("stepfunctions")
     machine = machine_arn(states, options.machine)
-    own = {"threshold": options.threshold, "endpoint": options.endpoint}
-    own = {name: value for name, value in own.items() if value is not None}
+    own = {name: value for name in ("threshold", "endpoint") if (value := getattr(options, name)) is not None}
     executions = {}
     for key in photographs(options.bucket, options.count):
         given = json.dumps({"s3_bucket": options.bucket, "s3_key": key, **own})

@@ -4,7 +4,7 @@
 use std::{
     collections::HashSet,
     io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 
 use crate::{
+    Options,
     configuration::invalid,
     function::Code,
     limits::UNZIPPED_BYTES_MAX,
@@ -33,14 +34,19 @@ const SWEEP_PAGE: usize = 1000;
 pub struct CodeStore {
     store: Arc<dyn Store>,
     folder: PathBuf,
+    /// What Python compiled of the unpacked packages.
+    bytecode: PathBuf,
     unpacking: tokio::sync::Mutex<()>,
 }
 
 impl CodeStore {
-    /// Packages of `store`, unpacked under `folder`.
-    pub fn new(store: Arc<dyn Store>, folder: PathBuf) -> Self {
+    /// Packages of `store`, unpacked where `options` say.
+    pub fn new(store: Arc<dyn Store>, options: &Options) -> Self {
+        let folder = options.code_folder();
+        let names = folder.components().filter(|part| matches!(part, Component::Normal(_)));
         Self {
             store,
+            bytecode: options.bytecode_folder().join(names.collect::<PathBuf>()),
             folder,
             unpacking: tokio::sync::Mutex::new(()),
         }
@@ -125,20 +131,17 @@ impl CodeStore {
         }
     }
 
-    /// Deletes unpacked packages other than those `in_use`, and what an
-    /// interrupted unpacking left.
+    /// Deletes unpacked packages other than those `in_use`, what Python
+    /// compiled of them, and what an interrupted unpacking left.
     pub async fn sweep_folders(&self, in_use: &[&Code]) -> io::Result<()> {
-        let mut keep = HashSet::new();
-        for name in in_use.iter().map(|code| folder_name(code)) {
-            // Python's compiled modules are beside the code.
-            keep.insert(format!("{name}.pycache"));
-            keep.insert(name);
-        }
-        tokio::fs::create_dir_all(&self.folder).await?;
-        let mut entries = tokio::fs::read_dir(&self.folder).await?;
-        while let Some(entry) = entries.next_entry().await? {
-            if !entry.file_name().to_str().is_some_and(|name| keep.contains(name)) {
-                tokio::fs::remove_dir_all(entry.path()).await?;
+        let keep: HashSet<String> = in_use.iter().map(|code| folder_name(code)).collect();
+        for folder in [&self.folder, &self.bytecode] {
+            tokio::fs::create_dir_all(folder).await?;
+            let mut entries = tokio::fs::read_dir(folder).await?;
+            while let Some(entry) = entries.next_entry().await? {
+                if !entry.file_name().to_str().is_some_and(|name| keep.contains(name)) {
+                    tokio::fs::remove_dir_all(entry.path()).await?;
+                }
             }
         }
         Ok(())

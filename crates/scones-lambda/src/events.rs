@@ -17,9 +17,8 @@ use tokio::sync::Notify;
 
 use crate::{
     Invoke, Lambda,
-    execution::{Request, timeout},
-    function::Function,
-    limits::{EVENT_AGE_MAX, EVENT_RETRIES, INIT_TIMEOUT},
+    execution::Request,
+    limits::{EVENT_AGE_MAX, EVENT_RETRIES},
 };
 
 /// How often the queues are looked into when nothing tells of an event.
@@ -30,8 +29,11 @@ const EVENTS_AT_A_TIME: usize = 10;
 const THROTTLE_PAUSE: Duration = Duration::from_secs(1);
 /// How long a queue is looked into after an event came or went.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
-/// What an event's lease has beyond what its function may take.
-const LEASE_MARGIN: Duration = Duration::from_secs(10);
+/// How long an event is leased. It is renewed while the event runs, so that one
+/// that the server's end cut off runs again soon after the next start.
+const LEASE: Duration = Duration::from_secs(15);
+/// How often a lease is renewed.
+const RENEWAL: Duration = Duration::from_secs(5);
 
 /// An event in the queue.
 #[derive(Serialize, Deserialize)]
@@ -139,22 +141,18 @@ impl Lambda {
 
     /// Looks into the queue of a function that was there before the start:
     /// events that ran in the crash come back when their lease is over.
-    pub(crate) fn expect_events(&self, name: &str, function: &Function) {
-        self.events.watch(name, self.lease(function));
+    pub(crate) fn expect_events(&self, name: &str) {
+        self.events.watch(name, LEASE + LOOK_AGAIN);
     }
 
     async fn run_events_of(self: &Arc<Self>, name: &str) -> Result<(), ApiError> {
         let room = EVENTS_AT_A_TIME.saturating_sub(self.events.running(name));
-        let Some(function) = self.functions.get(name).await? else {
-            return Ok(());
-        };
-        if room == 0 {
+        if room == 0 || self.functions.get(name).await?.is_none() {
             return Ok(());
         }
-        let lease = self.lease(&function.value);
         let deliveries = self
             .store
-            .receive(&queue_name(name), room, self.clock.now(), lease)
+            .receive(&queue_name(name), room, self.clock.now(), LEASE)
             .await?;
         for delivery in deliveries {
             self.events.count(name, 1);
@@ -171,13 +169,19 @@ impl Lambda {
         Ok(())
     }
 
-    /// How long a run may take at most, so that an event runs twice only if
-    /// the server ends in the middle: the wait for a worker, its
-    /// initialisation, and the longest time-out of any version.
-    fn lease(&self, function: &Function) -> Duration {
-        let versions = std::iter::once(&function.latest).chain(&function.versions);
-        let longest = versions.map(timeout).max().unwrap_or_default();
-        self.patience + INIT_TIMEOUT + longest * 2 + LEASE_MARGIN
+    /// Runs `work` and keeps the event's lease meanwhile.
+    async fn leased<T>(&self, queue: &str, receipt: &str, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(RENEWAL) => {
+                    if let Err(error) = self.store.release(queue, receipt, self.clock.now() + LEASE).await {
+                        tracing::warn!(%error, "an event's lease cannot be renewed; it may run twice");
+                    }
+                }
+            }
+        }
     }
 
     async fn run_event(&self, name: &str, delivery: &Delivery) -> Result<(), ApiError> {
@@ -194,7 +198,7 @@ impl Lambda {
             client_context: event.client_context.as_deref(),
         };
         let ran = match self.request(&invoke, event.request_id.clone()).await {
-            Ok(request) => self.run(request).await,
+            Ok(request) => self.leased(&queue, &delivery.receipt, self.run(request)).await,
             Err(error) => Err(error),
         };
         let now = self.clock.now();

@@ -24,11 +24,6 @@ const PROBE: &str = "import site, sys\n\
                      print('%d.%d.%d' % sys.version_info[:3])\n\
                      print(site.getuserbase())";
 
-/// Asks the launcher to put this folder in the place of `/tmp`, where the
-/// system lets it, and not to pass the variable on. On AWS every worker has a
-/// `/tmp` of its own.
-const PRIVATE_TMP: &str = "SCONES_PRIVATE_TMP";
-
 /// Starts processes for functions.
 pub struct Launcher {
     options: Options,
@@ -60,13 +55,6 @@ pub struct Surroundings<'a> {
     pub log_group: &'a str,
     /// The log stream.
     pub log_stream: &'a str,
-}
-
-impl Surroundings<'_> {
-    /// Whether a worker with another `/tmp` would lose its code or its folder.
-    fn is_under_tmp(&self) -> bool {
-        [self.code, self.temporary].iter().any(|path| path.starts_with("/tmp"))
-    }
 }
 
 /// Why there is nothing to start.
@@ -124,7 +112,7 @@ impl Launcher {
         around: &Surroundings<'_>,
     ) -> Result<Command, LaunchError> {
         let (program, arguments, extra) = match runtime {
-            Runtime::Python { .. } => self.python_program(around).await?,
+            Runtime::Python { .. } => self.python_program().await?,
             Runtime::Provided => self.provided_program(around)?,
         };
         let mut words = self.options.launcher.iter().cloned().chain([program]).chain(arguments);
@@ -133,21 +121,17 @@ impl Launcher {
         command.envs(self.open_variables(around)).envs(extra);
         command.envs(&version.environment);
         command.envs(self.fixed_variables(version, around));
-        if !self.options.launcher.is_empty() && !around.is_under_tmp() {
-            command.env(PRIVATE_TMP, around.temporary);
-        }
         Ok(command)
     }
 
-    async fn python_program(&self, around: &Surroundings<'_>) -> Result<Program, LaunchError> {
+    async fn python_program(&self) -> Result<Program, LaunchError> {
         let python = self.python().await?;
-        let mut cache = around.code.as_os_str().to_owned();
-        cache.push(".pycache");
         let extra: Vec<(&str, OsString)> = vec![
             ("PYTHONUSERBASE", python.user_base.clone().into()),
             ("PYTHONUNBUFFERED", "1".into()),
-            // The code's own folder stays as it was unpacked.
-            ("PYTHONPYCACHEPREFIX", cache),
+            // The code's own folder stays as it was unpacked, and a library is
+            // compiled once for all functions.
+            ("PYTHONPYCACHEPREFIX", self.options.bytecode_folder().into()),
         ];
         Ok((
             python.executable.clone().into(),

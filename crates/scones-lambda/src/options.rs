@@ -16,8 +16,7 @@ pub struct Options {
     /// The Python that runs `python3.*` functions, by name or path.
     pub python: OsString,
     /// A program and arguments that are put before a worker's own, to give it
-    /// limits and a death signal; empty for none. Its `SCONES_PRIVATE_TMP`, if
-    /// set, is a folder to mount in the place of `/tmp`.
+    /// limits and a death signal; empty for none.
     #[serde(skip)]
     pub launcher: Vec<OsString>,
     /// This program, for functions whose bootstrap runs it:
@@ -54,6 +53,19 @@ impl Default for Options {
             idle_seconds: 300,
             retry_seconds: [60, 120],
         }
+    }
+}
+
+impl Options {
+    /// Where packages are unpacked.
+    pub(crate) fn code_folder(&self) -> PathBuf {
+        self.directory.join("code")
+    }
+
+    /// Where Python keeps the modules that it compiled, under the full path of
+    /// each module's own folder.
+    pub(crate) fn bytecode_folder(&self) -> PathBuf {
+        self.directory.join("bytecode")
     }
 }
 

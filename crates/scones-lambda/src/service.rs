@@ -75,7 +75,6 @@ pub struct Lambda {
     pub(crate) executor: Arc<Executor>,
     pub(crate) events: EventQueues,
     pub(crate) tasks: TaskTracker,
-    pub(crate) patience: Duration,
     pub(crate) retry_pauses: [Duration; 2],
 }
 
@@ -94,7 +93,7 @@ impl Lambda {
             environment,
         } = dependencies;
         let functions: Collection<Function> = Collection::new(Arc::clone(&store), "lambda.functions");
-        let code = Arc::new(CodeStore::new(Arc::clone(&store), options.directory.join("code")));
+        let code = Arc::new(CodeStore::new(Arc::clone(&store), &options));
         let workers_folder = options.directory.join("workers");
         let concurrency = Concurrency::new(options.concurrent_executions);
         let known = functions.all("").await?;
@@ -133,11 +132,10 @@ impl Lambda {
             executor,
             events: EventQueues::default(),
             tasks: TaskTracker::new(),
-            patience,
             retry_pauses: options.retry_seconds.map(Duration::from_secs),
         });
-        for (name, function) in &known {
-            lambda.expect_events(name, function);
+        for (name, _) in &known {
+            lambda.expect_events(name);
         }
         lambda.tasks.spawn(Arc::clone(&lambda).run_events());
         lambda.tasks.spawn(reap(Arc::clone(&lambda.executor), idle_limit));

@@ -9,6 +9,7 @@ use common::{Server, eventually};
 use scones_api::{ManualClock, Timestamp};
 use scones_lambda::Invoke;
 use serde_json::json;
+use tokio::runtime::Runtime;
 
 fn event(function: &str) -> Invoke<'_> {
     Invoke {
@@ -66,6 +67,28 @@ async fn a_failed_event_is_tried_twice_more_under_its_id() {
     eventually(|| (count(&server, "/aws/lambda/g", "REPORT") == 1).then_some(())).await;
     assert_eq!(count(&server, "/aws/lambda/f", &start), 3);
     server.lambda.shutdown().await;
+}
+
+#[test]
+fn an_event_that_a_crash_cut_off_runs_again_when_its_lease_is_over() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_800_000_000_000)));
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let crashing = Runtime::new().unwrap();
+    crashing.block_on(async {
+        let server = Server::in_directory(directory.clone(), clock.clone(), |_| {}).await;
+        let source = "import time\ndef handler(event, context):\n    print('begun', flush=True)\n    time.sleep(600)";
+        server.create("f", source, json!({ "Timeout": 900 })).await;
+        server.lambda.invoke_event(event("f")).await.unwrap();
+        eventually(|| (count(&server, "/aws/lambda/f", "begun") == 1).then_some(())).await;
+    });
+    // Every task of the server ends where it is.
+    drop(crashing);
+    Runtime::new().unwrap().block_on(async {
+        let server = Server::in_directory(directory, clock.clone(), |_| {}).await;
+        clock.advance(Duration::from_secs(15));
+        eventually(|| (count(&server, "/aws/lambda/f", "begun") == 1).then_some(())).await;
+        server.lambda.shutdown().await;
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

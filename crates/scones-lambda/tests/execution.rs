@@ -178,6 +178,9 @@ async fn a_worker_that_died_in_its_sleep_is_replaced() {
         .status()
         .unwrap();
     assert!(killed.success());
+    // The signal is on its way until then; a worker that it ends with an
+    // invocation in hand is reported, as on AWS.
+    eventually(|| (!is_alive(&first)).then_some(())).await;
     let second = server.result("who", "{}").await;
     assert!(second.parse::<u32>().is_ok() && second != first, "{second}");
     server.lambda.shutdown().await;
