@@ -1,6 +1,6 @@
 //! The members that several operations share: names, roles, URIs, tags, and their constraints.
 
-use scones_api::Constraints;
+use scones_api::{ApiError, Constraints};
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
@@ -127,6 +127,14 @@ impl Members for Constraints {
         let [count, minimum, maximum] =
             [count, minimum, maximum].map(|number| i64::try_from(number).unwrap_or(i64::MAX));
         self.range(&format!("{field}.length"), count, minimum, maximum);
+    }
+}
+
+/// Nothing is encrypted here, so a key of the customer's is refused. Clients send "" for none.
+pub(crate) fn no_key(field: &str, key: Option<&str>) -> Result<(), ApiError> {
+    match key {
+        None | Some("") => Ok(()),
+        Some(_) => Err(ApiError::not_implemented(format!("customer keys ({field})"))),
     }
 }
 

@@ -14,16 +14,17 @@ pub struct Options {
     /// The command that a training job's directory is appended to, for example
     /// `["/usr/bin/scones", "worker", "train"]`, with the launcher's words
     /// before it where there is one. The launcher must let the child outlive
-    /// this process: a training job survives a restart of the server.
-    /// Default: none; training jobs then fail and say so.
+    /// this process: a training job survives the server's death. At a shutdown
+    /// it is told to stop. Default: none; training jobs then fail and say so.
     pub training_command: Vec<OsString>,
-    /// Where training jobs keep their working directories. Default: a folder
+    /// Where training jobs and models that are being loaded have their
+    /// working directories, `jobs` and `models`. Default: a folder
     /// `scones-sagemaker` in the system's folder for temporary files.
     pub directory: PathBuf,
     /// How many training jobs run at once; others wait. Default: 1, since one
     /// job uses every processor.
     pub training_jobs_at_once: usize,
-    /// Seconds that a stopped training job has to save its best model before
+    /// Seconds that a stopped training job has to save its model so far before
     /// it is killed. Default: 120, as on AWS.
     pub stop_grace_seconds: u64,
     /// The same at the server's own shutdown. Default: 10.

@@ -51,7 +51,7 @@ enum End {
     Client(String),
     /// The user cannot.
     Algorithm(String),
-    /// The process was told to stop.
+    /// The process was told to stop before there was one.
     Stopped,
 }
 
@@ -75,9 +75,9 @@ pub fn run_training_worker(directory: &Path, surroundings: Surroundings<'_>) -> 
         )))
     });
     let (code, stopped) = match ended {
-        Ok(()) => (0, false),
+        Ok(stopped) => (0, stopped),
         Err(End::Stopped) => {
-            worker.say("Training was stopped");
+            worker.say("Training was stopped before its first epoch ended: there is no model");
             (0, true)
         }
         Err(End::Client(reason)) => (worker.fail("ClientError", &reason, 1)?, false),
@@ -121,7 +121,8 @@ impl Worker<'_> {
         text.replace(&*self.directory.path().to_string_lossy(), "/opt/ml")
     }
 
-    fn train(&mut self) -> Result<(), End> {
+    /// Leaves a model. Whether it is the one so far of a process that was told to stop.
+    fn train(&mut self) -> Result<bool, End> {
         let hyperparameters = self.hyperparameters()?;
         let channels = data::read_channels(&self.directory)?;
         self.say("Reading the images");
@@ -145,8 +146,7 @@ impl Worker<'_> {
             for line in lines.lines(&progress, elapsed) {
                 self.say(&line);
             }
-            // A folder that is gone belongs to nobody.
-            let abandoned = matches!(progress, Progress::Epoch { .. }) && !self.directory.output().exists();
+            let abandoned = matches!(progress, Progress::Epoch { .. }) && self.is_abandoned();
             if abandoned || (self.surroundings.is_stopped)() {
                 ControlFlow::Break(())
             } else {
@@ -154,12 +154,21 @@ impl Worker<'_> {
             }
         });
         let trained = trained.map_err(|error| match error {
-            training::Error::Stopped { .. } => End::Stopped,
+            training::Error::Stopped => End::Stopped,
             training::Error::Data(_) | training::Error::Settings(_) => End::Client(chain(&error)),
             _ => End::Algorithm(chain(&error)),
         })?;
+        if self.is_abandoned() {
+            return Err(End::Stopped);
+        }
         self.report(&trained);
-        self.save(&trained.model)
+        self.save(&trained.model)?;
+        Ok(trained.stopped)
+    }
+
+    /// A folder that is gone belongs to nobody.
+    fn is_abandoned(&self) -> bool {
+        !self.directory.output().exists()
     }
 
     fn hyperparameters(&mut self) -> Result<Hyperparameters, End> {
@@ -181,6 +190,12 @@ impl Worker<'_> {
     }
 
     fn report(&mut self, trained: &TrainedModel) {
+        if trained.stopped {
+            self.say(&format!(
+                "Training was stopped: the model is the one after {} whole epochs",
+                trained.epochs
+            ));
+        }
         let Some(validation) = &trained.validation else { return };
         let accuracy = validation.accuracy;
         self.say(&format!(

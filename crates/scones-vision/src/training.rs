@@ -41,12 +41,9 @@ pub enum Error {
     /// Threads could not be started.
     #[error("cannot start the threads that prepare images")]
     Threads(#[from] rayon::ThreadPoolBuildError),
-    /// The caller asked to stop.
-    #[error("training was stopped in epoch {epoch}")]
-    Stopped {
-        /// The epoch, from 0.
-        epoch: u32,
-    },
+    /// The caller asked to stop before there was anything to deliver.
+    #[error("training was stopped before its first epoch ended")]
+    Stopped,
 }
 
 /// How far training is.
@@ -98,27 +95,30 @@ pub struct Validation {
     pub top_k: Option<(usize, f64)>,
 }
 
-/// A finished training run.
+/// A training run that ended, by itself or because it was told to.
 #[derive(Debug, Clone)]
 pub struct TrainedModel {
     /// The model.
     pub model: Model,
-    /// Share of right answers in the last epoch, on the varied images.
+    /// Share of right answers in the last whole epoch, on the varied images.
     pub training_accuracy: f64,
     /// The model on the validation images, with the calibrated probabilities that it answers with.
     /// The temperature was fitted on the same images, so the calibration error is optimistic; the
     /// accuracy is not.
     pub validation: Option<Evaluation>,
-    /// Epochs that ran.
+    /// Epochs that ran to their end.
     pub epochs: u32,
+    /// Whether the caller asked to stop before the end: the model is the one so far.
+    pub stopped: bool,
 }
 
 /// Trains a classifier. The delivered weights are those of the end (their moving average, if set),
-/// never the ones that happened to do best on the validation images.
+/// never the ones that happened to do best on the validation images. When `progress` breaks off,
+/// the end is there.
 ///
 /// # Errors
 /// Data or settings that cannot work, a network that diverges, and [`Error::Stopped`] when
-/// `progress` breaks off.
+/// `progress` breaks off before the first epoch has ended.
 pub fn train(
     training: &Dataset,
     validation: Option<&Dataset>,
@@ -143,9 +143,21 @@ struct Run<'a> {
 }
 
 /// Where the epochs ended.
+#[derive(Default)]
 struct Ended {
     epochs: u32,
     training_accuracy: f64,
+    stopped: bool,
+}
+
+impl Ended {
+    /// The end, because the caller wants it now.
+    fn stopped(self) -> Result<Self, Error> {
+        match self.epochs {
+            0 => Err(Error::Stopped),
+            _ => Ok(Self { stopped: true, ..self }),
+        }
+    }
 }
 
 /// Sums over the steps of an epoch.
@@ -203,56 +215,50 @@ impl<'a> Run<'a> {
 
     fn epochs(&mut self, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<Ended, Error> {
         let epochs = self.settings.epochs;
-        let stop = |flow: ControlFlow<()>, epoch| match flow {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::Stopped { epoch }),
-        };
         let parameters = self.average.architecture().parameter_count();
         let batches = self.batches.per_epoch();
-        stop(
-            progress(Progress::Started {
-                epochs,
-                batches,
-                parameters,
-            }),
-            0,
-        )?;
-        let mut patience = self.settings.early_stopping.map(Patience::new);
-        let mut ended = Ended {
-            epochs: 0,
-            training_accuracy: 0.0,
+        let mut ended = Ended::default();
+        let started = Progress::Started {
+            epochs,
+            batches,
+            parameters,
         };
+        if progress(started).is_break() {
+            return ended.stopped();
+        }
+        let mut patience = self.settings.early_stopping.map(Patience::new);
         for epoch in 0..epochs {
             let mut sums = Sums::default();
             for batch in 0..batches {
                 self.step(epoch, batch, &mut sums)?;
                 let (images, loss, accuracy) = (sums.images, sums.mean_loss(), sums.accuracy());
-                stop(
-                    progress(Progress::Batch {
-                        epoch,
-                        batch,
-                        images,
-                        loss,
-                        accuracy,
-                    }),
+                let stepped = Progress::Batch {
                     epoch,
-                )?;
+                    batch,
+                    images,
+                    loss,
+                    accuracy,
+                };
+                if progress(stepped).is_break() {
+                    return ended.stopped();
+                }
             }
             let (loss, accuracy) = (sums.mean_loss(), sums.accuracy());
             let validation = self.validate()?;
             ended = Ended {
                 epochs: epoch + 1,
                 training_accuracy: accuracy,
+                stopped: false,
             };
-            stop(
-                progress(Progress::Epoch {
-                    epoch,
-                    loss,
-                    accuracy,
-                    validation,
-                }),
+            let over = Progress::Epoch {
                 epoch,
-            )?;
+                loss,
+                accuracy,
+                validation,
+            };
+            if progress(over).is_break() {
+                return ended.stopped();
+            }
             if let (Some(patience), Some(validation)) = (&mut patience, validation)
                 && patience.is_exhausted(epoch, validation.accuracy)
             {
@@ -360,6 +366,7 @@ impl<'a> Run<'a> {
             training_accuracy: ended.training_accuracy,
             validation,
             epochs: ended.epochs,
+            stopped: ended.stopped,
         })
     }
 }

@@ -38,7 +38,6 @@ pub(crate) struct DeployedVariant {
     pub artefact: Option<String>,
     pub weight: f64,
     pub instance_count: i64,
-    pub serverless_config: Option<Value>,
     pub resolved: Timestamp,
 }
 
@@ -61,7 +60,6 @@ pub(crate) struct EndpointRecord {
     /// What is being loaded, while the status is Creating or Updating.
     pub pending: Option<Deployment>,
     pub failure_reason: Option<String>,
-    pub last_deployment_config: Option<Value>,
     pub created: Timestamp,
     pub modified: Timestamp,
     pub tags: Vec<Tag>,
@@ -96,7 +94,6 @@ pub(crate) struct UpdateEndpointInput {
     retain_all_variant_properties: Option<bool>,
     exclude_retained_variant_properties: Option<Vec<VariantProperty>>,
     deployment_config: Option<Value>,
-    retain_deployment_config: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -142,8 +139,6 @@ pub(crate) struct DescribeEndpointOutput {
     failure_reason: Option<String>,
     creation_time: Timestamp,
     last_modified_time: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_deployment_config: Option<Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -155,8 +150,6 @@ struct VariantSummary {
     desired_weight: f64,
     current_instance_count: i64,
     desired_instance_count: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    current_serverless_config: Option<Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -202,7 +195,6 @@ impl From<&DeployedVariant> for VariantSummary {
             desired_weight: variant.weight,
             current_instance_count: variant.instance_count,
             desired_instance_count: variant.instance_count,
-            current_serverless_config: variant.serverless_config.clone(),
         }
     }
 }
@@ -274,7 +266,6 @@ impl SageMaker {
                 artefact: container.and_then(|container| container.artefact()).map(str::to_owned),
                 weight: variant.weight(),
                 instance_count: variant.initial_instance_count.unwrap_or(0),
-                serverless_config: variant.serverless_config.clone(),
                 resolved: self.clock.now(),
             });
         }
@@ -298,6 +289,7 @@ impl SageMaker {
             ("endpointName", input.endpoint_name),
             ("endpointConfigName", input.endpoint_config_name),
         ])?;
+        no_deployment_config(input.deployment_config.as_ref())?;
         let now = self.clock.now();
         let record = EndpointRecord {
             arn: self.arn("endpoint", &name),
@@ -306,7 +298,6 @@ impl SageMaker {
             current: None,
             pending: Some(self.resolve(&config_name).await?),
             failure_reason: None,
-            last_deployment_config: input.deployment_config,
             created: now,
             modified: now,
             tags,
@@ -357,7 +348,6 @@ impl SageMaker {
             failure_reason: record.failure_reason,
             creation_time: record.created,
             last_modified_time: record.modified,
-            last_deployment_config: record.last_deployment_config,
         })
     }
 
@@ -412,6 +402,7 @@ impl SageMaker {
             ("endpointName", input.endpoint_name),
             ("endpointConfigName", input.endpoint_config_name),
         ])?;
+        no_deployment_config(input.deployment_config.as_ref())?;
         if self.endpoints.get(&name).await?.is_none() {
             return Err(self.no_such_endpoint(&name));
         }
@@ -440,9 +431,6 @@ impl SageMaker {
             record.status = EndpointStatus::Updating;
             record.failure_reason = None;
             record.modified = now;
-            if input.retain_deployment_config != Some(true) {
-                record.last_deployment_config.clone_from(&input.deployment_config);
-            }
             Ok(())
         };
         let updated = self.endpoints.update(&name, update).await?;
@@ -531,6 +519,14 @@ impl SageMaker {
             )));
         }
         Ok(())
+    }
+}
+
+/// Traffic moves to new models at once: nothing is shifted step by step or rolled back by alarms.
+fn no_deployment_config(config: Option<&Value>) -> Result<(), ApiError> {
+    match config {
+        None => Ok(()),
+        Some(_) => Err(ApiError::not_implemented("deployment guardrails (DeploymentConfig)")),
     }
 }
 

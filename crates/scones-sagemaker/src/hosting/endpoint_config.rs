@@ -11,7 +11,7 @@ use crate::{
     SageMaker, limits,
     listing::{self, Direction, Facts, Filter, Query},
     location::Location,
-    member::{Members, Tag},
+    member::{Members, Tag, no_key},
 };
 
 /// A share of an endpoint's traffic and the model that answers it.
@@ -80,14 +80,19 @@ impl ProductionVariant {
         if self.accelerator_type.is_some() {
             return Err(ApiError::not_implemented("Elastic Inference (AcceleratorType)"));
         }
+        if self.serverless_config.is_some() {
+            return Err(ApiError::not_implemented(
+                "serverless inference (ServerlessConfig); use InstanceType and InitialInstanceCount",
+            ));
+        }
         let Some(model) = &self.model_name else {
             return Err(ApiError::not_implemented(
                 "inference components (a production variant without ModelName)",
             ));
         };
-        if self.serverless_config.is_none() && (self.instance_type.is_none() || self.initial_instance_count.is_none()) {
+        if self.instance_type.is_none() || self.initial_instance_count.is_none() {
             return Err(ApiError::validation(format!(
-                "Variant \"{}\" needs InstanceType and InitialInstanceCount, or ServerlessConfig.",
+                "Variant \"{}\" needs InstanceType and InitialInstanceCount.",
                 self.variant_name
             )));
         }
@@ -256,7 +261,9 @@ impl CreateEndpointConfigInput {
                 twice.variant_name
             )));
         }
+        no_key("KmsKeyId", self.kms_key_id.as_deref())?;
         if let Some(capture) = &self.data_capture_config {
+            no_key("DataCaptureConfig.KmsKeyId", capture.kms_key_id.as_deref())?;
             Location::parse(&capture.destination_s3_uri)?;
         }
         Ok(EndpointConfigRecord {

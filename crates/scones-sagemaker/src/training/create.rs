@@ -15,7 +15,7 @@ use super::record::{
 use crate::{
     SageMaker, image_uri, limits,
     location::Location,
-    member::{Members, Tag},
+    member::{Members, Tag, no_key},
 };
 
 const INPUT_MODES: &[&str] = &["Pipe", "File", "FastFile"];
@@ -61,6 +61,11 @@ impl CreateTrainingJobInput {
         if self.serverless_job_config.is_some() {
             return Err(ApiError::not_implemented("serverless training (ServerlessJobConfig)"));
         }
+        if self.checkpoint_config.is_some() {
+            return Err(ApiError::not_implemented(
+                "checkpoints (CheckpointConfig): leave it out, the job then trains from the start",
+            ));
+        }
         let mut constraints = Constraints::new();
         let name = constraints.required_text("trainingJobName", self.training_job_name.take(), Members::name);
         let role_arn = constraints.required_text("roleArn", self.role_arn.take(), Members::role);
@@ -98,6 +103,8 @@ impl CreateTrainingJobInput {
         constraints.check()?;
         check_algorithm(&algorithm)?;
         check_channels(&channels)?;
+        check_resources(&resources)?;
+        no_key("OutputDataConfig.KmsKeyId", Some(&output.kms_key_id))?;
         Location::parse(&output.s3_output_path)?;
         let mut record = TrainingJobRecord {
             arn: Arn::new("sagemaker", owner, format!("training-job/{name}")),
@@ -130,6 +137,7 @@ impl CreateTrainingJobInput {
             stop: None,
             attempt: 0,
             process: None,
+            has_model: false,
         };
         record.enter(SecondaryStatus::Starting, now);
         Ok(record)
@@ -138,7 +146,6 @@ impl CreateTrainingJobInput {
     fn echoed(self) -> IndexMap<String, Value> {
         let members = [
             ("VpcConfig", self.vpc_config),
-            ("CheckpointConfig", self.checkpoint_config),
             ("DebugHookConfig", self.debug_hook_config),
             ("DebugRuleConfigurations", self.debug_rule_configurations),
             ("TensorBoardOutputConfig", self.tensor_board_output_config),
@@ -307,6 +314,21 @@ fn check_algorithm(algorithm: &AlgorithmSpecification) -> Result<(), ApiError> {
         ));
     }
     Ok(())
+}
+
+/// One machine trains, and its disk is not encrypted for the job.
+fn check_resources(resources: &ResourceConfig) -> Result<(), ApiError> {
+    if resources.instance_groups.is_some() {
+        return Err(ApiError::not_implemented(
+            "heterogeneous clusters (ResourceConfig.InstanceGroups); use InstanceType and InstanceCount 1",
+        ));
+    }
+    if let Some(count @ 2..) = resources.instance_count {
+        return Err(ApiError::not_implemented(format!(
+            "training on {count} instances (ResourceConfig.InstanceCount): one machine trains; use 1"
+        )));
+    }
+    no_key("ResourceConfig.VolumeKmsKeyId", resources.volume_kms_key_id.as_deref())
 }
 
 /// What this service cannot read is refused by name; what the algorithm asks of its channels is

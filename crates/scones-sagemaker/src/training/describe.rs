@@ -41,7 +41,8 @@ pub(crate) struct ModelArtifacts {
 pub(crate) struct DescribeTrainingJobOutput {
     training_job_name: String,
     training_job_arn: Arn,
-    model_artifacts: ModelArtifacts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_artifacts: Option<ModelArtifacts>,
     training_job_status: JobStatus,
     secondary_status: SecondaryStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,15 +79,18 @@ pub(crate) struct DescribeTrainingJobOutput {
 
 impl DescribeTrainingJobOutput {
     fn new(job: TrainingJobRecord) -> Result<Self, ApiError> {
-        let artefact = artefact(&job)?.to_string();
+        let model_artifacts = if job.has_model {
+            let s3_model_artifacts = artefact(&job)?.to_string();
+            Some(ModelArtifacts { s3_model_artifacts })
+        } else {
+            None
+        };
         let (training_time, secondary) = (job.training_seconds(), job.secondary());
         let request = job.request;
         Ok(Self {
             training_job_name: job.name,
             training_job_arn: job.arn,
-            model_artifacts: ModelArtifacts {
-                s3_model_artifacts: artefact,
-            },
+            model_artifacts,
             training_job_status: job.status,
             secondary_status: secondary,
             failure_reason: job.failure_reason,

@@ -29,9 +29,14 @@ impl JobDirectory {
         Self(path.into())
     }
 
+    /// Where the folders of all jobs are, below the service's folder.
+    pub fn all(root: &Path) -> PathBuf {
+        root.join("jobs")
+    }
+
     /// The folder of a job's present attempt below the service's folder.
     pub fn of(root: &Path, job: &TrainingJobRecord) -> Self {
-        Self(root.join("training").join(format!("{}.{}", job.name, job.attempt)))
+        Self(Self::all(root).join(format!("{}.{}", job.name, job.attempt)))
     }
 
     pub fn path(&self) -> &Path {
@@ -106,7 +111,13 @@ impl JobDirectory {
         let write = |name: &str, value: &serde_json::Value| std::fs::write(self.config(name), value.to_string());
         write("hyperparameters.json", &json!(request.hyper_parameters))?;
         write("inputdataconfig.json", &serde_json::Value::Object(channels))?;
-        write("resourceconfig.json", &resources)
+        write("resourceconfig.json", &resources)?;
+        let idle = request.without_effect();
+        if !idle.is_empty() {
+            let line = format!("Accepted without effect on this machine: {}\n", idle.join(", "));
+            std::fs::write(self.log(), line)?;
+        }
+        Ok(())
     }
 
     /// Removes the folder, if there is one.

@@ -197,6 +197,24 @@ pub(crate) struct TrainingRequest {
     pub echoed: IndexMap<String, Value>,
 }
 
+impl TrainingRequest {
+    /// The members that were asked for and change nothing here, for the job's log.
+    pub fn without_effect(&self) -> Vec<&str> {
+        let environment = self.environment.as_ref().is_some_and(|variables| !variables.is_empty());
+        let members = [
+            ("Environment", environment),
+            ("EnableNetworkIsolation", self.enable_network_isolation),
+            (
+                "EnableInterContainerTrafficEncryption",
+                self.enable_inter_container_traffic_encryption,
+            ),
+            ("EnableManagedSpotTraining", self.enable_managed_spot_training),
+        ];
+        let asked = members.into_iter().filter_map(|(name, asked)| asked.then_some(name));
+        asked.chain(self.echoed.keys().map(String::as_str)).collect()
+    }
+}
+
 /// A training job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TrainingJobRecord {
@@ -220,6 +238,9 @@ pub(crate) struct TrainingJobRecord {
     pub attempt: u32,
     /// The training process, from its start on.
     pub process: Option<ProcessIdentity>,
+    /// Whether the job has left a model in S3.
+    #[serde(default)]
+    pub has_model: bool,
 }
 
 impl TrainingJobRecord {
@@ -309,6 +330,7 @@ mod tests {
             stop: None,
             attempt: 0,
             process: None,
+            has_model: false,
         }
     }
 

@@ -72,7 +72,7 @@ impl SageMaker {
             .filter(|(_, job)| !job.status.is_final() || job.status == JobStatus::Failed)
             .map(|(_, job)| JobDirectory::of(&root, job))
             .collect();
-        let removal = tokio::task::spawn_blocking(move || remove_strangers(&root.join("training"), &kept));
+        let removal = tokio::task::spawn_blocking(move || remove_strangers(&JobDirectory::all(&root), &kept));
         removal
             .await
             .map_err(|error| StoreError::Io(std::io::Error::other(error)))??;
@@ -415,15 +415,18 @@ impl JobRun {
         let outcome = if succeeded && (told || !stopped_itself) {
             self.upload(directory, told).await?
         } else if told {
-            Ok(())
+            Ok(false)
         } else {
             Err(reason(&ended))
         };
         let job = self
-            .change(|job| match (&outcome, job.stop) {
-                (Err(reason), _) => job.fail(reason, self.now()),
-                (Ok(()), Some(_)) => job.end(JobStatus::Stopped, self.now()),
-                (Ok(()), None) => job.end(JobStatus::Completed, self.now()),
+            .change(|job| {
+                job.has_model = outcome == Ok(true);
+                match (&outcome, job.stop) {
+                    (Err(reason), _) => job.fail(reason, self.now()),
+                    (Ok(_), Some(_)) => job.end(JobStatus::Stopped, self.now()),
+                    (Ok(_), None) => job.end(JobStatus::Completed, self.now()),
+                }
             })
             .await?;
         tracing::info!(job = self.name, status = ?job.status, reason = job.failure_reason, "training ended");
@@ -431,8 +434,8 @@ impl JobRun {
         Ok(())
     }
 
-    /// The model's way to S3. A job that was told to stop may have none yet.
-    async fn upload(&self, directory: &JobDirectory, told: bool) -> Result<Result<(), String>, StoreError> {
+    /// The model's way to S3, and whether there was one: a job that was told to stop may have none yet.
+    async fn upload(&self, directory: &JobDirectory, told: bool) -> Result<Result<bool, String>, StoreError> {
         let uploading = |job: &mut TrainingJobRecord| {
             if job.stop.is_none() {
                 job.enter(SecondaryStatus::Uploading, self.now());
@@ -446,7 +449,7 @@ impl JobRun {
         let uploaded = upload::model(&*self.service.dependencies.objects, directory, &place).await;
         Ok(match uploaded {
             Ok(false) if !told => Err("AlgorithmError: the training process left no model".to_owned()),
-            uploaded => uploaded.map(drop),
+            uploaded => uploaded,
         })
     }
 

@@ -70,7 +70,13 @@ async fn a_job_runs_to_its_end() {
 
     let (lines, streams) = world.logs.group("/aws/sagemaker/TrainingJobs");
     assert_eq!(streams, ["job/algo-1-1795411029"]);
-    assert_eq!(lines[0], "Docker entrypoint called with argument(s): train");
+    assert_eq!(
+        lines[..2],
+        [
+            "Accepted without effect on this machine: DebugHookConfig, ProfilerConfig",
+            "Docker entrypoint called with argument(s): train"
+        ]
+    );
     assert!(
         lines.contains(&"a.png".to_owned()) && lines.contains(&"train.lst".to_owned()),
         "{lines:?}"
@@ -95,7 +101,7 @@ async fn a_job_runs_to_its_end() {
         "ValidationException: The request was rejected because the training job is in status Completed"
     );
     server.0.shutdown().await;
-    let mut left = std::fs::read_dir(world.folder.path().join("work/training")).unwrap();
+    let mut left = std::fs::read_dir(world.folder.path().join("work/jobs")).unwrap();
     assert!(left.next().is_none());
 }
 
@@ -106,6 +112,7 @@ async fn failure(script: &str) -> String {
     let job = server.ended("job").await;
     assert_eq!(job["TrainingJobStatus"], "Failed");
     assert_eq!(job["SecondaryStatus"], "Failed");
+    assert_eq!(job["ModelArtifacts"], Value::Null);
     assert!(
         world
             .objects
@@ -167,10 +174,8 @@ async fn a_stopped_job_keeps_what_it_saved() {
     let world = World::new();
     let server = world.start(SAVES_WHEN_STOPPED).await;
     server.ok("CreateTrainingJob", training_job("job")).await;
-    until("the log line", || {
-        !world.logs.group("/aws/sagemaker/TrainingJobs").0.is_empty()
-    })
-    .await;
+    until("training", || world.is_training()).await;
+    assert_eq!(server.job("job").await["ModelArtifacts"], Value::Null);
     server.ok("StopTrainingJob", json!({"TrainingJobName": "job"})).await;
     let again = server
         .call("StopTrainingJob", json!({"TrainingJobName": "job"}))
@@ -182,7 +187,56 @@ async fn a_stopped_job_keeps_what_it_saved() {
     let job = server.ended("job").await;
     assert_eq!(steps(&job), "Starting Downloading Training Stopping Stopped");
     assert_eq!(job["TrainingJobStatus"], "Stopped");
+    assert_eq!(
+        job["ModelArtifacts"]["S3ModelArtifacts"],
+        "s3://out/models/job/output/model.tar.gz"
+    );
     assert!(world.objects.get("out", "models/job/output/model.tar.gz").is_some());
+    server.0.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_job_that_was_stopped_too_soon_has_no_model() {
+    let world = World::new();
+    let script = r#"trap 'printf "{\"code\":0,\"stopped\":true}" > $1/output/exit.json; exit 0' TERM
+        echo ready; while true; do sleep 0.02; done"#;
+    let server = world.start(script).await;
+    server.ok("CreateTrainingJob", training_job("job")).await;
+    until("training", || world.is_training()).await;
+    server.ok("StopTrainingJob", json!({"TrainingJobName": "job"})).await;
+    let job = server.ended("job").await;
+    assert_eq!(
+        (&job["TrainingJobStatus"], &job["ModelArtifacts"]),
+        (&json!("Stopped"), &Value::Null)
+    );
+    server.0.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_has_no_effect_is_accepted_and_said_in_the_log() {
+    let world = World::new();
+    let server = world.start(SUCCEEDS).await;
+    let mut request = training_job("job");
+    request.as_object_mut().unwrap().remove("ProfilerConfig");
+    for (member, value) in [
+        ("VpcConfig", json!({"SecurityGroupIds": ["sg"], "Subnets": ["subnet"]})),
+        ("RetryStrategy", json!({"MaximumRetryAttempts": 3})),
+        ("Environment", json!({"A": "b"})),
+        ("EnableNetworkIsolation", json!(true)),
+        ("EnableInterContainerTrafficEncryption", json!(false)),
+        ("EnableManagedSpotTraining", json!(true)),
+    ] {
+        request[member] = value;
+    }
+    request["OutputDataConfig"]["KmsKeyId"] = json!("");
+    request["ResourceConfig"]["VolumeKmsKeyId"] = json!("");
+    server.ok("CreateTrainingJob", request).await;
+    assert_eq!(server.ended("job").await["TrainingJobStatus"], "Completed");
+    assert_eq!(
+        world.logs.group("/aws/sagemaker/TrainingJobs").0[0],
+        "Accepted without effect on this machine: Environment, EnableNetworkIsolation, EnableManagedSpotTraining, \
+         VpcConfig, DebugHookConfig, RetryStrategy"
+    );
     server.0.shutdown().await;
 }
 
@@ -201,10 +255,7 @@ async fn a_job_that_runs_too_long_is_stopped_and_one_that_does_not_listen_is_kil
     };
     let server = world.start_with(options).await;
     server.ok("CreateTrainingJob", training_job("job")).await;
-    until("the log line", || {
-        !world.logs.group("/aws/sagemaker/TrainingJobs").0.is_empty()
-    })
-    .await;
+    until("training", || world.is_training()).await;
     world.clock.advance(Duration::from_secs(3601));
     let job = server.ended("job").await;
     assert_eq!(steps(&job), "Starting Downloading Training Stopping MaxRuntimeExceeded");
@@ -213,6 +264,7 @@ async fn a_job_that_runs_too_long_is_stopped_and_one_that_does_not_listen_is_kil
         (&json!("Stopped"), &json!("MaxRuntimeExceeded"))
     );
     assert_eq!(job["TrainingTimeInSeconds"], 3601);
+    assert_eq!(job["ModelArtifacts"], Value::Null);
     assert!(world.objects.get("out", "models/job/output/model.tar.gz").is_none());
     server.0.shutdown().await;
 }

@@ -40,20 +40,12 @@ fn let_go(world: &World) {
     std::fs::write(world.folder.path().join("go"), "").unwrap();
 }
 
-fn ready(world: &World) -> bool {
-    world
-        .logs
-        .group("/aws/sagemaker/TrainingJobs")
-        .0
-        .contains(&"ready".to_owned())
-}
-
 fn interrupted(world: &World, script: &str) {
     let before = runtime();
     before.block_on(async {
         let server = world.start(script).await;
         server.ok("CreateTrainingJob", training_job("job")).await;
-        until("training", || ready(world)).await;
+        until("training", || world.is_training()).await;
     });
     kill(before);
 }
@@ -71,7 +63,7 @@ fn a_running_process_is_adopted() {
         assert_eq!(steps(&job), "Starting Downloading Training Uploading Completed");
         assert_eq!(job["FinalMetricDataList"][0]["Value"], 0.75);
         assert_eq!(
-            world.logs.group("/aws/sagemaker/TrainingJobs").0,
+            world.logs.group("/aws/sagemaker/TrainingJobs").0[1..],
             ["ready", "Epoch[0] Validation-accuracy=0.75"]
         );
         server.0.shutdown().await;
@@ -107,7 +99,7 @@ fn a_process_that_ended_meanwhile_is_finished() {
 }
 
 fn find(folder: &Path, name: &str) -> std::path::PathBuf {
-    let job = std::fs::read_dir(folder.join("work/training"))
+    let job = std::fs::read_dir(folder.join("work/jobs"))
         .unwrap()
         .next()
         .unwrap()

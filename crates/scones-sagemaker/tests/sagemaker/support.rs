@@ -190,6 +190,12 @@ impl World {
         }
     }
 
+    /// Whether a training process has said that it is ready.
+    pub fn is_training(&self) -> bool {
+        let (lines, _) = self.logs.group("/aws/sagemaker/TrainingJobs");
+        lines.contains(&"ready".to_owned())
+    }
+
     /// A service whose training processes run `script` (of `sh`) with the job's folder as `$1`.
     pub async fn start(&self, script: &str) -> Server {
         static SCRIPTS: AtomicUsize = AtomicUsize::new(0);

@@ -100,6 +100,31 @@ async fn training_jobs() {
             "ValidationException: 1 validation error detected: Value '0' at 'resourceConfig.instanceCount'",
         ),
         (
+            "/ResourceConfig/InstanceCount",
+            json!(2),
+            "NotImplemented: Scones does not implement training on 2 instances (ResourceConfig.InstanceCount): one machine trains; use 1",
+        ),
+        (
+            "/ResourceConfig/InstanceGroups",
+            json!([{"InstanceGroupName": "g"}]),
+            "NotImplemented: Scones does not implement heterogeneous clusters (ResourceConfig.InstanceGroups)",
+        ),
+        (
+            "/ResourceConfig/VolumeKmsKeyId",
+            json!("key"),
+            "NotImplemented: Scones does not implement customer keys (ResourceConfig.VolumeKmsKeyId)",
+        ),
+        (
+            "/OutputDataConfig/KmsKeyId",
+            json!("key"),
+            "NotImplemented: Scones does not implement customer keys (OutputDataConfig.KmsKeyId)",
+        ),
+        (
+            "/CheckpointConfig",
+            json!({"S3Uri": "s3://out/checkpoints"}),
+            "NotImplemented: Scones does not implement checkpoints (CheckpointConfig)",
+        ),
+        (
             "/StoppingCondition/MaxRuntimeInSeconds",
             json!(0),
             "ValidationException: 1 validation error detected: Value '0' at 'stoppingCondition.maxRuntimeInSeconds'",
@@ -322,6 +347,29 @@ async fn models_and_configurations() {
         "NotImplemented",
     )
     .await;
+    let serverless = json!({"MemorySizeInMB": 2048, "MaxConcurrency": 5});
+    check(
+        &server,
+        "CreateEndpointConfig",
+        with(config.clone(), "/ProductionVariants/0/ServerlessConfig", serverless),
+        "NotImplemented: Scones does not implement serverless inference (ServerlessConfig)",
+    )
+    .await;
+    check(
+        &server,
+        "CreateEndpointConfig",
+        with(config.clone(), "/KmsKeyId", json!("key")),
+        "NotImplemented: Scones does not implement customer keys (KmsKeyId)",
+    )
+    .await;
+    check(
+        &server,
+        "CreateEndpointConfig",
+        member("KmsKeyId", json!("key")),
+        "NotImplemented: Scones does not implement customer keys (DataCaptureConfig.KmsKeyId)",
+    )
+    .await;
+    let captured = with(captured.clone(), "/DataCaptureConfig/KmsKeyId", json!(""));
     check(&server, "CreateEndpointConfig", member("InitialSamplingPercentage", json!(101)), "ValidationException: 1 validation error detected: Value '101' at 'dataCaptureConfig.initialSamplingPercentage'").await;
     check(
         &server,
@@ -365,6 +413,17 @@ async fn models_and_configurations() {
         "ValidationException: Cannot create already existing endpoint configuration \"arn:",
     )
     .await;
+    let guarded =
+        json!({"EndpointName": "e", "EndpointConfigName": "c", "DeploymentConfig": {"RollingUpdatePolicy": {}}});
+    for operation in ["CreateEndpoint", "UpdateEndpoint"] {
+        check(
+            &server,
+            operation,
+            guarded.clone(),
+            "NotImplemented: Scones does not implement deployment guardrails (DeploymentConfig)",
+        )
+        .await;
+    }
     check(&server, "CreateEndpoint", json!({"EndpointName": "e", "EndpointConfigName": "none"}), "ValidationException: Could not find endpoint configuration \"arn:aws:sagemaker:us-east-1:000000000000:endpoint-config/none\".").await;
     check(
         &server,

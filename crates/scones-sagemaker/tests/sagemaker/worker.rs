@@ -47,18 +47,25 @@ fn small() -> Value {
 }
 
 /// Exit code, log, exit record, failure.
-fn run(root: &Path, stop_after_lines: usize) -> (i32, Vec<String>, String, String) {
+type Ended = (i32, Vec<String>, String, String);
+
+fn run(root: &Path) -> Ended {
+    run_until(root, "no line says this")
+}
+
+/// Tells the worker to stop once a line of its log has `words`.
+fn run_until(root: &Path, words: &str) -> Ended {
     let clock = Arc::new(ManualClock::new(NOW));
     let mut log = Vec::new();
-    let lines = Cell::new(0);
+    let stopped = Cell::new(false);
     let mut print = |line: &str| {
         log.push(line.to_owned());
-        lines.set(lines.get() + 1);
+        stopped.set(stopped.get() || line.contains(words));
     };
     let code = worker::run_training_worker(
         root,
         worker::Surroundings {
-            is_stopped: &|| lines.get() >= stop_after_lines,
+            is_stopped: &|| stopped.get(),
             print: &mut print,
             clock: &*clock as &dyn Clock,
             threads: 1,
@@ -73,7 +80,7 @@ fn run(root: &Path, stop_after_lines: usize) -> (i32, Vec<String>, String, Strin
 fn training_leaves_a_model_that_classifies() {
     let folder = tempfile::tempdir().unwrap();
     lay_out(folder.path(), small());
-    let (code, log, exit, failure) = run(folder.path(), usize::MAX);
+    let (code, log, exit, failure) = run(folder.path());
     assert_eq!(
         (code, exit.as_str(), failure.as_str()),
         (0, r#"{"code":0,"stopped":false}"#, ""),
@@ -118,15 +125,36 @@ fn training_leaves_a_model_that_classifies() {
 fn training_stops_when_told() {
     let folder = tempfile::tempdir().unwrap();
     lay_out(folder.path(), small());
-    let (code, log, exit, _) = run(folder.path(), 5);
+    let (code, log, exit, _) = run_until(folder.path(), "Reading the images");
     assert_eq!((code, exit.as_str()), (0, r#"{"code":0,"stopped":true}"#), "{log:#?}");
+    assert!(!folder.path().join("model/model.safetensors").exists());
+    assert!(
+        log.last()
+            .unwrap()
+            .ends_with("Training was stopped before its first epoch ended: there is no model")
+    );
+}
+
+#[test]
+fn training_that_is_stopped_later_leaves_the_model_so_far() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut given = small();
+    given["epochs"] = json!("50");
+    lay_out(folder.path(), given);
+    let (code, log, exit, _) = run_until(folder.path(), "Epoch[1] Validation-accuracy");
+    assert_eq!((code, exit.as_str()), (0, r#"{"code":0,"stopped":true}"#), "{log:#?}");
+    let said = "Training was stopped: the model is the one after 2 whole epochs";
+    assert!(log.iter().any(|line| line.ends_with(said)), "{log:#?}");
+    let model: Value = serde_json::from_slice(&std::fs::read(folder.path().join("model/model.json")).unwrap()).unwrap();
+    assert_eq!(model["provenance"]["epochs"], 2, "{model}");
+    assert!(folder.path().join("model/model.safetensors").exists());
 }
 
 fn check(change: impl FnOnce(&Path), expect: &str) {
     let folder = tempfile::tempdir().unwrap();
     lay_out(folder.path(), small());
     change(folder.path());
-    let (code, _, exit, failure) = run(folder.path(), usize::MAX);
+    let (code, _, exit, failure) = run(folder.path());
     assert_eq!((code, exit.as_str()), (1, r#"{"code":1,"stopped":false}"#), "{failure}");
     assert!(
         failure.contains(expect) && failure.starts_with("ClientError: "),

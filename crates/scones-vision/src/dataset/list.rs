@@ -277,10 +277,11 @@ mod tests {
         let gone = folder.path().join("train").join(&drawn.samples[2].name);
         std::fs::write(&gone, "nonsense").unwrap();
         let error = read(&list, &folder.path().join("train"), None).unwrap_err().to_string();
-        assert!(
-            error.contains("train.lst line 3: the image cannot be used: not a PNG"),
-            "{error}"
+        let named = format!(
+            "train.lst line 3: the image {} cannot be used: not a PNG",
+            gone.display()
         );
+        assert!(error.contains(&named), "{error}");
         std::fs::remove_file(&gone).unwrap();
         let error = read(&list, &folder.path().join("train"), None).unwrap_err().to_string();
         assert!(

@@ -78,18 +78,37 @@ fn equal_seeds_give_equal_models_and_progress_is_complete() {
 }
 
 #[test]
-fn stops_between_steps() {
-    let training = synthetic::draw(100, 1);
-    let mut steps = 0;
-    let stopped = train(&training, None, &settings(5), &mut |progress| {
-        steps += usize::from(matches!(progress, Progress::Batch { .. }));
-        if steps == 6 {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
+fn stops_between_steps_with_the_model_so_far() {
+    let (training, validation) = (synthetic::draw(100, 1), synthetic::draw(30, 2));
+    let stop_after = |limit: usize| {
+        let mut steps = 0;
+        let ended = train(&training, Some(&validation), &settings(5), &mut |progress| {
+            steps += usize::from(matches!(progress, Progress::Batch { .. }));
+            if steps == limit {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        assert_eq!(steps, limit);
+        ended
+    };
+    // An epoch has 4 steps.
+    for (limit, epochs) in [(0, None), (3, None), (6, Some(1)), (10, Some(2))] {
+        match (stop_after(limit), epochs) {
+            (Err(Error::Stopped), None) => {}
+            (Ok(trained), Some(epochs)) => {
+                assert!(trained.stopped && trained.epochs == epochs && trained.training_accuracy > 0.0);
+                assert_eq!(trained.model.provenance.epochs, epochs);
+                // Calibrated like any other.
+                assert!(trained.validation.is_some() && trained.model.temperature != 1.0);
+                let answer = Classifier::new(&trained.model).classify_image(&training.samples[0].image);
+                assert_eq!(answer.unwrap().len(), 2);
+            }
+            (ended, _) => panic!("after {limit} steps: {ended:?}"),
         }
-    });
-    assert!(matches!(stopped, Err(Error::Stopped { epoch: 1 })) && steps == 6);
+    }
+    assert!(!train(&training, None, &settings(1), &mut quiet).unwrap().stopped);
 }
 
 #[test]
