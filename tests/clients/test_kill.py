@@ -302,13 +302,14 @@ def job(own_server, own, images):
 
 def ends_with_a_reason_or_a_model(own, name):
     description = story_data.finished(own.sagemaker, name)
-    bucket, _, key = description["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://").partition("/")
+    model = {"Bucket": "training", "Key": f"models/{name}/output/model.tar.gz"}
     if description["TrainingJobStatus"] == "Completed":
-        assert own.s3.head_object(Bucket=bucket, Key=key)["ContentLength"] > 0
+        assert description["ModelArtifacts"]["S3ModelArtifacts"] == "s3://{Bucket}/{Key}".format(**model)
+        assert own.s3.head_object(**model)["ContentLength"] > 0
     else:
         assert description["TrainingJobStatus"] == "Failed"
         assert len(description["FailureReason"]) > 20
-        assert refused(own.s3.head_object, Bucket=bucket, Key=key)[:2] == ("404", 404)
+        assert refused(own.s3.head_object, **model)[:2] == ("404", 404)
     return description
 
 
