@@ -10,13 +10,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{
-    Functions, ROLE, Script, Server, invoke,
-    memory::{Disk, MemoryStore, Trouble},
-    passes, text,
-};
-use scones_api::SystemClock;
-use scones_states::Options;
+use common::{Functions, ROLE, Script, Server, invoke, passes, text};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -325,26 +319,6 @@ async fn executions_are_listed_newest_first() {
     }
     assert_eq!(names(json!({"statusFilter": "RUNNING"})).await, "e4 e2");
     assert_eq!(names(json!({"statusFilter": "ABORTED"})).await, "e0");
-}
-
-#[tokio::test]
-async fn who_sees_an_end_finds_it_in_the_list() {
-    let slow = Trouble {
-        seed: 1,
-        delay_millis: 10,
-        ..Trouble::default()
-    };
-    let store = MemoryStore::new(&Disk::default(), slow);
-    let functions = Functions::new([("f", Script::Echo)]);
-    let server = Server::over(store, Arc::new(SystemClock), functions, Options::default()).await;
-    let definition = json!({"StartAt": "A", "States": {"A": invoke("f", None)}});
-    let machine = server.machine("listed", &definition).await;
-    let succeeded = json!({"stateMachineArn": machine, "statusFilter": "SUCCEEDED"});
-    for count in 1..=10 {
-        server.run(&machine, json!({})).await;
-        let listed = server.ok("ListExecutions", succeeded.clone()).await;
-        assert_eq!(listed["executions"].as_array().unwrap().len(), count);
-    }
 }
 
 #[tokio::test]
