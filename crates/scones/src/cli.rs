@@ -33,7 +33,7 @@ pub(crate) enum Command {
     /// Check the machine, the data directory and a running server
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
-    /// Read, check and convert image datasets
+    /// Bring image datasets into the form that SageMaker reads
     Data {
         #[command(subcommand)]
         command: DataCommand,

@@ -93,27 +93,23 @@ fn python() -> Check {
 
 fn data_directory(directory: &Path) -> Check {
     let subject = "data directory";
-    if !directory.exists() {
-        return Check::new(
-            subject,
-            Verdict::Ok,
-            format!("{} will be made at the first start", directory.display()),
-        );
+    let shown = directory.display();
+    // What is not there yet is made below the nearest folder that is.
+    let existing = directory
+        .ancestors()
+        .find(|folder| folder.exists())
+        .unwrap_or(directory);
+    match rustix::fs::access(existing, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
+        Err(error) => {
+            let finding = format!(
+                "{shown} cannot be used: {} cannot be written to: {error}",
+                existing.display()
+            );
+            Check::new(subject, Verdict::Problem, finding)
+        }
+        Ok(()) if existing == directory => Check::new(subject, Verdict::Ok, shown.to_string()),
+        Ok(()) => Check::new(subject, Verdict::Ok, format!("{shown} will be made at the first start")),
     }
-    match tempfile_in(directory) {
-        Ok(()) => Check::new(subject, Verdict::Ok, directory.display().to_string()),
-        Err(error) => Check::new(
-            subject,
-            Verdict::Problem,
-            format!("{} cannot be written to: {error}", directory.display()),
-        ),
-    }
-}
-
-fn tempfile_in(directory: &Path) -> std::io::Result<()> {
-    let path = directory.join(format!("doctor-{}", std::process::id()));
-    std::fs::write(&path, b"")?;
-    std::fs::remove_file(path)
 }
 
 fn running_server(directory: &Path) -> Check {
