@@ -139,10 +139,11 @@ impl Lambda {
         }
     }
 
-    /// Looks into the queue of a function that was there before the start:
-    /// events that ran in the crash come back when their lease is over.
+    /// Looks into a function's queue until whatever rests in it can have come
+    /// out: a retry, or an event whose lease a crash left behind.
     pub(crate) fn expect_events(&self, name: &str) {
-        self.events.watch(name, LEASE + LOOK_AGAIN);
+        let longest_pause = self.retry_pauses.iter().max().copied().unwrap_or_default();
+        self.events.watch(name, longest_pause.max(LEASE) + LOOK_AGAIN);
     }
 
     async fn run_events_of(self: &Arc<Self>, name: &str) -> Result<(), ApiError> {
@@ -163,7 +164,7 @@ impl Lambda {
                     tracing::error!(function = name, %error, "an event's end cannot be written");
                 }
                 lambda.events.count(&name, -1);
-                lambda.events.watch(&name, LOOK_AGAIN);
+                lambda.expect_events(&name);
             });
         }
         Ok(())
