@@ -66,6 +66,21 @@ fn an_image_list_is_refused_with_its_line() {
 }
 
 #[test]
+fn a_class_of_few_images_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    for class in ["bicycle", "motorcycle"] {
+        fs::create_dir_all(directory.path().join("photos").join(class)).unwrap();
+        image::RgbImage::new(32, 32)
+            .save(directory.path().join("photos").join(class).join("a.png"))
+            .unwrap();
+    }
+    insta::assert_snapshot!(scones(
+        directory.path(),
+        &["data", "import", "photos", "--output", "out"]
+    ));
+}
+
+#[test]
 fn a_truncated_archive_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(

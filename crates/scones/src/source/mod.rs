@@ -107,7 +107,7 @@ fn read(path: &Path, classes: &[String]) -> anyhow::Result<Parts> {
         );
     }
     if path.is_file() && path.extension().is_some_and(|extension| extension == "lst") {
-        let (train, test) = split(image_list(path)?);
+        let (train, test) = split(image_list(path)?)?;
         return Ok((description, train, test));
     }
     if path.is_dir() && path.join("train.lst").is_file() {
@@ -118,7 +118,7 @@ fn read(path: &Path, classes: &[String]) -> anyhow::Result<Parts> {
             .find(|path| path.is_file());
         let (train, test) = match test {
             Some(test) => (train, image_list(&test)?),
-            None => split(train),
+            None => split(train)?,
         };
         return Ok((description, train, test));
     }
@@ -130,7 +130,7 @@ fn read(path: &Path, classes: &[String]) -> anyhow::Result<Parts> {
     let (train, test) = if train.is_dir() && test.is_dir() {
         (folder::read(&train)?, folder::read(&test)?)
     } else {
-        split(folder::read(path)?)
+        split(folder::read(path)?)?
     };
     Ok((description, train, test))
 }
@@ -161,11 +161,21 @@ fn is_cifar_folder(path: &Path) -> bool {
 }
 
 /// A fifth of every class becomes the test part.
-fn split(whole: Dataset) -> (Dataset, Dataset) {
+fn split(whole: Dataset) -> anyhow::Result<(Dataset, Dataset)> {
+    let few = whole
+        .class_counts()
+        .into_iter()
+        .zip(&whole.classes)
+        .find(|(count, _)| (1..TEST_FOLDS).contains(count));
+    if let Some((count, class)) = few {
+        bail!(
+            "the class {class} has {count} images; {TEST_FOLDS} are needed, so that some can be held back for testing"
+        );
+    }
     let labels: Vec<usize> = whole.samples.iter().map(|sample| sample.label).collect();
     let folds = evaluation::stratified_folds(&labels, TEST_FOLDS, SEED);
     let (test, train) = (&folds[0], folds[1..].concat());
-    (whole.subset(&train), whole.subset(test))
+    Ok((whole.subset(&train), whole.subset(test)))
 }
 
 /// Errors end the command; warnings go on with it.
