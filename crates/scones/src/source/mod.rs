@@ -169,7 +169,7 @@ fn split(whole: Dataset) -> anyhow::Result<(Dataset, Dataset)> {
         .find(|(count, _)| (1..TEST_FOLDS).contains(count));
     if let Some((count, class)) = few {
         bail!(
-            "the class {class} has {count} images; {TEST_FOLDS} are needed, so that some can be held back for testing"
+            "the class {class} has too few images ({count}): {TEST_FOLDS} are needed, so that some can be held back for testing"
         );
     }
     let labels: Vec<usize> = whole.samples.iter().map(|sample| sample.label).collect();
