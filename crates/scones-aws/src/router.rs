@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, request::Parts};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION, request::Parts};
 use hyper::body::Incoming;
 use scones_api::{ApiError, Clock, JsonService, RequestContext};
 use scones_iam::Iam;
@@ -99,6 +99,12 @@ impl Router {
         let span =
             tracing::debug_span!("request", id = %request_id, method = %request.method(), path = request.uri().path());
         let mut response = self.route(request, &request_id).instrument(span).await;
+        if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            // The rest of the body is not read, so nothing can follow it.
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             // Each family of SDKs looks for the id under a name of its own; S3 has set its own already.
             response.headers_mut().entry("x-amzn-requestid").or_insert(id);

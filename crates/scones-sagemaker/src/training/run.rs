@@ -255,6 +255,7 @@ impl JobRun {
             let path = directory.path().display();
             format!("InternalServerError: the job's folder {path} could not be made: {error}")
         })?;
+        self.check_output(job).await?;
         let mut space = download::volume_bytes(job.request.resource_config.volume_size_in_gb);
         for channel in &job.request.input_data_config {
             let Some(source) = &channel.data_source.s3_data_source else {
@@ -268,6 +269,22 @@ impl JobRun {
             tracing::debug!(job = self.name, channel = name, count, "channel downloaded");
         }
         Ok(())
+    }
+
+    /// Whether the model will have somewhere to go: better known before the training than after it.
+    async fn check_output(&self, job: &TrainingJobRecord) -> Result<(), String> {
+        let failed =
+            |error: scones_api::ApiError| format!("ClientError: the output path cannot be written to: {error}");
+        let place = artefact(job).map_err(failed)?;
+        let objects = &self.service.dependencies.objects;
+        let listed = objects.list(&place.bucket, &place.key, None, 1).await;
+        listed.map(drop).map_err(|error| {
+            let reason = failed(error);
+            format!(
+                "{reason} (s3://{}); create the bucket or change S3OutputPath",
+                place.bucket
+            )
+        })
     }
 
     async fn interrupted(&self, interruption: Interruption) -> Result<(), StoreError> {

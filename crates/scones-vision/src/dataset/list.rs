@@ -43,6 +43,14 @@ pub enum RowProblem {
     /// The second column is no class number.
     #[error("the label {0:?} is not a whole number from 0 to {max}", max = LABELS_MAX - 1)]
     Label(String),
+    /// A class beyond those that there are.
+    #[error("the label {label} is not one of the {classes} classes, which are numbered from 0")]
+    Class {
+        /// The second column.
+        label: usize,
+        /// How many classes there are.
+        classes: usize,
+    },
     /// A path that leaves the channel's folder.
     #[error("the path {0:?} must be relative and stay inside the channel's folder")]
     Path(String),
@@ -141,7 +149,8 @@ pub fn read(list: &Path, root: &Path, classes: Option<&[String]>) -> Result<Data
     let numbered = || (0..=highest).map(|label| label.to_string()).collect();
     let classes = classes.map_or_else(numbered, <[String]>::to_vec);
     if let Some(row) = rows.iter().find(|row| row.label >= classes.len()) {
-        return Err(at_line(row.line, RowProblem::Label(row.label.to_string())));
+        let (label, classes) = (row.label, classes.len());
+        return Err(at_line(row.line, RowProblem::Class { label, classes }));
     }
     let samples = images.into_iter().zip(rows);
     let samples = samples.map(|(image, row)| Sample {
