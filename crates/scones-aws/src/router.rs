@@ -135,10 +135,13 @@ impl Router {
             Target::Query { service, namespace } => unchecked.query(service, namespace).await,
             Target::Lambda => unchecked.lambda(Arc::clone(&self.services.lambda)).await,
             Target::SageMakerRuntime => unchecked.sagemaker_runtime(&self.services.sagemaker).await,
-            Target::Unknown { name } => json::respond(
-                Version::V1_1,
-                Err(ApiError::not_implemented(format_args!("the service `{name}`"))),
-            ),
+            Target::Unknown { name } => {
+                let refused = Err(ApiError::not_implemented(format_args!("the service `{name}`")));
+                match is_form(&unchecked.parts) {
+                    true => query::respond("https://scones.invalid/", "", request_id, refused),
+                    false => json::respond(Version::V1_1, refused),
+                }
+            }
         }
     }
 
@@ -186,10 +189,6 @@ fn unsigned_service(parts: &Parts) -> String {
         .get("x-amz-target")
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let form = parts
-        .headers
-        .get("content-type")
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
     let path = parts.uri.path();
     let service = match target.split('.').next() {
         Some("AWSStepFunctions") => "states",
@@ -197,10 +196,16 @@ fn unsigned_service(parts: &Parts) -> String {
         Some("SageMaker") => "sagemaker",
         _ if lambda::is_path(path) => "lambda",
         _ if path.starts_with("/endpoints/") => "sagemaker",
-        _ if form && path == "/" => "sts",
+        _ if is_form(parts) && path == "/" => "sts",
         _ => "s3",
     };
     service.to_owned()
+}
+
+/// Whether the request is of the query protocol.
+fn is_form(parts: &Parts) -> bool {
+    let content_type = parts.headers.get("content-type");
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"))
 }
 
 /// A request whose signature has been found but not checked.

@@ -7,9 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use scones_api::{Account, Owner, Region};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Where the server listens unless told otherwise.
 pub(crate) const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4566);
@@ -48,36 +48,59 @@ pub(crate) struct ServerArgs {
     /// The address to listen on; port 0 takes a free one
     #[arg(long, env = "SCONES_LISTEN", value_name = "ADDRESS:PORT", default_value_t = DEFAULT_LISTEN)]
     pub(crate) listen: SocketAddr,
-    /// The account that owns everything: twelve digits
-    #[arg(long, env = "SCONES_ACCOUNT", value_name = "NUMBER", value_parser = account, default_value = "000000000000")]
-    pub(crate) account: Account,
-    /// The region in every ARN
-    #[arg(long, env = "SCONES_REGION", value_name = "REGION", value_parser = region, default_value = "us-east-1")]
-    pub(crate) region: Region,
+    /// The account in every ARN, chosen at the first start [default: 000000000000]
+    #[arg(long, env = "SCONES_ACCOUNT", value_name = "NUMBER", value_parser = account)]
+    account: Option<Account>,
+    /// The region in every ARN, chosen at the first start [default: us-east-1]
+    #[arg(long, env = "SCONES_REGION", value_name = "REGION", value_parser = region)]
+    region: Option<Region>,
 }
 
 impl ServerArgs {
-    /// The account and region as they must be repeated to other commands; empty
-    /// for the defaults.
-    pub(crate) fn owner_options(&self) -> String {
-        let default = Owner::default();
-        let mut options = String::new();
-        if self.account != default.account {
-            options += &format!(" --account {}", self.account);
+    /// The account and region of a data directory. They are chosen at its first
+    /// start and kept: ARNs that name them lie everywhere in it.
+    pub(crate) fn owner(&self, directory: &Path) -> anyhow::Result<Owner> {
+        let path = directory.join("owner.json");
+        if let Some(kept) = read_json::<Owner>(&path)? {
+            let same = self.account.as_ref().is_none_or(|account| *account == kept.account)
+                && self.region.as_ref().is_none_or(|region| *region == kept.region);
+            ensure!(
+                same,
+                "{} belongs to account {} and region {}, and its ARNs name them; \
+                 leave --account and --region away, or name another --data-dir",
+                directory.display(),
+                kept.account,
+                kept.region
+            );
+            return Ok(kept);
         }
-        if self.region != default.region {
-            options += &format!(" --region {}", self.region);
-        }
-        options
+        let owner = Owner {
+            account: self.account.clone().unwrap_or_default(),
+            region: self.region.clone().unwrap_or_default(),
+        };
+        write_json(&path, &owner)?;
+        Ok(owner)
     }
+}
 
-    /// The account and region.
-    pub(crate) fn owner(&self) -> Owner {
-        Owner {
-            account: self.account.clone(),
-            region: self.region.clone(),
-        }
+/// The value in a file, if the file is there.
+fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(json) => Ok(Some(
+            serde_json::from_slice(&json).with_context(|| format!("{} is damaged", path.display()))?,
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
+}
+
+/// Replaces what a file says in one step.
+fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
+    let temporary = path.with_extension("json.new");
+    let written = fs::write(&temporary, serde_json::to_vec_pretty(value)?);
+    written
+        .and_then(|()| fs::rename(&temporary, path))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn account(text: &str) -> Result<Account, scones_api::IdentityError> {
@@ -142,24 +165,12 @@ impl Running {
 
     /// The server that was last seen on a data directory; it may be gone.
     pub(crate) fn read(directory: &Path) -> anyhow::Result<Option<Self>> {
-        let path = directory.join(Self::FILE);
-        match fs::read(&path) {
-            Ok(json) => Ok(Some(
-                serde_json::from_slice(&json).with_context(|| format!("{} is damaged", path.display()))?,
-            )),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-        }
+        read_json(&directory.join(Self::FILE))
     }
 
-    /// Replaces what the file says in one step.
+    /// Says that it runs.
     pub(crate) fn write(&self, directory: &Path) -> anyhow::Result<()> {
-        let path = directory.join(Self::FILE);
-        let temporary = path.with_extension("json.new");
-        let written = fs::write(&temporary, serde_json::to_vec_pretty(self)?);
-        written
-            .and_then(|()| fs::rename(&temporary, &path))
-            .with_context(|| format!("cannot write {}", path.display()))
+        write_json(&directory.join(Self::FILE), self)
     }
 
     /// Takes the file away when the server stops.

@@ -32,6 +32,8 @@ pub(crate) struct Instance {
     pub(crate) endpoint: String,
     /// The key that clients sign with.
     pub(crate) key: AccessKey,
+    /// The account and region in its ARNs.
+    pub(crate) owner: Owner,
     directory: PathBuf,
     store: Arc<SqliteStore>,
     services: Stoppable,
@@ -65,7 +67,7 @@ impl Instance {
         let endpoint = config::endpoint(port.address());
         let store = SqliteStore::open(&directory)
             .with_context(|| format!("cannot open the data directory {}", directory.display()))?;
-        let owner = arguments.owner();
+        let owner = arguments.owner(&directory)?;
         let base = Base {
             directory: directory.clone(),
             executable: std::env::current_exe().context("cannot tell the path of this program")?,
@@ -82,12 +84,13 @@ impl Instance {
         Running {
             endpoint: endpoint.clone(),
             pid: std::process::id(),
-            owner,
+            owner: owner.clone(),
         }
         .write(&directory)?;
         Ok(Self {
             endpoint,
             key,
+            owner,
             directory,
             store,
             services,

@@ -141,6 +141,30 @@ fn an_account_has_twelve_digits() {
 }
 
 #[test]
+fn a_data_directory_keeps_its_account() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(
+        data.join("owner.json"),
+        r#"{"account":"000000000000","region":"us-east-1"}"#,
+    )
+    .unwrap();
+    let arguments = ["up", "--listen", "127.0.0.1:0", "--account", "123456789012"];
+    let shown = scones(directory.path(), &arguments);
+    assert!(
+        shown.contains("error: [DIR]/data belongs to account 000000000000 and region us-east-1"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_function_that_is_unknown_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    insta::assert_snapshot!(scones(directory.path(), &["function", "nope"]));
+}
+
+#[test]
 fn the_environment_is_printed_without_a_server() {
     let directory = tempfile::tempdir().unwrap();
     let shown = scones(directory.path(), &["env"]);

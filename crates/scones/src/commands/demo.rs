@@ -29,13 +29,13 @@ async fn tell(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
         started = Instance::start(&arguments.server) => started?,
         () = stopped.wait() => return Ok(ExitCode::from(INTERRUPTED)),
     };
-    let client = Client::new(&instance.endpoint, &instance.key, arguments.server.region.as_str());
+    let client = Client::new(&instance.endpoint, &instance.key, instance.owner.region.as_str());
     let telling = Telling {
         client,
         dataset: arguments.dataset.clone(),
         cache: arguments.server.data.directory()?.join("downloads"),
-        account: arguments.server.account.to_string(),
-        region: arguments.server.region.to_string(),
+        account: instance.owner.account.to_string(),
+        region: instance.owner.region.to_string(),
         aloud: !arguments.json,
     };
     // The story is told by blocking calls; when it is interrupted, its thread
@@ -95,7 +95,6 @@ impl Telling {
 fn how_to_go_on(arguments: &DemoArgs, endpoint: &str) -> anyhow::Result<String> {
     let server = &arguments.server;
     let data = server.data.option();
-    let owner = server.owner_options();
     let listen = if endpoint == config::endpoint(config::DEFAULT_LISTEN) {
         String::new()
     } else {
@@ -103,7 +102,7 @@ fn how_to_go_on(arguments: &DemoArgs, endpoint: &str) -> anyhow::Result<String> 
     };
     Ok(format!(
         "\nEverything above is kept in {}. To go on:\n  \
-         scones up{data}{listen}{owner}\n  \
+         scones up{data}{listen}\n  \
          eval \"$(scones env{data})\"      (in another terminal)\n  \
          aws stepfunctions list-state-machines\n\
          examples/scones-unlimited has the functions, the state machine and a client script to start from.",

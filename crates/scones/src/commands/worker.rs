@@ -37,6 +37,12 @@ pub(crate) fn train(directory: &Path) -> anyhow::Result<ExitCode> {
 
 /// `scones function NAME`.
 pub(crate) fn function(name: &str) -> anyhow::Result<ExitCode> {
+    if !scones_functions::NAMES.contains(&name) {
+        bail!(
+            "there is no function {name}; there are {}",
+            scones_functions::NAMES.join(", ")
+        );
+    }
     let services = scones_functions::Aws::from_environment(SignedBy::environment()?)?;
     scones_functions::run(name, &services)?;
     Ok(ExitCode::SUCCESS)

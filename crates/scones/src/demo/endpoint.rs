@@ -51,32 +51,26 @@ pub(super) fn capture_prefix() -> String {
 pub(super) fn deploy(stage: &Stage<'_>, training: &TrainingSection) -> anyhow::Result<EndpointSection> {
     let name = &training.job;
     let client = stage.client;
-    client.json(
-        JsonApi::SageMaker,
-        "CreateModel",
-        &json!({
-            "ModelName": name,
-            "ExecutionRoleArn": role(stage.account),
-            "PrimaryContainer": {"Image": training.image, "ModelDataUrl": training.model_artifacts},
-        }),
-    )?;
-    client.json(
-        JsonApi::SageMaker,
-        "CreateEndpointConfig",
-        &json!({
-            "EndpointConfigName": name,
-            "ProductionVariants": [{
-                "VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1,
-                "InstanceType": "ml.m5.xlarge", "InitialVariantWeight": 1,
-            }],
-            "DataCaptureConfig": {
-                "EnableCapture": true, "InitialSamplingPercentage": 100, "DestinationS3Uri": capture_prefix(),
-                "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
-                // What is not named here is captured as base64.
-                "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
-            },
-        }),
-    )?;
+    let model = json!({
+        "ModelName": name,
+        "ExecutionRoleArn": role(stage.account),
+        "PrimaryContainer": {"Image": training.image, "ModelDataUrl": training.model_artifacts},
+    });
+    client.json(JsonApi::SageMaker, "CreateModel", &model)?;
+    let configuration = json!({
+        "EndpointConfigName": name,
+        "ProductionVariants": [{
+            "VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1,
+            "InstanceType": "ml.m5.xlarge", "InitialVariantWeight": 1,
+        }],
+        "DataCaptureConfig": {
+            "EnableCapture": true, "InitialSamplingPercentage": 100, "DestinationS3Uri": capture_prefix(),
+            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+            // What is not named here is captured as base64.
+            "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+        },
+    });
+    client.json(JsonApi::SageMaker, "CreateEndpointConfig", &configuration)?;
     let operation = if exists(client)? {
         "UpdateEndpoint"
     } else {
@@ -94,6 +88,8 @@ pub(super) fn deploy(stage: &Stage<'_>, training: &TrainingSection) -> anyhow::R
         model: name.clone(),
         capture: capture_prefix(),
         commands: vec![
+            format!("aws sagemaker create-model --cli-input-json '{model}'"),
+            format!("aws sagemaker create-endpoint-config --cli-input-json '{configuration}'"),
             format!("aws sagemaker create-endpoint --endpoint-name {NAME} --endpoint-config-name {name}"),
             format!(
                 "aws sagemaker-runtime invoke-endpoint --endpoint-name {NAME} --content-type image/png --body fileb://bike.png answer.json"

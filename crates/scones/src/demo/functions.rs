@@ -47,8 +47,9 @@ pub(super) fn create(stage: &Stage<'_>) -> anyhow::Result<FunctionsSection> {
         arns: arns.collect::<anyhow::Result<_>>()?,
         threshold: THRESHOLD.parse()?,
         commands: vec![
+            "cd examples/scones-unlimited/functions && zip function.zip serialize_image_data.py".to_owned(),
             format!(
-                "aws lambda create-function --function-name {name} --runtime provided.al2023 --handler {name} --role {} --zip-file fileb://function.zip",
+                "aws lambda create-function --function-name my-{name} --runtime python3.12 --handler serialize_image_data.lambda_handler --role {} --zip-file fileb://function.zip",
                 role(stage.account)
             ),
             format!(

@@ -90,8 +90,8 @@ pub(super) fn stage(stage: &Stage<'_>, source: &Source) -> anyhow::Result<Images
         warnings: source.warnings.clone(),
         commands: vec![
             format!("aws s3 mb s3://{NAME}"),
-            format!("aws s3 sync ./train s3://{NAME}/train/"),
-            format!("aws s3 cp train.lst s3://{NAME}/train.lst"),
+            "scones data import cifar100 --output data".to_owned(),
+            format!("aws s3 sync data s3://{NAME}"),
         ],
         previews: if stage.aloud {
             previews(&source.train)

@@ -102,7 +102,7 @@ pub(super) fn train(stage: &Stage<'_>, images: &ImagesSection) -> anyhow::Result
         final_metrics: metrics(&description),
         training_seconds: description["TrainingTimeInSeconds"].as_u64().unwrap_or_default(),
         commands: vec![
-            format!("aws sagemaker create-training-job --training-job-name {job} --cli-input-json file://job.json"),
+            format!("aws sagemaker create-training-job --cli-input-json '{input}'"),
             format!("aws sagemaker wait training-job-completed-or-stopped --training-job-name {job}"),
         ],
         job,

@@ -152,6 +152,10 @@ pub(super) fn run(stage: &Stage<'_>, source: &Source, functions: &FunctionsSecti
         executions,
         commands: vec![
             format!(
+                "aws stepfunctions create-state-machine --name my-{NAME} --role-arn {} --definition file://examples/scones-unlimited/state-machine.json",
+                role(stage.account)
+            ),
+            format!(
                 "aws stepfunctions start-execution --state-machine-arn {machine} --input '{{\"s3_bucket\":\"{NAME}\",\"s3_key\":\"test/NAME.png\"}}'"
             ),
             format!("aws stepfunctions get-execution-history --execution-arn {example}"),
