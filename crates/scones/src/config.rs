@@ -60,8 +60,7 @@ impl ServerArgs {
     /// The account and region of a data directory. They are chosen at its first
     /// start and kept: ARNs that name them lie everywhere in it.
     pub(crate) fn owner(&self, directory: &Path) -> anyhow::Result<Owner> {
-        let path = directory.join("owner.json");
-        if let Some(kept) = read_json::<Owner>(&path)? {
+        if let Some(kept) = kept_owner(directory)? {
             let same = self.account.as_ref().is_none_or(|account| *account == kept.account)
                 && self.region.as_ref().is_none_or(|region| *region == kept.region);
             ensure!(
@@ -78,9 +77,17 @@ impl ServerArgs {
             account: self.account.clone().unwrap_or_default(),
             region: self.region.clone().unwrap_or_default(),
         };
-        write_json(&path, &owner)?;
+        write_json(&directory.join(OWNER_FILE), &owner)?;
         Ok(owner)
     }
+}
+
+/// The file that keeps a data directory's owner.
+const OWNER_FILE: &str = "owner.json";
+
+/// The account and region of a data directory that was started before.
+pub(crate) fn kept_owner(directory: &Path) -> anyhow::Result<Option<Owner>> {
+    read_json(&directory.join(OWNER_FILE))
 }
 
 /// The value in a file, if the file is there.

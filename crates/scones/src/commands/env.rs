@@ -18,10 +18,8 @@ pub(crate) fn run(arguments: &EnvArgs) -> anyhow::Result<ExitCode> {
             directory.display()
         ));
     }
-    let (endpoint, owner) = running.map_or_else(
-        || (config::endpoint(config::DEFAULT_LISTEN), scones_api::Owner::default()),
-        |running| (running.endpoint, running.owner),
-    );
+    let endpoint = running.map_or_else(|| config::endpoint(config::DEFAULT_LISTEN), |running| running.endpoint);
+    let owner = config::kept_owner(&directory)?.unwrap_or_default();
     let variables = [
         ("AWS_ENDPOINT_URL", endpoint),
         ("AWS_ACCESS_KEY_ID", key.id),
