@@ -68,6 +68,10 @@ fn beginning(pid: u32) -> Option<String> {
     (!state.starts_with('Z')).then(|| began.trim().to_owned())
 }
 
+/// What a training process takes over of the server's environment, in which there may be secrets
+/// of its user.
+const KEPT_VARIABLES: [&str; 3] = ["PATH", "TMPDIR", "RAYON_NUM_THREADS"];
+
 /// A training process of this server, or of the one before.
 pub(crate) enum TrainingProcess {
     /// Started by this server.
@@ -87,6 +91,12 @@ impl TrainingProcess {
         let mut child = Command::new(program)
             .args(arguments)
             .arg(directory.path())
+            .env_clear()
+            .envs(
+                KEPT_VARIABLES
+                    .into_iter()
+                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
+            )
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

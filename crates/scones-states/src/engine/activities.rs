@@ -54,7 +54,11 @@ impl Shared {
                         error = &error as &dyn std::error::Error,
                         "an activity's task waits for the store"
                     );
-                    tokio::time::sleep(INTERVAL).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(INTERVAL) => {}
+                        // The history has the task: the next start offers it again.
+                        () = self.stopping.cancelled() => return,
+                    }
                 }
             }
         }
