@@ -22,10 +22,8 @@ mod objects;
 mod records;
 mod recovery;
 mod service;
-mod uri;
 
 pub use body::ObjectBody;
 pub use http::{CredentialSource, S3Http};
 pub use objects::ObjectSummary;
 pub use service::S3;
-pub use uri::{S3Uri, S3UriError};
