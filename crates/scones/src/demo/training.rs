@@ -44,8 +44,8 @@ impl Section for TrainingSection {
         if let (Some(first), Some(last)) = (self.validation_accuracy.first(), self.validation_accuracy.last()) {
             let curve = picture::sparkline(&self.validation_accuracy, 0.5, 1.0);
             lines.push(format!(
-                "validation accuracy {curve} {first:.3} to {last:.3} in {} epochs",
-                self.validation_accuracy.len()
+                "validation accuracy {curve} {first:.3} to {last:.3} in {}",
+                terminal::counted(self.validation_accuracy.len(), "epoch")
             ));
         }
         lines.extend(
@@ -64,7 +64,7 @@ impl Section for TrainingSection {
 
 /// Trains and waits for the end.
 pub(super) fn train(stage: &Stage<'_>, images: &ImagesSection) -> anyhow::Result<TrainingSection> {
-    let job = format!("{NAME}-{}", Utc::now().format("%Y%m%d-%H%M%S"));
+    let job = format!("{NAME}-{}", Utc::now().format("%Y%m%d-%H%M%S-%3f"));
     let image = format!(
         "811284229777.dkr.ecr.{}.amazonaws.com/image-classification:1",
         stage.region
