@@ -200,7 +200,7 @@ fn refusal(error: PackageError) -> ApiError {
         PackageError::Unreadable(_) | PackageError::Io(_) => {
             invalid("Could not unzip uploaded file. Please check your file, then try to upload again.")
         }
-        PackageError::Outside(_) | PackageError::TooMany => invalid(format!(
+        PackageError::Outside(_) | PackageError::Ambiguous(_) | PackageError::TooMany => invalid(format!(
             "Could not unzip uploaded file. Please check your file, then try to upload again. ({error})"
         )),
     }

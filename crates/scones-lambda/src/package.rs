@@ -6,7 +6,7 @@
 //! unpacks is counted while it unpacks.
 
 use std::{
-    collections::HashSet,
+    collections::BTreeMap,
     fs, io,
     io::{Cursor, Read, Write},
     path::{Component, Path, PathBuf},
@@ -35,9 +35,13 @@ pub enum PackageError {
     /// More than [`PACKAGE_ENTRIES_MAX`] files.
     #[error("the package holds more than {PACKAGE_ENTRIES_MAX} files")]
     TooMany,
-    /// A file that would be written outside the function's folder.
+    /// A file that would be written, or a link that may lead, outside the
+    /// function's folder.
     #[error("`{0}` in the package points outside it")]
     Outside(String),
+    /// A folder that is a file or a link, too.
+    #[error("`{0}` in the package is both a folder and a file or link")]
+    Ambiguous(String),
     /// The disk refused.
     #[error("the package cannot be unpacked")]
     Io(#[from] io::Error),
@@ -125,25 +129,18 @@ fn visit(
     if archive.len() > PACKAGE_ENTRIES_MAX {
         return Err(PackageError::TooMany);
     }
-    let mut links: HashSet<PathBuf> = HashSet::new();
+    check_tree(&mut archive)?;
     let mut left = UNZIPPED_BYTES_MAX;
     for index in 0..archive.len() {
         let mut file = archive.by_index(index)?;
-        let name = String::from_utf8_lossy(file.name_raw()).into_owned();
-        let outside = || PackageError::Outside(name.clone());
-        let path = file.enclosed_name().ok_or_else(outside)?;
-        // Nothing is unpacked through a link of the package's own.
-        if path.ancestors().skip(1).any(|parent| links.contains(parent)) {
-            return Err(outside());
-        }
+        let path = inside(&file)?;
         left -= if file.is_dir() {
             handle(&path, Entry::Folder)?
         } else if file.is_symlink() {
             let destination = link_destination(&mut file)?;
             if !stays_inside(&path, &destination) {
-                return Err(outside());
+                return Err(PackageError::Outside(path.display().to_string()));
             }
-            links.insert(path.clone());
             handle(&path, Entry::Link(&destination))?
         } else {
             let executable = file.unix_mode().is_some_and(|mode| mode & 0o111 != 0);
@@ -161,29 +158,58 @@ fn visit(
     Ok(())
 }
 
+/// Checks that the entries make one tree, whatever their order: what others
+/// lie in is a folder and never a link, through which they would be unpacked
+/// elsewhere.
+fn check_tree(archive: &mut ZipArchive<Cursor<&Bytes>>) -> Result<(), PackageError> {
+    let mut is_folder = BTreeMap::from([(PathBuf::new(), true)]);
+    for index in 0..archive.len() {
+        let file = archive.by_index(index)?;
+        let path = inside(&file)?;
+        if *is_folder.entry(path.clone()).or_insert(file.is_dir()) != file.is_dir() {
+            return Err(ambiguous(&path));
+        }
+    }
+    // In this order what lies in a folder comes right after it.
+    let next = is_folder.keys().skip(1);
+    match is_folder
+        .iter()
+        .zip(next)
+        .find(|((path, is_folder), next)| !**is_folder && next.starts_with(path))
+    {
+        Some(((path, _), _)) => Err(ambiguous(path)),
+        None => Ok(()),
+    }
+}
+
+fn ambiguous(path: &Path) -> PackageError {
+    PackageError::Ambiguous(path.display().to_string())
+}
+
+/// Where an entry lies in the package.
+fn inside<R: Read>(file: &ZipFile<'_, R>) -> Result<PathBuf, PackageError> {
+    let outside = || PackageError::Outside(String::from_utf8_lossy(file.name_raw()).into_owned());
+    file.enclosed_name().ok_or_else(outside)
+}
+
 fn link_destination<R: Read>(file: &mut ZipFile<'_, R>) -> Result<PathBuf, PackageError> {
     let mut text = String::new();
     file.take(LINK_BYTES_MAX).read_to_string(&mut text)?;
     Ok(PathBuf::from(text))
 }
 
-/// Whether a link at `path` with the relative `destination` leads to a place
-/// inside the package. Links to links are judged each by itself, so no step
-/// may leave the folder even for a moment.
+/// Whether a link at `path` leads to a place inside the package, whatever other
+/// links are on the way: it may go up through the folders that it lies in, and
+/// down from there. Going up after down is refused, because where a name on
+/// the way down is a link, up is not back.
 fn stays_inside(path: &Path, destination: &Path) -> bool {
-    let mut depth = path.components().count().saturating_sub(1);
-    for component in destination.components() {
-        match component {
-            Component::CurDir => {}
-            Component::Normal(_) => depth += 1,
-            Component::ParentDir => match depth.checked_sub(1) {
-                Some(up) => depth = up,
-                None => return false,
-            },
-            Component::RootDir | Component::Prefix(_) => return false,
-        }
-    }
-    true
+    let folders = path.components().count().saturating_sub(1);
+    let steps: Vec<Component<'_>> = destination
+        .components()
+        .filter(|step| *step != Component::CurDir)
+        .collect();
+    let up = steps.iter().take_while(|step| **step == Component::ParentDir).count();
+    up <= folders && steps[up..].iter().all(|step| matches!(step, Component::Normal(_)))
 }
 
 /// Removes a file or a link that is in the way.
@@ -312,12 +338,58 @@ mod tests {
             &with_link("a/evil", "../../x"),
             "`a/evil` in the package points outside it",
         );
+        check(&with_link("a/good", "../b"), "a");
+        check(&with_link("a/b/good", "./../../c/d"), "a");
+        check(&with_link("evil", "./.."), "`evil` in the package points outside it");
+        // Each of these stays inside by its letters, and leads outside by the other.
+        for (at, to) in [("evil", "a/up/.."), ("evil", "a/up/../x"), ("b/evil", "../a/up/..")] {
+            let package = archive(|zip| {
+                zip.add_symlink("a/up", "..", options()).unwrap();
+                zip.add_symlink(at, to, options()).unwrap();
+            });
+            check(&package, &format!("`{at}` in the package points outside it"));
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_unpacked_through_a_link_or_a_file() {
+        let ambiguous = "`door` in the package is both a folder and a file or link";
+        let orders = [
+            ["door", "door/evil.py"],
+            ["door/evil.py", "door"],
+            ["door", "door/a/b/evil.py"],
+        ];
+        for (to, names) in orders.into_iter().flat_map(|names| [(".", names), ("a", names)]) {
+            let package = archive(|zip| {
+                for name in names {
+                    match name {
+                        "door" => zip.add_symlink("door", to, options()).unwrap(),
+                        _ => zip.start_file(name, options()).unwrap(),
+                    }
+                }
+            });
+            check(&package, ambiguous);
+            assert_eq!(inspect(&package).unwrap_err().to_string(), ambiguous);
+        }
         check(
             &archive(|zip| {
-                zip.add_symlink("door", ".", options()).unwrap();
-                zip.start_file("door/evil.py", options()).unwrap();
+                zip.start_file("door", options()).unwrap();
+                zip.start_file("door/x", options()).unwrap();
             }),
-            "`door/evil.py` in the package points outside it",
+            ambiguous,
+        );
+        check(
+            &archive(|zip| {
+                zip.add_directory("door", options()).unwrap();
+                zip.start_file("door-bell", options()).unwrap();
+                zip.start_file("door/x", options()).unwrap();
+            }),
+            "door door-bell",
+        );
+        check(
+            &file("a/..", b"x"),
+            "`` in the package is both a folder and a file or link",
         );
     }
 
