@@ -22,6 +22,11 @@ use crate::{
 /// How often a busy worker's memory is looked at.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The most that a pipe holds unless a process asks for more, on Linux
+/// (<https://man7.org/linux/man-pages/man7/pipe.7.html>), and what was read of
+/// it ahead, in bytes.
+const PIPE_BYTES_MAX: usize = 65_536 + 8192;
+
 /// What ended an invocation or an initialisation before its answer.
 #[derive(Debug)]
 pub enum Failure {
@@ -156,22 +161,16 @@ impl Worker {
     }
 
     /// Waits for the next event while it reads the log and watches the
-    /// process. What the process wrote before the event is in the log by then:
-    /// pipes are looked at first, and the system tells of them in order.
+    /// process. What is seldom comes first, so that a process that writes
+    /// without pause is still answered and watched. What it wrote before the
+    /// event is in the log by then: the system tells of a pipe before it tells
+    /// of a request that came after.
     async fn step(&mut self) -> Result<Event, Failure> {
         let mut watch = tokio::time::interval(MEMORY_INTERVAL);
         watch.reset();
         loop {
             tokio::select! {
                 biased;
-                line = self.stdout.next() => self.log.raw_line(line),
-                line = self.stderr.next() => self.log.raw_line(line),
-                Some(event) = self.api.event() => return Ok(event),
-                status = self.child.wait() => {
-                    self.kill();
-                    self.drain().await;
-                    return Err(Failure::Exited(status.ok()));
-                }
                 _ = watch.tick() => {
                     let held = self.child.id().and_then(memory::current_mb).unwrap_or(0);
                     self.memory_peak_mb = self.memory_peak_mb.max(held);
@@ -180,20 +179,29 @@ impl Worker {
                         return Err(Failure::OutOfMemory(held));
                     }
                 }
+                Some(event) = self.api.event() => {
+                    self.read_waiting().await;
+                    return Ok(event);
+                }
+                status = self.child.wait() => {
+                    self.kill();
+                    self.drain().await;
+                    return Err(Failure::Exited(status.ok()));
+                }
+                () = next_line(&mut self.stdout, &mut self.stderr, &mut self.log) => {}
             }
         }
     }
 
     /// Reads the lines that are there, waiting for none.
+    async fn read_waiting(&mut self) {
+        self.stdout.read_waiting(&mut self.log).await;
+        self.stderr.read_waiting(&mut self.log).await;
+    }
+
+    /// Reads what is there, even a line without an end.
     async fn drain(&mut self) {
-        loop {
-            tokio::select! {
-                biased;
-                line = self.stdout.next() => self.log.raw_line(line),
-                line = self.stderr.next() => self.log.raw_line(line),
-                () = std::future::ready(()) => break,
-            }
-        }
+        self.read_waiting().await;
         for rest in [self.stdout.take_rest(), self.stderr.take_rest()] {
             if !rest.is_empty() {
                 self.log.raw_line(&rest);
@@ -231,6 +239,14 @@ fn kill_group(group: u32) {
 /// Elsewhere the process is killed when its handle is dropped.
 #[cfg(not(unix))]
 fn kill_group(_: u32) {}
+
+/// Logs the next line of either pipe.
+async fn next_line(stdout: &mut Lines<ChildStdout>, stderr: &mut Lines<ChildStderr>, log: &mut WorkerLog) {
+    tokio::select! {
+        line = stdout.next() => log.raw_line(line),
+        line = stderr.next() => log.raw_line(line),
+    }
+}
 
 /// Lines from a pipe, at most [`LOG_LINE_BYTES_MAX`] each. After the end it
 /// waits for ever. Safe to drop while it waits.
@@ -271,6 +287,22 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             }
             self.complete = true;
             return &self.line;
+        }
+    }
+
+    /// Logs the lines that are there, waiting for none; as many as a pipe can
+    /// hold, so that what is written meanwhile does not keep it for ever.
+    async fn read_waiting(&mut self, log: &mut WorkerLog) {
+        let mut read = 0;
+        while read <= PIPE_BYTES_MAX {
+            tokio::select! {
+                biased;
+                line = self.next() => {
+                    read += line.len();
+                    log.raw_line(line);
+                }
+                () = std::future::ready(()) => return,
+            }
         }
     }
 

@@ -137,6 +137,28 @@ async fn a_worker_has_its_functions_memory_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_writes_without_pause_is_watched_and_answered() {
+    let server = Server::start().await;
+    let source = "import os, threading, time\n\
+                  def flood():\n    \
+                      while True: os.write(1, (b'x' * 2000 + b'\\n') * 30)\n\
+                  threading.Thread(target=flood, daemon=True).start()\n\
+                  def handler(event, context):\n    \
+                      hold = b'x' * (event['mb'] << 20)\n    \
+                      time.sleep(event['sleep'])\n    \
+                      return len(hold)\n";
+    server.create("flood", source, json!({ "Timeout": 5 })).await;
+    for (event, expect) in [
+        (r#"{"mb": 1, "sleep": 0}"#, "1048576"),
+        (r#"{"mb": 300, "sleep": 50}"#, "signal: killed"),
+    ] {
+        let result = server.result("flood", event).await;
+        assert!(result.contains(expect), "{result}");
+    }
+    server.lambda.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_does_not_take_the_worker_with_it() {
     let server = Server::start().await;
     let source = "import os, time\n\
