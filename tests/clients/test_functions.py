@@ -54,8 +54,8 @@ def test_an_exception_has_type_message_and_stack(make, call):
     assert set(error) == {"errorMessage", "errorType", "requestId", "stackTrace"}
     assert (error["errorType"], error["errorMessage"]) == ("Late", "by an hour")
     outer, inner = error["stackTrace"]
-    assert re.fullmatch(r'  File "\S+/app\.py", line 8, in handler\n    inner\(\)\n', outer)
-    assert re.fullmatch(r"  File \"\S+/app\.py\", line 5, in inner\n    raise Late\('by an hour'\)\n", inner)
+    assert re.fullmatch(r'  File "/var/task/app\.py", line 8, in handler\n    inner\(\)\n', outer)
+    assert re.fullmatch(r"  File \"/var/task/app\.py\", line 5, in inner\n    raise Late\('by an hour'\)\n", inner)
 
 
 def test_raising_text_is_a_type_error(make, call):

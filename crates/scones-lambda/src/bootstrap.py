@@ -16,6 +16,13 @@ import traceback
 import uuid
 
 API = "/2018-06-01/runtime"
+TASK_ROOT = os.environ["LAMBDA_TASK_ROOT"]
+
+
+def as_on_aws(path):
+    """A path inside the function's code as tracebacks on AWS show it."""
+    own = TASK_ROOT + os.sep
+    return "/var/task/" + path[len(own):] if path.startswith(own) else path
 
 
 class RuntimeFault(Exception):
@@ -172,6 +179,13 @@ class RequestIdFilter(logging.Filter):
         return True
 
 
+class LineFormatter(logging.Formatter):
+    """Formats log records with tracebacks as on AWS."""
+
+    def formatException(self, ei):
+        return super().formatException(ei).replace('"' + TASK_ROOT + os.sep, '"/var/task/')
+
+
 class StandardOutputHandler(logging.Handler):
     """Writes log records to whatever sys.stdout is at that moment."""
 
@@ -184,7 +198,7 @@ def set_up_logging():
     logging.Formatter.converter = time.gmtime
     line = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
     handler = StandardOutputHandler()
-    handler.setFormatter(logging.Formatter(line, "%Y-%m-%dT%H:%M:%S"))
+    handler.setFormatter(LineFormatter(line, "%Y-%m-%dT%H:%M:%S"))
     handler.addFilter(RequestIdFilter())
     logging.getLogger().addHandler(handler)
 
@@ -205,7 +219,7 @@ def load_handler(name):
         raise RuntimeFault("Runtime.ImportModuleError", message)
     except SyntaxError as error:
         message = "Syntax error in module '{}': {}".format(module_name, error)
-        place = '  File "{}" Line {}\n    {}'.format(error.filename, error.lineno, error.text)
+        place = '  File "{}" Line {}\n    {}'.format(as_on_aws(error.filename or ""), error.lineno, error.text)
         raise RuntimeFault("Runtime.UserCodeSyntaxError", message, [place])
     try:
         return getattr(module, function_name)
@@ -225,7 +239,7 @@ def describe(error, request_id):
             frames.pop(0)
         # An import adds frames of its own, which say nothing.
         frames = [frame for frame in frames if not frame.filename.startswith("<frozen importlib")]
-        plain = [(frame.filename, frame.lineno, frame.name, frame.line) for frame in frames]
+        plain = [(as_on_aws(frame.filename), frame.lineno, frame.name, frame.line) for frame in frames]
         kind, trace = type(error).__name__, traceback.format_list(plain)
     return {"errorMessage": str(error), "errorType": kind, "requestId": request_id, "stackTrace": trace}
 
@@ -267,7 +281,7 @@ def main():
     set_up_logging()
     runtime = Runtime(os.environ["AWS_LAMBDA_RUNTIME_API"])
     # The first place in the path is this file's own; the function's comes there.
-    sys.path[0] = os.environ["LAMBDA_TASK_ROOT"]
+    sys.path[0] = TASK_ROOT
     try:
         handler = load_handler(os.environ["_HANDLER"])
     except Exception as error:

@@ -17,17 +17,7 @@ async fn check(server: &Server, body: &str, event: &str, expect: &str) {
     );
     let name = format!("f{}", uuid::Uuid::new_v4().simple());
     server.create(&name, &source, json!({ "Timeout": 60 })).await;
-    let task = server.directory.path().display().to_string();
-    let seen = server.result(&name, event).await;
-    let seen = match seen.find(&task) {
-        // The unpacked package's folder is `/var/task` on AWS.
-        Some(begin) => {
-            let end = seen[begin..].find("/app.py").unwrap() + begin;
-            seen.replace(&seen[begin..end], "/var/task")
-        }
-        None => seen,
-    };
-    assert_eq!(seen, expect, "{body}");
+    assert_eq!(server.result(&name, event).await, expect, "{body}");
     server
         .call("DeleteFunction", json!({ "FunctionName": name }))
         .await
@@ -212,6 +202,41 @@ async fn a_function_that_cannot_start_says_why() {
     ] {
         server.create(name, source, json!({ "Handler": handler })).await;
         assert_eq!(server.result(name, "{}").await, expect);
+    }
+    server.lambda.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tracebacks_show_the_code_where_it_is_on_aws() {
+    let server = Server::start().await;
+    let source = "import logging\n\
+                  def handler(event, context):\n    \
+                      try:\n        \
+                          [][0]\n    \
+                      except IndexError:\n        \
+                          logging.exception('caught')\n    \
+                      raise KeyError('gone')\n";
+    server.create("raises", source, json!({})).await;
+    let invocation = server.invoke("raises", "{}").await;
+    let (answer, log) = (String::from_utf8_lossy(&invocation.payload), log_tail(&invocation));
+    server
+        .create("broken", "\ndef handler(event, context) 1\n", json!({}))
+        .await;
+    let syntax = server.result("broken", "{}").await;
+    for (text, expect) in [
+        (answer.as_ref(), r#"  File \"/var/task/app.py\", line 7, in handler"#),
+        (&log, "\u{a0}\u{a0}File \"/var/task/app.py\", line 7, in handler"),
+        (&log, "  File \"/var/task/app.py\", line 4, in handler"),
+        (&syntax, r#"  File \"/var/task/app.py\" Line 2"#),
+    ] {
+        assert!(text.contains(expect), "{text}");
+        let task = server.directory.path().display().to_string();
+        assert!(
+            !text
+                .lines()
+                .any(|line| line.contains(&task) && !line.starts_with("INIT_START")),
+            "{text}"
+        );
     }
     server.lambda.shutdown().await;
 }
