@@ -43,7 +43,7 @@ const RESERVED_KEYS: &[&str] = &[
 
 /// The settings that CreateFunction and UpdateFunctionConfiguration share. An
 /// absent one keeps what is there.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Settings {
     runtime: Option<String>,
@@ -71,25 +71,25 @@ pub struct Settings {
     vpc_config: Option<Value>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Default, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Environment {
     variables: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct EphemeralStorage {
     size: i64,
 }
 
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct TracingConfig {
     mode: String,
 }
 
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Default, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct LoggingConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -347,7 +347,7 @@ pub fn default_version(name: &str, code: crate::function::Code, now: Timestamp, 
 }
 
 /// AWS's `FunctionConfiguration`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct FunctionConfiguration {
     function_name: String,
@@ -377,7 +377,7 @@ pub struct FunctionConfiguration {
     logging_config: LoggingConfig,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct SnapStart {
     apply_on: &'static str,

@@ -19,6 +19,7 @@ use crate::{
     Invoke, Lambda,
     execution::Request,
     limits::{EVENT_AGE_MAX, EVENT_RETRIES},
+    name::function_not_found,
 };
 
 /// How often the queues are looked into when nothing tells of an event.
@@ -94,11 +95,6 @@ impl EventQueues {
     }
 }
 
-/// The queue of a function's events.
-pub fn queue_name(function: &str) -> String {
-    format!("lambda.events.{function}")
-}
-
 impl Lambda {
     /// Makes an event durable.
     pub(crate) async fn enqueue(&self, invoke: &Invoke<'_>, request: Request) -> Result<(), ApiError> {
@@ -113,14 +109,27 @@ impl Lambda {
             failures: 0,
             accepted_ms: now.as_millis(),
         };
-        self.send(&request.version.name, &event, now, now).await
+        self.send(&request.version.name, &request.queue, &event, now, now).await
     }
 
-    async fn send(&self, name: &str, event: &Event, now: Timestamp, visible: Timestamp) -> Result<(), ApiError> {
+    async fn send(
+        &self,
+        name: &str,
+        queue: &str,
+        event: &Event,
+        now: Timestamp,
+        visible: Timestamp,
+    ) -> Result<(), ApiError> {
         let bytes = Bytes::from(serde_json::to_vec(event).map_err(ApiError::internal)?);
-        self.store.send(&queue_name(name), bytes, now, visible).await?;
-        self.events.watch(name, visible.since(now) + LOOK_AGAIN);
-        Ok(())
+        self.store.send(queue, bytes, now, visible).await?;
+        // The function may have been deleted, and its queue with it, just before.
+        match self.functions.get(name).await? {
+            Some(function) if function.value.queue() == queue => {
+                self.events.watch(name, visible.since(now) + LOOK_AGAIN);
+                Ok(())
+            }
+            _ => Ok(self.store.delete_queue(queue).await?),
+        }
     }
 
     /// Runs events until the server stops.
@@ -148,19 +157,18 @@ impl Lambda {
 
     async fn run_events_of(self: &Arc<Self>, name: &str) -> Result<(), ApiError> {
         let room = EVENTS_AT_A_TIME.saturating_sub(self.events.running(name));
-        if room == 0 || self.functions.get(name).await?.is_none() {
-            return Ok(());
-        }
-        let deliveries = self
-            .store
-            .receive(&queue_name(name), room, self.clock.now(), LEASE)
-            .await?;
+        let function = match self.functions.get(name).await? {
+            Some(function) if room > 0 => function.value,
+            _ => return Ok(()),
+        };
+        let queue = function.queue();
+        let deliveries = self.store.receive(&queue, room, self.clock.now(), LEASE).await?;
         for delivery in deliveries {
             self.events.count(name, 1);
             let lambda = Arc::clone(self);
-            let name = name.to_owned();
+            let (name, queue) = (name.to_owned(), queue.clone());
             self.tasks.spawn(async move {
-                if let Err(error) = lambda.run_event(&name, &delivery).await {
+                if let Err(error) = lambda.run_event(&name, &queue, &delivery).await {
                     tracing::error!(function = name, %error, "an event's end cannot be written");
                 }
                 lambda.events.count(&name, -1);
@@ -185,11 +193,10 @@ impl Lambda {
         }
     }
 
-    async fn run_event(&self, name: &str, delivery: &Delivery) -> Result<(), ApiError> {
-        let queue = queue_name(name);
+    async fn run_event(&self, name: &str, queue: &str, delivery: &Delivery) -> Result<(), ApiError> {
         let Ok(mut event) = serde_json::from_slice::<Event>(&delivery.payload) else {
             tracing::error!(function = name, "an event cannot be read and is dropped");
-            return Ok(self.store.acknowledge(&queue, &delivery.receipt).await?);
+            return Ok(self.store.acknowledge(queue, &delivery.receipt).await?);
         };
         let invoke = Invoke {
             function: &event.function,
@@ -199,7 +206,8 @@ impl Lambda {
             client_context: event.client_context.as_deref(),
         };
         let ran = match self.request(&invoke, event.request_id.clone()).await {
-            Ok(request) => self.leased(&queue, &delivery.receipt, self.run(request)).await,
+            Ok(request) if request.queue == queue => self.leased(queue, &delivery.receipt, self.run(request)).await,
+            Ok(_) => Err(function_not_found(&self.owner, name, None)),
             Err(error) => Err(error),
         };
         let now = self.clock.now();
@@ -210,12 +218,12 @@ impl Lambda {
                 let pause = self.retry_pauses[event.failures.min(1) as usize];
                 event.failures += 1;
                 // Sent before the old one goes: twice is better than never.
-                self.send(name, &event, now, now + pause).await?;
+                self.send(name, queue, &event, now, now + pause).await?;
             }
             Err(error) if may_pass(&error) && age < EVENT_AGE_MAX => {
                 return Ok(self
                     .store
-                    .release(&queue, &delivery.receipt, now + THROTTLE_PAUSE)
+                    .release(queue, &delivery.receipt, now + THROTTLE_PAUSE)
                     .await?);
             }
             Ok(_) => {
@@ -229,7 +237,7 @@ impl Lambda {
                 tracing::warn!(function = name, request_id = event.request_id, %error, "an event cannot run and is dropped");
             }
         }
-        Ok(self.store.acknowledge(&queue, &delivery.receipt).await?)
+        Ok(self.store.acknowledge(queue, &delivery.receipt).await?)
     }
 }
 

@@ -51,10 +51,12 @@ pub struct Executor {
 }
 
 /// An invocation to be run.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Request {
     /// What runs.
     pub version: Version,
+    /// The queue of its function's events.
+    pub queue: String,
     /// The ARN that the caller used.
     pub function_arn: String,
     /// The invocation's id.

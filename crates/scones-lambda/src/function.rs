@@ -9,9 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{LATEST, function_arn, function_not_found, is_version_number};
 
-/// A function with everything that belongs to it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A function with everything that belongs to it. It has no `Debug`, because
+/// environment variables hold secrets.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Function {
+    /// Tells this function from others that had its name before it was
+    /// created, and will have after it is deleted.
+    #[serde(default)]
+    pub id: String,
     /// `$LATEST`.
     pub latest: Version,
     /// Published versions, oldest first.
@@ -28,8 +33,8 @@ pub struct Function {
     pub tags: BTreeMap<String, String>,
 }
 
-/// What runs: code and configuration at one time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What runs: code and configuration at one time. No `Debug`, as [`Function`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
     /// The function's name.
     pub name: String,
@@ -141,6 +146,11 @@ impl Function {
         std::iter::once(&self.latest)
             .chain(&self.versions)
             .map(|version| &version.code)
+    }
+
+    /// The queue of this function's events.
+    pub fn queue(&self) -> String {
+        format!("lambda.events.{}.{}", self.latest.name, self.id)
     }
 
     /// The ARN of the function, or of `qualifier`.

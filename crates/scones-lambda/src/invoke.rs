@@ -122,6 +122,7 @@ impl Lambda {
         let shown = qualifier.filter(|qualifier| *qualifier != LATEST || invoke.function.contains(LATEST));
         Ok(Request {
             function_arn: function.arn(&self.owner, shown),
+            queue: function.queue(),
             version,
             request_id,
             client_context,

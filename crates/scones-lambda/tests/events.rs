@@ -109,3 +109,32 @@ async fn an_accepted_event_survives_the_server() {
     eventually(|| (count(&server, "/aws/lambda/f", "begun") == 1).then_some(())).await;
     server.lambda.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_end_with_their_function() {
+    let server = Server::start().await;
+    let gate = server.directory.path().join("gate");
+    let source = format!(
+        "import os, time\ndef handler(event, context):\n    print('begun', flush=True)\n    \
+         while not os.path.exists({gate:?}): time.sleep(0.01)\n    raise ValueError('no')"
+    );
+    server.create("f", &source, json!({ "Timeout": 60 })).await;
+    let old = server.lambda.invoke_event(event("f")).await.unwrap().request_id;
+    eventually(|| (count(&server, "/aws/lambda/f", "begun") == 1).then_some(())).await;
+    server
+        .call("DeleteFunction", json!({ "FunctionName": "f" }))
+        .await
+        .unwrap();
+    server
+        .create("f", "def handler(event, context): print('ran')", json!({}))
+        .await;
+    std::fs::write(&gate, "").unwrap();
+    eventually(|| (count(&server, "/aws/lambda/f", "REPORT") == 1).then_some(())).await;
+    for done in 1..4 {
+        server.lambda.invoke_event(event("f")).await.unwrap();
+        eventually(|| (count(&server, "/aws/lambda/f", "ran") == done).then_some(())).await;
+    }
+    let start = format!("START RequestId: {old}");
+    assert_eq!(count(&server, "/aws/lambda/f", &start), 1);
+    server.lambda.shutdown().await;
+}

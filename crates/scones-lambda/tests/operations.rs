@@ -6,6 +6,7 @@ mod common;
 
 use bytes::Bytes;
 use common::{ROLE, Server, merge, package};
+use scones_lambda::CodeLink;
 use serde_json::{Value, json};
 
 const SOURCE: &str = "def handler(event, context): return context.function_version";
@@ -107,8 +108,9 @@ async fn a_function_is_described_as_aws_does() {
             )
         })
         .collect();
-    let link = serde_json::from_value(Value::Object(members.clone())).unwrap();
+    let link: CodeLink = serde_json::from_value(Value::Object(members.clone())).unwrap();
     assert_eq!(server.lambda.open_code(&link).await.unwrap().size, size);
+    assert!(!format!("{link:?}").contains(&link.signature));
     let mut forged = members;
     forged["Expires"] = json!(forged["Expires"].as_i64().unwrap() + 1);
     let forged = serde_json::from_value(Value::Object(forged)).unwrap();

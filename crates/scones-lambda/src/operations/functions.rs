@@ -6,12 +6,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use scones_api::{ApiError, RequestContext};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Both, Qualified, check_revision, conflict, new_revision, page, tags::check_tags};
 use crate::{
     Lambda,
     configuration::{FunctionConfiguration, Settings, default_version, invalid},
-    events::queue_name,
     function::{Code, Function, Version},
     limits::{ZIPPED_BASE64_BYTES_MAX, ZIPPED_OBJECT_BYTES_MAX},
     name::{FunctionReference, LATEST, function_not_found, is_version_number},
@@ -146,6 +146,7 @@ impl Lambda {
             .keep(self.package(input.code, "CreateFunction").await?)
             .await?;
         let mut function = Function {
+            id: Uuid::new_v4().to_string(),
             latest: version,
             versions: Vec::new(),
             next_version: 1,
@@ -317,7 +318,7 @@ impl Lambda {
         }
         self.executor.pool.retire(name);
         self.executor.concurrency.reserve(name, None);
-        self.store.delete_queue(&queue_name(name)).await?;
+        self.store.delete_queue(&function.queue()).await?;
         for code in function.codes() {
             self.code.forget(code).await;
         }

@@ -13,7 +13,7 @@ use crate::{Lambda, function::Version, limits::CODE_LINK_LIFETIME, name::Functio
 const PATH: &str = "/_scones/lambda/code";
 
 /// The query of a link to a package.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CodeLink {
     /// The function's name.
@@ -24,6 +24,18 @@ pub struct CodeLink {
     pub expires: i64,
     /// What this server made of the rest, in hexadecimal.
     pub signature: String,
+}
+
+/// The signature is not for logs.
+impl std::fmt::Debug for CodeLink {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("CodeLink")
+            .field("function", &self.function)
+            .field("version", &self.version)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A deployment package that can be read.
