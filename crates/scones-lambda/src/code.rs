@@ -1,12 +1,7 @@
 //! Where code is kept: the package in the store, unpacked beside it on first
-//! use. The unpacked folder is a cache, named by the package's SHA-256.
+//! use.
 
-use std::{
-    collections::HashSet,
-    io,
-    path::{Component, Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashSet, io, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -21,6 +16,7 @@ use crate::{
     function::Code,
     limits::UNZIPPED_BYTES_MAX,
     package::{self, PackageError},
+    unpacked::{CodeFolder, Unpacked},
 };
 
 /// Pieces in which a package is handed to the store.
@@ -33,22 +29,15 @@ const SWEEP_PAGE: usize = 1000;
 /// Keeps and unpacks deployment packages.
 pub struct CodeStore {
     store: Arc<dyn Store>,
-    folder: PathBuf,
-    /// What Python compiled of the unpacked packages.
-    bytecode: PathBuf,
-    unpacking: tokio::sync::Mutex<()>,
+    unpacked: Arc<Unpacked>,
 }
 
 impl CodeStore {
     /// Packages of `store`, unpacked where `options` say.
     pub fn new(store: Arc<dyn Store>, options: &Options) -> Self {
-        let folder = options.code_folder();
-        let names = folder.components().filter(|part| matches!(part, Component::Normal(_)));
         Self {
             store,
-            bytecode: options.bytecode_folder().join(names.collect::<PathBuf>()),
-            folder,
-            unpacking: tokio::sync::Mutex::new(()),
+            unpacked: Unpacked::new(options),
         }
     }
 
@@ -84,35 +73,22 @@ impl CodeStore {
         Ok(Code { blob, sha256, size })
     }
 
-    /// Deletes a package that no version runs any more. A failure leaves a
-    /// blob without an owner and is only logged.
+    /// Deletes a package that no version runs any more, and its folder when no
+    /// worker uses it. A failure leaves a blob without an owner and is only
+    /// logged.
     pub async fn forget(&self, code: &Code) {
         if let Err(error) = self.store.delete_blob(&code.blob).await {
             tracing::warn!(blob = %code.blob, error = &error as &dyn std::error::Error, "a package could not be deleted");
         }
+        self.unpacked.forget(folder_name(code)).await;
     }
 
     /// The folder with the unpacked package, unpacking it if it is not there.
     ///
     /// # Errors
     /// The store's and the disk's, as internal failures.
-    pub async fn folder(&self, code: &Code) -> Result<PathBuf, ApiError> {
-        let folder = self.folder.join(folder_name(code));
-        if exists(&folder).await? {
-            return Ok(folder);
-        }
-        let _one_at_a_time = self.unpacking.lock().await;
-        if exists(&folder).await? {
-            return Ok(folder);
-        }
-        let package = self.read(code).await?;
-        let target = folder.clone();
-        let parent = self.folder.clone();
-        tokio::task::spawn_blocking(move || unpack_whole(&package, &parent, &target))
-            .await
-            .map_err(ApiError::internal)?
-            .map_err(ApiError::internal)?;
-        Ok(folder)
+    pub async fn folder(&self, code: &Code) -> Result<CodeFolder, ApiError> {
+        self.unpacked.folder(folder_name(code), self.read(code)).await
     }
 
     /// Deletes packages that a crash kept from being named by a function.
@@ -131,20 +107,13 @@ impl CodeStore {
         }
     }
 
-    /// Deletes unpacked packages other than those `in_use`, what Python
-    /// compiled of them, and what an interrupted unpacking left.
+    /// Deletes unpacked packages other than those `in_use`.
+    ///
+    /// # Errors
+    /// The disk's.
     pub async fn sweep_folders(&self, in_use: &[&Code]) -> io::Result<()> {
-        let keep: HashSet<String> = in_use.iter().map(|code| folder_name(code)).collect();
-        for folder in [&self.folder, &self.bytecode] {
-            tokio::fs::create_dir_all(folder).await?;
-            let mut entries = tokio::fs::read_dir(folder).await?;
-            while let Some(entry) = entries.next_entry().await? {
-                if !entry.file_name().to_str().is_some_and(|name| keep.contains(name)) {
-                    tokio::fs::remove_dir_all(entry.path()).await?;
-                }
-            }
-        }
-        Ok(())
+        let keep = in_use.iter().map(|code| folder_name(code)).collect();
+        self.unpacked.sweep(&keep).await
     }
 
     async fn read(&self, code: &Code) -> Result<Bytes, ApiError> {
@@ -157,35 +126,6 @@ impl CodeStore {
             .map_err(ApiError::internal)?;
         Ok(bytes.into())
     }
-}
-
-/// Unpacks beside the target and renames, so that a folder under its name is
-/// always whole.
-fn unpack_whole(package: &Bytes, parent: &Path, target: &Path) -> Result<(), PackageError> {
-    std::fs::create_dir_all(parent)?;
-    let fresh = tempfile::Builder::new().prefix("unpacking-").tempdir_in(parent)?;
-    package::unpack(package, fresh.path())?;
-    make_readable(fresh.path())?;
-    std::fs::rename(fresh.path(), target)?;
-    // The folder has moved away: there is nothing left to delete.
-    let _moved = fresh.keep();
-    Ok(())
-}
-
-/// A temporary folder is its owner's alone; a function's code need not be.
-#[cfg(unix)]
-fn make_readable(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))
-}
-
-#[cfg(not(unix))]
-fn make_readable(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-async fn exists(folder: &Path) -> Result<bool, ApiError> {
-    tokio::fs::try_exists(folder).await.map_err(ApiError::internal)
 }
 
 /// The package's SHA-256 in hexadecimal: base64 may hold a slash.

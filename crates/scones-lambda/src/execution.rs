@@ -23,6 +23,7 @@ use crate::{
     pool::{Place, Pool, Seat, Seated, WorkerKey},
     runtime::Runtime,
     runtime_api::{Answer, Assignment, RuntimeApi},
+    scratch::Scratch,
     worker::{Failure, Worker},
 };
 
@@ -117,9 +118,8 @@ impl Executor {
         let version = &request.version;
         let runtime = Runtime::parse(&version.runtime)?;
         let code = self.code.folder(&version.code).await?;
-        let temporary = tempfile::Builder::new()
-            .prefix("worker-")
-            .tempdir_in(&self.workers_folder)
+        let scratch = Scratch::create(&self.workers_folder)
+            .await
             .map_err(ApiError::internal)?;
         let api = RuntimeApi::open().await.map_err(ApiError::internal)?;
         let mut log = WorkerLog::new(
@@ -129,8 +129,8 @@ impl Executor {
             &version.version,
         );
         let around = Surroundings {
-            code: &code,
-            temporary: temporary.path(),
+            code: code.path(),
+            temporary: scratch.path(),
             runtime_api: api.address().to_string(),
             log_group: log.group(),
             log_stream: log.stream(),
@@ -150,7 +150,7 @@ impl Executor {
         // What a worker may hold is AWS's memory; the interpreter is part of it.
         let memory_mb = u64::from(version.memory_mb);
         let stream = log.stream().to_owned();
-        let mut worker = match Worker::start(command, api, log, memory_mb, temporary) {
+        let mut worker = match Worker::start(command, api, log, memory_mb, (scratch, code)) {
             Ok(worker) => worker,
             Err(error) => return Err(ApiError::internal(format_args!("a worker cannot be started: {error}"))),
         };

@@ -29,7 +29,9 @@ mod package;
 mod pool;
 mod runtime;
 mod runtime_api;
+mod scratch;
 mod service;
+mod unpacked;
 mod worker;
 
 pub use invoke::{Invocation, Invoke};

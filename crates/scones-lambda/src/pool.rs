@@ -31,7 +31,7 @@ pub enum Seat {
 
 /// A worker in its place.
 pub struct Seated {
-    /// The worker; dropping it kills it.
+    /// The worker; dropping it kills it and waits for nothing.
     pub worker: Worker,
     /// Its place, free again when dropped.
     pub place: Place,

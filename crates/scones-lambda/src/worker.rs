@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader},
     process::{Child, ChildStderr, ChildStdout},
@@ -17,6 +16,8 @@ use crate::{
     log::WorkerLog,
     memory,
     runtime_api::{Answer, Assignment, Event, RuntimeApi},
+    scratch::Scratch,
+    unpacked::CodeFolder,
 };
 
 /// How often a busy worker's memory is looked at.
@@ -56,11 +57,13 @@ pub struct Worker {
     pub log: WorkerLog,
     memory_mb: u64,
     memory_peak_mb: u64,
-    _temporary: TempDir,
+    scratch: Scratch,
+    _code: CodeFolder,
 }
 
 impl Worker {
     /// Starts `command`, whose port is `api`'s, in a process group of its own.
+    /// The worker keeps its folders as long as it lives.
     ///
     /// # Errors
     /// The system's, for a program that is missing or cannot be run.
@@ -69,7 +72,7 @@ impl Worker {
         api: RuntimeApi,
         log: WorkerLog,
         memory_mb: u64,
-        temporary: TempDir,
+        (scratch, code): (Scratch, CodeFolder),
     ) -> std::io::Result<Self> {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -90,7 +93,8 @@ impl Worker {
             log,
             memory_mb,
             memory_peak_mb: 0,
-            _temporary: temporary,
+            scratch,
+            _code: code,
         })
     }
 
@@ -152,12 +156,14 @@ impl Worker {
         self.child.id().and_then(memory::peak_mb).unwrap_or(self.memory_peak_mb)
     }
 
-    /// Kills the process group and waits until the process is gone.
+    /// Kills the process group and waits until the process and its folder are
+    /// gone.
     pub async fn stop(mut self) {
         self.kill();
         if let Err(error) = self.child.wait().await {
             tracing::warn!(%error, "a worker could not be waited for");
         }
+        self.scratch.delete().await;
     }
 
     /// Waits for the next event while it reads the log and watches the

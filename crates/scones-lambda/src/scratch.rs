@@ -1,0 +1,56 @@
+//! A worker's own temporary folder.
+
+use std::{
+    fs, io, mem,
+    path::{Path, PathBuf},
+};
+
+use tokio::{runtime::Handle, task::spawn_blocking};
+
+/// A folder that goes with its worker, never on a thread that must not wait.
+/// What a server's end leaves is swept at the next start.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// A new folder in `parent`.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub async fn create(parent: &Path) -> io::Result<Self> {
+        let parent = parent.to_owned();
+        let create = move || tempfile::Builder::new().prefix("worker-").tempdir_in(parent);
+        let folder = spawn_blocking(create).await.map_err(io::Error::other)??;
+        Ok(Self(folder.keep()))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Deletes the folder and waits until it is gone.
+    pub async fn delete(&mut self) {
+        let path = mem::take(&mut self.0);
+        // A panic in there is in the log already.
+        let _ended = spawn_blocking(move || remove(&path)).await;
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let path = mem::take(&mut self.0);
+        if path.as_os_str().is_empty() {
+            return;
+        }
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || remove(&path))),
+            Err(_) => remove(&path),
+        }
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path) {
+        tracing::debug!(folder = %path.display(), %error, "a worker's folder stays until the next start");
+    }
+}
