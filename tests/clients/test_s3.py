@@ -131,7 +131,7 @@ def test_what_is_not_built_says_so(s3, bucket):
     assert error_of(s3.put_bucket_policy, Bucket=bucket, Policy=policy) == ("NotImplemented", 501)
     put = dict(Bucket=bucket, Key="k", Body=b"x")
     assert error_of(s3.put_object, **put, Tagging="a=b") == ("NotImplemented", 501)
-    assert error_of(s3.put_object, **put, ServerSideEncryption="AES256") == ("NotImplemented", 501)
+    assert error_of(s3.put_object, **put, ServerSideEncryption="aws:kms") == ("NotImplemented", 501)
     assert error_of(s3.put_object, **put, ACL="public-read") == ("AccessControlListNotSupported", 400)
     assert error_of(s3.put_object, **put, StorageClass="GLACIER") == ("NotImplemented", 501)
     s3.put_object(**put, ACL="bucket-owner-full-control", StorageClass="STANDARD_IA")
@@ -185,6 +185,34 @@ def test_ranges(s3, bucket, header, first, last):
 def test_ranges_beyond_the_end(s3, bucket, header):
     s3.put_object(Bucket=bucket, Key="k", Body=bytes(100))
     assert error_of(s3.get_object, Bucket=bucket, Key="k", Range=header) == ("InvalidRange", 416)
+
+
+@pytest.mark.parametrize("header", ["bytes=0-1,3-4", "bytes=a-b", "bytes=5-2", "items=0-1"])
+def test_ranges_that_are_ignored(s3, bucket, header):
+    body = bytes(range(100))
+    s3.put_object(Bucket=bucket, Key="k", Body=body)
+    got = s3.get_object(Bucket=bucket, Key="k", Range=header)
+    assert (got["ResponseMetadata"]["HTTPStatusCode"], got["Body"].read()) == (200, body)
+    head = s3.head_object(Bucket=bucket, Key="k", Range=header)
+    assert (head["ResponseMetadata"]["HTTPStatusCode"], head["ContentLength"]) == (200, 100)
+
+
+@pytest.mark.parametrize("key", ["a\x01b", "a\rb", "a\nb", "a\tb", "a\x7fb", "a<&>b"])
+def test_keys_that_xml_can_hardly_carry(s3, bucket, key):
+    s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    listed = s3.list_objects_v2(Bucket=bucket)["Contents"]
+    assert [item["Key"] for item in listed] == [key]
+    upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key}]})
+    assert [item["Key"] for item in answer["Deleted"]] == [key.replace("\x01", "\ufffd")]
+    assert error_of(s3.get_object, Bucket=bucket, Key=key) == ("NoSuchKey", 404)
+
+
+def test_the_usual_encryption_may_be_asked_for(s3, bucket):
+    put = s3.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="AES256")
+    assert "ServerSideEncryption" not in put
+    assert "ServerSideEncryption" not in s3.head_object(Bucket=bucket, Key="k")
 
 
 def test_conditional_reads(s3, bucket):

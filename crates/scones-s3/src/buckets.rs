@@ -15,20 +15,12 @@ use crate::{
 const LENIENT_REGION: &str = "us-east-1";
 
 impl S3 {
-    /// Makes a bucket in the owner's region, if it is not there yet.
+    /// Makes a bucket in the region of the client's `LocationConstraint`.
     ///
     /// # Errors
-    /// `InvalidBucketName`, `TooManyBuckets`.
-    pub async fn create_bucket(&self, bucket: &str) -> Result<(), ApiError> {
-        match self.make_bucket(bucket, None).await {
-            Err(error) if error.code == "BucketAlreadyOwnedByYou" => Ok(()),
-            other => other,
-        }
-    }
-
-    /// Makes a bucket as a client asks, in the region of its
-    /// `LocationConstraint`.
-    pub(crate) async fn make_bucket(&self, bucket: &str, location: Option<&str>) -> Result<(), ApiError> {
+    /// `InvalidBucketName`, `InvalidLocationConstraint`, `TooManyBuckets`,
+    /// `BucketAlreadyOwnedByYou`.
+    pub(crate) async fn create_bucket(&self, bucket: &str, location: Option<&str>) -> Result<(), ApiError> {
         names::check_bucket(bucket)?;
         let region = match location {
             None | Some("") => self.owner.region.to_string(),
@@ -69,7 +61,7 @@ impl S3 {
     }
 
     /// Whether a bucket exists.
-    pub async fn bucket_exists(&self, bucket: &str) -> Result<bool, ApiError> {
+    pub(crate) async fn bucket_exists(&self, bucket: &str) -> Result<bool, ApiError> {
         Ok(self.buckets.get(bucket).await?.is_some())
     }
 

@@ -98,28 +98,6 @@ impl S3 {
         self.get_object(bucket, key).await?.read(limit_bytes).await
     }
 
-    /// What is known of an object without reading it.
-    ///
-    /// # Errors
-    /// `NoSuchBucket`, `NoSuchKey`.
-    pub async fn head_object(&self, bucket: &str, key: &str) -> Result<ObjectSummary, ApiError> {
-        let record = self.object(bucket, key).await?;
-        Ok(ObjectSummary {
-            key: key.to_owned(),
-            size: record.size,
-            etag: record.etag,
-            last_modified: record.modified,
-        })
-    }
-
-    /// Deletes an object, if it is there.
-    ///
-    /// # Errors
-    /// `NoSuchBucket`.
-    pub async fn delete_object(&self, bucket: &str, key: &str) -> Result<(), ApiError> {
-        self.remove_object(bucket, key, None).await
-    }
-
     /// An object's record.
     pub(crate) async fn object(&self, bucket: &str, key: &str) -> Result<ObjectRecord, ApiError> {
         match self.objects.get(&object_key(bucket, key)).await? {

@@ -18,7 +18,7 @@ pub(super) async fn create(s3: &S3, request: S3Request<dto::CreateBucketInput>) 
         .location_constraint
         .as_ref()
         .map(dto::BucketLocationConstraint::as_str);
-    s3.make_bucket(&input.bucket, location).await?;
+    s3.create_bucket(&input.bucket, location).await?;
     Ok(S3Response::new(dto::CreateBucketOutput {
         location: Some(format!("/{}", input.bucket)),
     }))

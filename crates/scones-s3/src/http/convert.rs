@@ -54,7 +54,7 @@ pub(super) fn s3_error(error: ApiError) -> S3Error {
         tracing::error!(code = error.code, detail, "an operation failed");
     }
     let code = S3ErrorCode::from_bytes(error.code.as_bytes()).unwrap_or(S3ErrorCode::Custom(error.code.into()));
-    let mut converted = S3Error::with_message(code, error.message);
+    let mut converted = S3Error::with_message(code, printable(&error.message));
     if let Ok(status) = http::StatusCode::from_u16(error.status) {
         converted.set_status_code(status);
     }
@@ -143,9 +143,17 @@ impl Encoding {
         if self.url {
             utf8_percent_encode(name, &PLAIN).to_string()
         } else {
-            name.to_owned()
+            printable(name)
         }
     }
+}
+
+/// A name with U+FFFD in the place of each character that XML 1.0 does not
+/// have, not even as a reference: control characters but tab, line feed and
+/// carriage return. `encoding-type=url` brings them exactly.
+pub(super) fn printable(name: &str) -> String {
+    let unknown = |character: char| matches!(character, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}');
+    name.replace(unknown, "\u{fffd}")
 }
 
 /// A request's body with our errors.

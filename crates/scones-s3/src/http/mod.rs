@@ -12,22 +12,17 @@ mod listing;
 mod multipart;
 mod objects;
 mod operations;
+mod range;
 mod refuse;
 mod unconfigured;
 mod upload;
 
-use std::{
-    convert::Infallible,
-    error::Error as StdError,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{error::Error as StdError, sync::Arc};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use s3s::{
-    Body,
+    Body, HttpError,
     config::{S3Config, StaticConfigProvider},
     service::{S3Service, S3ServiceBuilder},
 };
@@ -48,24 +43,32 @@ impl S3 {
         let mut config = S3Config::default();
         config.xml_max_body_size = XML_BYTES_MAX;
         config.presigned_url_max_skew_time_secs = CLOCK_SKEW_SECONDS_MAX;
-        let mut builder = S3ServiceBuilder::new(operations::Operations(self.clone()));
-        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
-        builder.set_auth(auth::Keys(Arc::clone(&credentials)));
-        builder.set_access(refuse::Guard {
+        let config = Arc::new(StaticConfigProvider::new(Arc::new(config)));
+        let builder = || {
+            let mut builder = S3ServiceBuilder::new(operations::Operations(self.clone()));
+            builder.set_config(config.clone());
+            builder
+        };
+        let mut guarded = builder();
+        guarded.set_auth(auth::Keys(Arc::clone(&credentials)));
+        guarded.set_access(refuse::Guard {
             credentials,
             account: self.owner.account.to_string(),
         });
         S3Http {
-            service: builder.build(),
+            guarded: guarded.build(),
+            unguarded: builder().build(),
         }
     }
 }
 
-/// S3's REST protocol as a `tower` service, path style. It answers every
-/// request, so it never fails. Cheap to clone.
+/// S3's REST protocol, path style. It answers every request, so it never fails.
+/// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct S3Http {
-    service: S3Service,
+    guarded: S3Service,
+    /// The same without checks, for requests that have passed them.
+    unguarded: S3Service,
 }
 
 impl S3Http {
@@ -79,7 +82,7 @@ impl S3Http {
         let resource = request.uri().path().to_owned();
         let head = request.method() == Method::HEAD;
         let answer = match body::prepare(request).await {
-            Ok(request) => self.service.clone().call(request).await.unwrap_or_else(|error| {
+            Ok(request) => self.call(request).await.unwrap_or_else(|error| {
                 let error: Box<dyn StdError + Send + Sync> = error.into();
                 tracing::error!(request_id = id, error = &*error as &dyn StdError, "a request failed");
                 error_response(&ApiError::new(
@@ -92,24 +95,18 @@ impl S3Http {
         };
         dress(answer, &id, &resource, head)
     }
-}
 
-impl<B> tower::Service<Request<B>> for S3Http
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: StdError + Send + Sync + 'static,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let this = self.clone();
-        Box::pin(async move { Ok(this.respond(request).await) })
+    async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, HttpError> {
+        let Some(mended) = range::mended(&request) else {
+            return self.guarded.call(request).await;
+        };
+        let admission = range::Admission::default();
+        request.extensions_mut().insert(admission.clone());
+        let refused = self.guarded.call(request).await?;
+        if admission.is_granted() {
+            return self.unguarded.call(mended).await;
+        }
+        Ok(refused)
     }
 }
 
@@ -146,6 +143,13 @@ fn dress(mut response: Response<Body>, id: &str, resource: &str, head: bool) -> 
         *response.body_mut() = Body::empty();
         response.headers_mut().remove(header::CONTENT_TYPE);
     }
+    if response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == "application/xml")
+    {
+        keep_carriage_returns(&mut response);
+    }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(id) {
         headers.insert("x-amz-request-id", value.clone());
@@ -153,6 +157,17 @@ fn dress(mut response: Response<Body>, id: &str, resource: &str, head: bool) -> 
     }
     headers.insert(header::SERVER, HeaderValue::from_static("Scones"));
     response
+}
+
+/// Writes carriage returns in a document's keys as references: parsers make line
+/// feeds of them otherwise. An object's body is a stream and stays as it is.
+fn keep_carriage_returns(response: &mut Response<Body>) {
+    let xml = response.body().bytes().filter(|xml| xml.contains(&b'\r'));
+    if let Some(xml) = xml {
+        let xml = String::from_utf8_lossy(&xml).replace('\r', "&#13;");
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = Body::from(xml);
+    }
 }
 
 /// What `s3s` says in words of its own, and AWS's.

@@ -4,7 +4,7 @@ use s3s::{S3Request, S3Response, dto};
 use scones_api::ApiError;
 
 use super::{
-    convert::{Encoding, etag, get_checksum, owner, page_size, s3_timestamp, set_checksum, size},
+    convert::{Encoding, etag, get_checksum, owner, page_size, printable, s3_timestamp, set_checksum, size},
     headers::headers_of,
     objects::{copy_conditions, copy_source, write_condition},
     upload::{Declared, Upload},
@@ -46,7 +46,7 @@ pub(super) async fn create(
         .await?;
     Ok(S3Response::new(dto::CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
-        key: Some(input.key),
+        key: Some(printable(&input.key)),
         upload_id: Some(id),
         checksum_algorithm: chosen_algorithm(&record),
         checksum_type: chosen_kind(&record),
@@ -191,10 +191,11 @@ pub(super) async fn complete(
         .get("host")
         .and_then(|host| host.to_str().ok())
         .unwrap_or_default();
+    let key = printable(&input.key);
     let mut output = dto::CompleteMultipartUploadOutput {
-        location: Some(format!("http://{host}/{}/{}", input.bucket, input.key)),
+        location: Some(format!("http://{host}/{}/{key}", input.bucket)),
         bucket: Some(input.bucket),
-        key: Some(input.key),
+        key: Some(key),
         e_tag: etag(&object.etag),
         checksum_type: Some(dto::ChecksumType::from_static(object.checksum.kind.name())),
         ..dto::CompleteMultipartUploadOutput::default()
@@ -243,7 +244,7 @@ pub(super) async fn list_parts(s3: &S3, request: S3Request<dto::ListPartsInput>)
     let account = owner(s3.owner.account.as_str());
     Ok(S3Response::new(dto::ListPartsOutput {
         bucket: Some(input.bucket),
-        key: Some(input.key),
+        key: Some(printable(&input.key)),
         upload_id: Some(input.upload_id),
         checksum_algorithm: chosen_algorithm(&record),
         checksum_type: chosen_kind(&record),

@@ -9,7 +9,7 @@ use scones_api::ApiError;
 use super::{
     Status,
     blob::blob,
-    convert::{etag, s3_timestamp, set_checksum, size, tag, timestamp},
+    convert::{etag, printable, s3_timestamp, set_checksum, size, tag, timestamp},
     headers::headers_of,
     upload::Upload,
 };
@@ -92,9 +92,13 @@ fn choose(object: &ObjectRecord, range: Option<dto::Range>, part: Option<i32>) -
             "Cannot specify both Range header and partNumber query parameter",
         )),
         (Some(range), None) => {
-            let bytes = range
-                .check(object.size)
-                .map_err(|_| ApiError::new(416, "InvalidRange", "The requested range is not satisfiable"))?;
+            let bytes = range.check(object.size).map_err(|_| {
+                let message = format!(
+                    "The requested range is not satisfiable: the object has {} bytes",
+                    object.size
+                );
+                ApiError::new(416, "InvalidRange", message)
+            })?;
             Ok(Chosen {
                 content_range: content_range(&bytes),
                 checksum: None,
@@ -298,14 +302,14 @@ pub(super) async fn delete_many(
         match removed {
             Ok(()) if quiet => {}
             Ok(()) => deleted.push(dto::DeletedObject {
-                key: Some(key),
+                key: Some(printable(&key)),
                 version_id: object.version_id,
                 ..dto::DeletedObject::default()
             }),
             Err(error) => errors.push(dto::Error {
                 code: Some(error.code),
-                message: Some(error.message),
-                key: Some(key),
+                message: Some(printable(&error.message)),
+                key: Some(printable(&key)),
                 version_id: object.version_id,
             }),
         }

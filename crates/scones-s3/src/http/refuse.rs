@@ -12,7 +12,7 @@ use s3s::{
 };
 use scones_api::ApiError;
 
-use super::{CredentialSource, convert::s3_error, operations::is_built};
+use super::{CredentialSource, convert::s3_error, operations::is_built, range::Admission};
 use crate::{
     error::{invalid_argument, invalid_request},
     limits::PRESIGNED_SECONDS_MAX,
@@ -40,7 +40,12 @@ impl S3Access for Guard {
             .and_then(|()| check_operation(context.s3_op().name()))
             .and_then(|()| check_headers(context.s3_op().name(), context.headers()))
             .and_then(|()| check_query(context.method(), context.s3_op().name(), query))
-            .map_err(s3_error)
+            .map_err(s3_error)?;
+        let reads_object = matches!(context.s3_op().name(), "GetObject" | "HeadObject");
+        if let Some(admission) = context.extensions_mut().get::<Admission>().filter(|_| reads_object) {
+            admission.grant();
+        }
+        Ok(())
     }
 }
 
@@ -168,6 +173,11 @@ fn check_headers(operation: &str, headers: &HeaderMap) -> Result<(), ApiError> {
         if name == "x-amz-tagging-directive" {
             continue;
         }
+        // Clients ask for it by habit, and AWS does it without being asked. No
+        // answer says that it was done.
+        if name == "x-amz-server-side-encryption" && value == "AES256" {
+            continue;
+        }
         if name == "x-amz-acl" || name.starts_with("x-amz-grant-") {
             check_acl(operation, name, value.as_bytes())?;
         } else if let Some((_, what)) = HEADERS.iter().find(|(prefix, _)| name.starts_with(prefix)) {
@@ -286,9 +296,13 @@ fn check_query(method: &Method, operation: &str, query: &str) -> Result<(), ApiE
 }
 
 fn parameters(query: &str) -> impl Iterator<Item = (String, String)> {
-    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     query.split('&').filter(|pair| !pair.is_empty()).map(move |pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(name), decode(value))
     })
+}
+
+/// A name or a value of a query.
+pub(super) fn decode(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -47,8 +47,13 @@ impl Harness {
     /// One with the bucket `bucket`.
     pub async fn with_bucket() -> Self {
         let harness = Self::new().await;
-        harness.s3.create_bucket("bucket").await.unwrap();
+        harness.create_bucket("bucket").await;
         harness
+    }
+
+    pub async fn create_bucket(&self, bucket: &str) {
+        let answer = self.call(Method::PUT, &format!("/{bucket}"), &[], b"").await;
+        assert_eq!(answer.outcome(), (200, String::new()), "{}", answer.text());
     }
 
     async fn over(directory: TempDir) -> Self {
