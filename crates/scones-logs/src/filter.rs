@@ -3,6 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
+    ops::Range,
 };
 
 use scones_api::{ApiError, PageToken, RequestContext, page_limit};
@@ -14,12 +15,16 @@ use crate::{
     events::{Place, StoredEvent},
     get::Room,
     groups::invalid_token,
-    journal::View,
+    journal::{READ_EVENTS, View},
     limits::{FILTER_SCAN_MAX, FILTER_STREAMS_MAX, PAGE_EVENTS_MAX},
     names::group_name,
     pattern::Pattern,
     registry::{Group, Stream},
 };
+
+/// Bytes of events that are read ahead in all streams of a request together,
+/// beside those that one read brings.
+const AHEAD_BYTES_MAX: usize = 16 << 20;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -160,62 +165,107 @@ fn begin(from: Option<&MergedPlace>, name: &str) -> Place {
     }
 }
 
-/// Streams merged by time, then name, then position.
-#[derive(Default)]
+/// Streams merged by time, then name, then position. However many streams
+/// there are, about [`AHEAD_BYTES_MAX`] of their events are in memory.
 struct Merge {
     cursors: Vec<Cursor>,
-    /// The next event of each stream that has one. Cursors are in the order
-    /// of their names.
+    /// When the next event of each stream happened that has one. Cursors are
+    /// in the order of their names.
     next: BinaryHeap<Reverse<(i64, usize)>>,
+    /// Events that are read of a stream at a time.
+    ahead: u64,
+    /// Bytes that were read ahead in all streams together.
+    ahead_bytes: usize,
 }
 
 struct Cursor {
     name: String,
     number: u64,
     view: View,
-    ranks: std::ops::Range<u64>,
+    /// The events that are still to come.
+    ranks: Range<u64>,
+    /// The first of them, as far as they were read ahead.
     buffer: VecDeque<StoredEvent>,
+}
+
+impl Default for Merge {
+    fn default() -> Self {
+        Self {
+            cursors: Vec::new(),
+            next: BinaryHeap::new(),
+            ahead: READ_EVENTS,
+            ahead_bytes: 0,
+        }
+    }
 }
 
 impl Merge {
     async fn add(&mut self, name: String, stream: &Stream, view: View, start: Place, end: Place) -> Result<(), Error> {
-        let ranks = view.rank(start).await?..view.rank(end).await?;
-        self.cursors.push(Cursor {
+        let cursor = Cursor {
             name,
             number: stream.number(),
+            ranks: view.rank(start).await?..view.rank(end).await?,
             view,
-            ranks,
             buffer: VecDeque::new(),
-        });
-        self.schedule(self.cursors.len() - 1).await
+        };
+        if let Some(timestamp) = cursor.timestamp().await? {
+            self.next.push(Reverse((timestamp, self.cursors.len())));
+            self.cursors.push(cursor);
+        }
+        Ok(())
     }
 
     async fn next(&mut self) -> Result<Option<(&Cursor, StoredEvent)>, Error> {
-        let Some(Reverse((_, index))) = self.next.pop() else {
-            return Ok(None);
-        };
-        let event = self.cursors.get_mut(index).and_then(|cursor| cursor.buffer.pop_front());
-        self.schedule(index).await?;
-        Ok(self.cursors.get(index).zip(event))
+        while let Some(Reverse((_, index))) = self.next.pop() {
+            self.read_ahead(index).await?;
+            let Some(cursor) = self.cursors.get_mut(index) else {
+                continue;
+            };
+            let Some(event) = cursor.buffer.pop_front() else {
+                continue; // The stream is being deleted.
+            };
+            cursor.ranks.start += 1;
+            self.ahead_bytes -= event.counted_bytes();
+            if let Some(timestamp) = cursor.timestamp().await? {
+                self.next.push(Reverse((timestamp, index)));
+            }
+            return Ok(self.cursors.get(index).zip(Some(event)));
+        }
+        Ok(None)
     }
 
-    /// Enters the next event of a stream, which may have to be read.
-    async fn schedule(&mut self, index: usize) -> Result<(), Error> {
-        let Some(cursor) = self.cursors.get_mut(index) else {
+    /// Makes sure that the next event of a stream is in its buffer. If too
+    /// much is in the buffers, all of it is forgotten, to be read again when
+    /// its turn comes, less at a time.
+    async fn read_ahead(&mut self, index: usize) -> Result<(), Error> {
+        let Some(cursor) = self.cursors.get(index).filter(|cursor| cursor.buffer.is_empty()) else {
             return Ok(());
         };
-        if cursor.buffer.is_empty() {
-            cursor.buffer.extend(cursor.view.head(cursor.ranks.clone()).await?);
-            cursor.ranks.start += cursor.buffer.len() as u64;
+        let events = cursor.view.head(cursor.ranks.clone(), self.ahead).await?;
+        let bytes: usize = events.iter().map(StoredEvent::counted_bytes).sum();
+        if self.ahead_bytes + bytes > AHEAD_BYTES_MAX {
+            self.cursors.iter_mut().for_each(|cursor| cursor.buffer.clear());
+            self.ahead_bytes = 0;
+            self.ahead = (self.ahead / 2).max(1);
         }
-        if let Some(event) = cursor.buffer.front() {
-            self.next.push(Reverse((event.place.timestamp, index)));
+        self.ahead_bytes += bytes;
+        if let Some(cursor) = self.cursors.get_mut(index) {
+            cursor.buffer.extend(events);
         }
         Ok(())
     }
 }
 
 impl Cursor {
+    /// When the next event happened.
+    async fn timestamp(&self) -> Result<Option<i64>, Error> {
+        match self.buffer.front() {
+            Some(event) => Ok(Some(event.place.timestamp)),
+            None if self.ranks.is_empty() => Ok(None),
+            None => self.view.timestamp(self.ranks.start).await,
+        }
+    }
+
     fn describe(&self, event: StoredEvent) -> FilteredLogEvent {
         let Place { timestamp, position } = event.place;
         FilteredLogEvent {
@@ -225,5 +275,54 @@ impl Cursor {
             ingestion_time: event.ingested,
             event_id: format!("{timestamp:020}{:020}{position:016}", self.number),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use scones_store::{SqliteStore, Store};
+
+    use super::*;
+    use crate::{
+        LogEvent,
+        journal::{Journal, Late},
+    };
+
+    /// Three streams that take turns, of 6 MiB in 64 events each.
+    #[tokio::test]
+    async fn what_is_read_ahead_is_bounded() {
+        const STREAMS: i64 = 3;
+        const EVENTS: i64 = 66;
+        let directory = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = SqliteStore::open(directory.path()).unwrap();
+        let mut merge = Merge::default();
+        for number in 0..STREAMS {
+            let stream = Stream {
+                id: number.to_string(),
+                created: 0,
+            };
+            let journal = Arc::new(Journal::new(Arc::clone(&store), &stream.id));
+            let event = |turn| LogEvent {
+                timestamp: turn * STREAMS + number,
+                message: "x".repeat(96 << 10),
+            };
+            let events: Vec<_> = (0..EVENTS).map(event).collect();
+            journal.append(&events, 0, Late::Keep).await.unwrap().unwrap();
+            let (view, end) = (journal.view().await.unwrap(), Place::at(i64::MAX));
+            merge
+                .add(stream.id.clone(), &stream, view, Place::at(0), end)
+                .await
+                .unwrap();
+        }
+        let (mut times, mut most) = (Vec::new(), 0);
+        while let Some((_, event)) = merge.next().await.unwrap() {
+            times.push(event.place.timestamp);
+            let buffered = merge.cursors.iter().flat_map(|cursor| &cursor.buffer);
+            most = most.max(buffered.map(StoredEvent::counted_bytes).sum());
+        }
+        assert!(times.into_iter().eq(0..STREAMS * EVENTS));
+        assert!((1..=AHEAD_BYTES_MAX).contains(&most), "{most}");
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     Error, Logs,
     error::invalid,
     events::{Place, StoredEvent},
-    journal::View,
+    journal::{READ_EVENTS, View},
     limits::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX},
     names::group_name,
 };
@@ -104,7 +104,7 @@ async fn first(view: &View, mut ranks: Range<u64>, limit: usize) -> Result<Vec<S
     let mut page = Room::new(limit);
     let mut events = Vec::new();
     loop {
-        let chunk = view.head(ranks.clone()).await?;
+        let chunk = view.head(ranks.clone(), READ_EVENTS).await?;
         if chunk.is_empty() {
             return Ok(events);
         }

@@ -14,7 +14,7 @@ use crate::{
 
 /// Events read from the store at a time: with messages of the largest size
 /// they still fit the memory.
-const READ_EVENTS: u64 = 64;
+pub(crate) const READ_EVENTS: u64 = 64;
 
 /// An event as the history keeps it. The last one of each append carries the
 /// summary of everything up to it, so the history needs no other record.
@@ -290,13 +290,7 @@ impl View {
         let (mut low, mut high) = (0, self.length);
         while low < high {
             let position = low + (high - low) / 2;
-            let timestamp = self
-                .journal
-                .read(position, 1)
-                .await?
-                .first()
-                .map(|entry| entry.timestamp);
-            match timestamp {
+            match self.timestamp(position).await? {
                 Some(timestamp) if Place { timestamp, position } < place => low = position + 1,
                 _ => high = position,
             }
@@ -304,14 +298,29 @@ impl View {
         Ok(low)
     }
 
-    /// The first events of `ranks`, in order: a few, and at least one if there
-    /// is any. Fewer than there are mean that more can be had.
-    pub(crate) async fn head(&self, ranks: Range<u64>) -> Result<Vec<StoredEvent>, Error> {
-        let end = ranks.end.min(self.length).min(ranks.start.saturating_add(READ_EVENTS));
+    /// When the event at `rank` happened, if there is one.
+    pub(crate) async fn timestamp(&self, rank: u64) -> Result<Option<i64>, Error> {
+        if let Order::Sorted(places) = &self.order {
+            let index = usize::try_from(rank).unwrap_or(usize::MAX);
+            return Ok(places.get(index).map(|place| place.timestamp));
+        }
+        if rank >= self.length {
+            return Ok(None);
+        }
+        let entries = self.journal.read(rank, 1).await?;
+        Ok(entries.first().map(|entry| entry.timestamp))
+    }
+
+    /// The first events of `ranks`, in order: at most `limit` and at most
+    /// [`READ_EVENTS`], and at least one if there is any.
+    pub(crate) async fn head(&self, ranks: Range<u64>, limit: u64) -> Result<Vec<StoredEvent>, Error> {
+        let count = limit.min(READ_EVENTS);
+        let end = ranks.end.min(self.length).min(ranks.start.saturating_add(count));
         self.read(ranks.start..end).await
     }
 
-    /// The last events of `ranks`, in order, as [`head`](Self::head) gives the first.
+    /// The last events of `ranks`, in order: at most [`READ_EVENTS`], and at
+    /// least one if there is any.
     pub(crate) async fn tail(&self, ranks: Range<u64>) -> Result<Vec<StoredEvent>, Error> {
         let end = ranks.end.min(self.length);
         self.read(ranks.start.max(end.saturating_sub(READ_EVENTS))..end).await
