@@ -17,12 +17,19 @@ pub mod synthetic;
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use image::RgbImage;
 use rayon::prelude::*;
 
-use crate::decode::{self, DecodeError};
+use crate::{
+    decode::{self, DecodeError, IMAGE_BYTES_MAX},
+    preprocessing::Fit,
+};
+
+/// Most memory that the decoded images of one list or folder may take, in bytes.
+pub const IMAGES_MEMORY_MAX: u64 = 8 << 30;
 
 /// One labelled image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +49,11 @@ pub struct Dataset {
     pub classes: Vec<String>,
     /// The images, in the source's order. Every label is below `classes.len()`.
     pub samples: Vec<Sample>,
+    /// The list, folder or archive that the samples came from, for messages; empty if there is
+    /// none.
+    pub origin: String,
+    /// What the reader noticed beside the images. [`check::check`] reports it.
+    pub findings: Vec<check::Finding>,
 }
 
 impl Dataset {
@@ -62,6 +74,8 @@ impl Dataset {
         Self {
             classes: self.classes.clone(),
             samples,
+            origin: self.origin.clone(),
+            findings: self.findings.clone(),
         }
     }
 }
@@ -123,10 +137,10 @@ pub enum Error {
         /// The names that exist.
         known: String,
     },
-    /// Nothing to read.
+    /// Nothing to read, or too much.
     #[error("{}: {problem}", path.display())]
     Layout {
-        /// The folder.
+        /// The folder or file.
         path: PathBuf,
         /// What is missing and what to do.
         problem: String,
@@ -140,9 +154,34 @@ impl Error {
     }
 }
 
-/// Reads and decodes image files, several at a time. The first failing file in order is the error.
-fn read_images(paths: &[PathBuf]) -> Result<Vec<RgbImage>, (usize, Error)> {
-    let images: Vec<Result<RgbImage, Error>> = paths.par_iter().map(|path| read_image(path)).collect();
+/// Reads and decodes the image files of the list or folder `origin`, several at a time, and fits
+/// each before the next one takes its place in memory. The error is of the first file in order that
+/// fails, with its position.
+fn read_images(
+    origin: &Path,
+    paths: &[PathBuf],
+    fit: Option<Fit>,
+    memory: u64,
+) -> Result<Vec<RgbImage>, (usize, Error)> {
+    let taken = AtomicU64::new(0);
+    let read = |path: &PathBuf| {
+        if taken.load(Ordering::Relaxed) <= memory {
+            let image = read_image(path)?;
+            let image = fit.and_then(|fit| fit.apply(&image)).unwrap_or(image);
+            let bytes = image.as_raw().len() as u64;
+            if taken.fetch_add(bytes, Ordering::Relaxed) + bytes <= memory {
+                return Ok(image);
+            }
+        }
+        let problem = format!(
+            "its {} images take more than {memory} bytes of memory once they are decoded: make them smaller, or use \
+             fewer",
+            paths.len()
+        );
+        let path = origin.to_owned();
+        Err(Error::Layout { path, problem })
+    };
+    let images: Vec<Result<RgbImage, Error>> = paths.par_iter().map(read).collect();
     images
         .into_iter()
         .enumerate()
@@ -151,23 +190,24 @@ fn read_images(paths: &[PathBuf]) -> Result<Vec<RgbImage>, (usize, Error)> {
 }
 
 fn read_image(path: &Path) -> Result<RgbImage, Error> {
-    let io = |source| Error::Io {
-        action: "read",
+    let failed = |source| Error::Image {
         path: path.to_owned(),
         source,
     };
-    let bytes = read_limited(path, decode::IMAGE_BYTES_MAX as u64 + 1).map_err(io)?;
-    decode::decode(&bytes).map_err(|source| Error::Image {
-        path: path.to_owned(),
-        source,
-    })
+    let bytes = read_limited(path, IMAGE_BYTES_MAX as u64).map_err(Error::io("read", path))?;
+    let bytes = bytes.ok_or_else(|| failed(DecodeError::TooLarge(format!("over {IMAGE_BYTES_MAX} bytes"))))?;
+    decode::decode(&bytes).map_err(failed)
 }
 
-/// Reads at most `limit` bytes of a file.
-fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+/// Reads a file of at most `limit` bytes; nothing if it has more.
+fn read_limited(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = std::fs::File::open(path)?;
+    if file.metadata()?.len() > limit {
+        return Ok(None);
+    }
     let mut bytes = Vec::new();
-    io::Read::read_to_end(&mut io::Read::take(std::fs::File::open(path)?, limit), &mut bytes)?;
-    Ok(bytes)
+    io::Read::read_to_end(&mut io::Read::take(file, limit + 1), &mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
 /// True for a name that stays inside its folder: one normal path component.
@@ -177,4 +217,37 @@ fn is_plain_file_name(name: &str) -> bool {
         (components.next(), components.next()),
         (Some(std::path::Component::Normal(only)), None) if only == name
     ) && !name.contains(['\\', '\0'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_that_do_not_fit_the_memory_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> = (0..4).map(|at| folder.path().join(format!("{at}.png"))).collect();
+        for path in &paths {
+            RgbImage::new(100, 50).save(path).unwrap();
+        }
+        let fit = Fit {
+            width: 10,
+            height: 10,
+            resize: None,
+        };
+        let check = |fit: Option<Fit>, memory: u64, expect: Result<usize, &str>| {
+            let images = read_images(folder.path(), &paths, fit, memory).map_err(|(_, error)| error.to_string());
+            let expect = expect.map_err(|problem| format!("{}: {problem}", folder.path().display()));
+            assert_eq!(images.map(|images| images.len()), expect);
+        };
+        check(None, 60_000, Ok(4));
+        check(
+            None,
+            59_999,
+            Err(
+                "its 4 images take more than 59999 bytes of memory once they are decoded: make them smaller, or use fewer",
+            ),
+        );
+        check(Some(fit), 2_400, Ok(4));
+    }
 }

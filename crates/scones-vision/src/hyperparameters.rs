@@ -13,7 +13,10 @@ mod values;
 
 use std::collections::BTreeMap;
 
-use crate::dataset::check::{Finding, Problem, Severity};
+use crate::{
+    dataset::check::{Finding, Problem, Severity},
+    preprocessing::Fit,
+};
 
 pub use table::{Kind, Parameter, TABLE};
 
@@ -203,6 +206,19 @@ impl Hyperparameters {
     pub fn image_size(&self) -> Option<(u32, u32)> {
         let [_, height, width] = self.image_shape;
         self.resize.is_none().then_some((width, height))
+    }
+
+    /// How images are fitted as they are read, when they are resized anyway. For
+    /// [`list::read_fitted`](crate::dataset::list::read_fitted) and
+    /// [`folder::read_fitted`](crate::dataset::folder::read_fitted).
+    #[must_use]
+    pub fn fit(&self) -> Option<Fit> {
+        let [_, height, width] = self.image_shape;
+        self.resize.map(|_| Fit {
+            width,
+            height,
+            resize: self.resize,
+        })
     }
 
     /// Names for the classes of an image list, which has only numbers. With these,

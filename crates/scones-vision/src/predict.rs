@@ -101,7 +101,7 @@ impl Classifier {
     /// # Errors
     /// A network whose numbers overflow.
     pub fn logits(&self, image: &RgbImage) -> Result<Vec<f32>, scones_nn::Error> {
-        let fitted = self.preprocessing.fit(image);
+        let fitted = self.preprocessing.fit().apply(image);
         let image = fitted.as_ref().unwrap_or(image);
         let mut workspace = self.take();
         let Workspace { input, logits, scratch } = &mut workspace;

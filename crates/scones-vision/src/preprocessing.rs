@@ -28,6 +28,45 @@ pub struct Preprocessing {
     pub deviation: [f32; 3],
 }
 
+/// How an image of any size is scaled to cover the network's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fit {
+    /// As in [`Preprocessing`].
+    pub width: u32,
+    /// As in [`Preprocessing`].
+    pub height: u32,
+    /// As in [`Preprocessing`].
+    pub resize: Option<u32>,
+}
+
+impl Fit {
+    /// Fits the shortest side, and leaves the rest to a crop. An image that needs no fitting is
+    /// not touched.
+    #[must_use]
+    pub fn apply(self, image: &RgbImage) -> Option<RgbImage> {
+        let (width, height) = image.dimensions();
+        let scale = match self.resize {
+            Some(shortest) if width.min(height) == shortest => return None,
+            Some(shortest) => f64::from(shortest) / f64::from(width.min(height)),
+            None if (width, height) == (self.width, self.height) => return None,
+            None => {
+                let across = f64::from(self.width) / f64::from(width);
+                across.max(f64::from(self.height) / f64::from(height))
+            }
+        };
+        let scaled = |side: u32, least: u32| ((f64::from(side) * scale).round() as u32).max(least);
+        // No side may exceed what the crop can use by far, however long and thin the image is.
+        let longest = 64 * self.width.max(self.height).max(self.resize.unwrap_or(0));
+        let (across, down) = (scaled(width, self.width), scaled(height, self.height));
+        Some(imageops::resize(
+            image,
+            across.min(longest),
+            down.min(longest),
+            FilterType::Triangle,
+        ))
+    }
+}
+
 impl Preprocessing {
     /// Measures the channels of a training set.
     #[must_use]
@@ -56,30 +95,14 @@ impl Preprocessing {
         (self.width * self.height * 3) as usize
     }
 
-    /// Fits the shortest side, and leaves the rest to a crop. An image that needs no fitting is
-    /// not touched.
+    /// How an image is scaled before the middle is cut out.
     #[must_use]
-    pub fn fit(&self, image: &RgbImage) -> Option<RgbImage> {
-        let (width, height) = image.dimensions();
-        let scale = match self.resize {
-            Some(shortest) if width.min(height) == shortest => return None,
-            Some(shortest) => f64::from(shortest) / f64::from(width.min(height)),
-            None if (width, height) == (self.width, self.height) => return None,
-            None => {
-                let across = f64::from(self.width) / f64::from(width);
-                across.max(f64::from(self.height) / f64::from(height))
-            }
-        };
-        let scaled = |side: u32, least: u32| ((f64::from(side) * scale).round() as u32).max(least);
-        // No side may exceed what the crop can use by far, however long and thin the image is.
-        let longest = 64 * self.width.max(self.height).max(self.resize.unwrap_or(0));
-        let (across, down) = (scaled(width, self.width), scaled(height, self.height));
-        Some(imageops::resize(
-            image,
-            across.min(longest),
-            down.min(longest),
-            FilterType::Triangle,
-        ))
+    pub fn fit(&self) -> Fit {
+        Fit {
+            width: self.width,
+            height: self.height,
+            resize: self.resize,
+        }
     }
 
     /// Writes the middle of a fitted image, normalised, to `out`, row by row, red, green, blue;
@@ -147,7 +170,7 @@ mod tests {
     }
 
     fn check(width: u32, height: u32, resize: Option<u32>, expect: Option<(u32, u32)>) {
-        let fitted = preprocessing(resize).fit(&RgbImage::new(width, height));
+        let fitted = preprocessing(resize).fit().apply(&RgbImage::new(width, height));
         assert_eq!(fitted.map(|image| image.dimensions()), expect);
     }
 
@@ -189,6 +212,7 @@ mod tests {
         let set = Dataset {
             classes: vec!["a".into()],
             samples: vec![sample(0), sample(255)],
+            ..Dataset::default()
         };
         let measured = Preprocessing::measure(2, 2, None, &set);
         assert_eq!(measured.mean, [0.5, 1.0, 0.2]);

@@ -17,7 +17,7 @@ pub use log::LogLines;
 pub use settings::{NetworkChoice, Settings};
 
 use crate::{
-    dataset::Dataset,
+    dataset::{Dataset, check::lack_of_classes},
     evaluation::{Evaluation, fit_temperature, probabilities, top_k_correct},
     hyperparameters::EarlyStopping,
     model::{Model, Provenance},
@@ -135,7 +135,7 @@ struct Run<'a> {
     training: &'a Dataset,
     validation: Option<&'a Dataset>,
     pool: ThreadPool,
-    batches: Batches,
+    batches: Batches<'a>,
     trainer: Trainer,
     /// The moving average of the weights.
     average: Network,
@@ -372,11 +372,8 @@ impl<'a> Run<'a> {
 }
 
 fn check(training: &Dataset, validation: Option<&Dataset>, settings: &Settings) -> Result<(), Error> {
-    let present = training.class_counts().into_iter().filter(|&count| count > 0).count();
-    if present < 2 {
-        return Err(Error::Data(format!(
-            "the training images are of {present} classes: at least 2 are needed"
-        )));
+    if let Some((_, message)) = lack_of_classes(training) {
+        return Err(Error::Data(message));
     }
     if let Some(validation) = validation {
         if validation.classes != training.classes {

@@ -30,6 +30,8 @@ pub enum Problem {
     EmptyClass,
     /// A class with far fewer samples than an even share.
     Imbalance,
+    /// Rows of an image list that repeat a path or an index.
+    RepeatedRow,
     /// The same pixels more than once under one label.
     Duplicate,
     /// The same pixels under different labels.
@@ -61,6 +63,16 @@ pub struct Finding {
 #[must_use]
 pub fn check(training: &Dataset, validation: Option<&Dataset>, image_size: Option<(u32, u32)>) -> Vec<Finding> {
     let mut findings = Vec::new();
+    for finding in [Some(training), validation]
+        .into_iter()
+        .flatten()
+        .flat_map(|set| &set.findings)
+    {
+        // The parts of one list have the same.
+        if !findings.contains(finding) {
+            findings.push(finding.clone());
+        }
+    }
     classes(training, &mut findings);
     let seen = duplicates("training", training, &mut findings);
     if let Some(validation) = validation {
@@ -83,8 +95,6 @@ fn pixels(sample: &Sample) -> Pixels<'_> {
 }
 
 fn classes(dataset: &Dataset, findings: &mut Vec<Finding>) {
-    let counts = dataset.class_counts();
-    let total = dataset.samples.len();
     let mut find = |severity, problem, message: String| {
         findings.push(Finding {
             severity,
@@ -93,22 +103,10 @@ fn classes(dataset: &Dataset, findings: &mut Vec<Finding>) {
             files: Vec::new(),
         });
     };
-    let present: Vec<usize> = (0..counts.len()).filter(|&class| counts[class] > 0).collect();
-    match present.as_slice() {
-        [] => {
-            return find(
-                Severity::Error,
-                Problem::Empty,
-                "there are no training images".to_owned(),
-            );
-        }
-        &[only] => {
-            let name = &dataset.classes[only];
-            let message = format!("all {total} training images are of one class, {name}: add images of another class");
-            return find(Severity::Error, Problem::OneClass, message);
-        }
-        _ => {}
+    if let Some((problem, message)) = lack_of_classes(dataset) {
+        return find(Severity::Error, problem, message);
     }
+    let (counts, total) = (dataset.class_counts(), dataset.samples.len());
     for (name, &count) in dataset.classes.iter().zip(&counts) {
         if count == 0 {
             let message = format!("class {name} has no training images: add some, or lower num_classes");
@@ -120,13 +118,38 @@ fn classes(dataset: &Dataset, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Why nothing can be learned from a set: it takes images of two classes.
+pub(crate) fn lack_of_classes(dataset: &Dataset) -> Option<(Problem, String)> {
+    let of_origin = match dataset.origin.as_str() {
+        "" => String::new(),
+        origin => format!(" of {origin}"),
+    };
+    let counts = dataset.class_counts();
+    let mut present = dataset.classes.iter().zip(&counts).filter(|(_, count)| **count > 0);
+    match (present.next(), present.next()) {
+        (None, _) => {
+            let message = format!("there are no training images{of_origin}: add some of each class");
+            Some((Problem::Empty, message))
+        }
+        (Some((class, count)), None) => {
+            let message = format!(
+                "all {count} training images{of_origin} are of one class, {class}: add images of another class"
+            );
+            Some((Problem::OneClass, message))
+        }
+        _ => None,
+    }
+}
+
 /// Finds equal images within one set; returns its images by their pixels.
 fn duplicates<'a>(set: &str, dataset: &'a Dataset, findings: &mut Vec<Finding>) -> HashMap<Pixels<'a>, &'a Sample> {
     let mut groups: HashMap<Pixels<'_>, Vec<&Sample>> = HashMap::new();
     for sample in &dataset.samples {
         groups.entry(pixels(sample)).or_default().push(sample);
     }
-    let mut repeated: Vec<&Vec<&Sample>> = groups.values().filter(|group| group.len() > 1).collect();
+    // A file that is listed twice was found when the list was read.
+    let several = |group: &&Vec<&Sample>| group.iter().any(|sample| sample.name != group[0].name);
+    let mut repeated: Vec<&Vec<&Sample>> = groups.values().filter(several).collect();
     repeated.sort_by_key(|group| &group[0].name);
     let (conflicting, same): (Vec<_>, Vec<_>) = repeated
         .into_iter()
@@ -201,7 +224,8 @@ fn sizes(dataset: &Dataset, (width, height): (u32, u32), findings: &mut Vec<Find
     }
 }
 
-fn shown(files: &[String]) -> String {
+/// The first of `files`, and how many more there are.
+pub(super) fn shown(files: &[String]) -> String {
     let more = files.len().saturating_sub(FILES_SHOWN_MAX);
     let names = files[..files.len() - more].join(", ");
     if more > 0 {
@@ -226,6 +250,7 @@ mod tests {
         Dataset {
             classes: vec!["bike".into(), "moto".into()],
             samples: samples.iter().map(sample).collect(),
+            ..Dataset::default()
         }
     }
 
@@ -259,7 +284,13 @@ mod tests {
     #[test]
     fn one_class_none_and_imbalance() {
         insta::assert_snapshot!(shown(&check(&dataset(&[("a", 1, 1), ("b", 1, 2)]), None, None)), @"Error OneClass: all 2 training images are of one class, moto: add images of another class []");
-        insta::assert_snapshot!(shown(&check(&dataset(&[]), None, None)), @"Error Empty: there are no training images []");
+        insta::assert_snapshot!(shown(&check(&dataset(&[]), None, None)), @"Error Empty: there are no training images: add some of each class []");
+        let named = |samples| Dataset {
+            origin: "photos.lst".into(),
+            ..dataset(samples)
+        };
+        insta::assert_snapshot!(shown(&check(&named(&[("a", 0, 1)]), None, None)), @"Error OneClass: all 1 training images of photos.lst are of one class, bike: add images of another class []");
+        insta::assert_snapshot!(shown(&check(&named(&[]), None, None)), @"Error Empty: there are no training images of photos.lst: add some of each class []");
         let mut rows: Vec<(String, usize, u8)> = (0..20).map(|at| (format!("n{at}"), 0, at)).collect();
         rows.push(("rare".into(), 1, 99));
         let rows: Vec<_> = rows

@@ -124,6 +124,10 @@ fn folder_members(folder: &Path) -> Result<Members, Error> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if is_wanted(&name) && path.is_file() {
             let bytes = read_limited(&path, MEMBER_BYTES_MAX).map_err(Error::io("read", &path))?;
+            let bytes = bytes.ok_or_else(|| Error::Layout {
+                path,
+                problem: format!("the file has more than {MEMBER_BYTES_MAX} bytes: it is none of CIFAR's"),
+            })?;
             members.insert(name, bytes);
         }
     }
@@ -324,6 +328,8 @@ impl Reader<'_> {
         Ok(Dataset {
             classes: selection.classes.clone(),
             samples,
+            origin: self.origin.to_owned(),
+            findings: Vec::new(),
         })
     }
 }

@@ -5,14 +5,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Dataset, Error, Sample, read_images};
+use super::{Dataset, Error, IMAGES_MEMORY_MAX, Sample, read_images};
+use crate::preprocessing::Fit;
 
 /// Reads every PNG and JPEG of every class folder. Hidden files and files that are no images by
 /// their extension are skipped; an image that does not decode is an error with its name.
 ///
 /// # Errors
-/// A folder that cannot be listed, no class folder, a class without images, a damaged image.
+/// A folder that cannot be listed, no class folder, a class without images, a damaged image, more
+/// images than [`IMAGES_MEMORY_MAX`] holds.
 pub fn read(root: &Path) -> Result<Dataset, Error> {
+    read_fitted(root, None)
+}
+
+/// As [`read`], but every image is fitted as it comes, so that the original sizes never lie in
+/// memory together.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_fitted(root: &Path, fit: Option<Fit>) -> Result<Dataset, Error> {
     let class_folders: Vec<PathBuf> = sorted_entries(root)?.into_iter().filter(|path| path.is_dir()).collect();
     let layout = |path: &Path, problem: &str| Error::Layout {
         path: path.to_owned(),
@@ -36,7 +47,7 @@ pub fn read(root: &Path) -> Result<Dataset, Error> {
         labels.resize(paths.len(), classes.len());
         classes.push(file_name(&folder));
     }
-    let images = read_images(&paths).map_err(|(_, error)| error)?;
+    let images = read_images(root, &paths, fit, IMAGES_MEMORY_MAX).map_err(|(_, error)| error)?;
     let samples = images
         .into_iter()
         .zip(paths.iter().zip(labels))
@@ -48,6 +59,8 @@ pub fn read(root: &Path) -> Result<Dataset, Error> {
     Ok(Dataset {
         samples: samples.collect(),
         classes,
+        origin: root.display().to_string(),
+        findings: Vec::new(),
     })
 }
 

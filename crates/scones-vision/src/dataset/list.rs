@@ -3,14 +3,19 @@
 //! <https://docs.aws.amazon.com/sagemaker/latest/dg/image-classification.html#IC-inputoutput>
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fmt::Write as _,
     path::{Component, Path, PathBuf},
 };
 
-use super::{Dataset, Error, Sample, is_plain_file_name, read_images, read_limited};
+use super::{
+    Dataset, Error, IMAGES_MEMORY_MAX, Sample,
+    check::{Finding, Problem, Severity, shown},
+    is_plain_file_name, read_images, read_limited,
+};
+use crate::preprocessing::Fit;
 
-/// Longest image list read.
+/// Longest image list read, in bytes.
 pub const LIST_BYTES_MAX: u64 = 256 << 20;
 /// Labels from 0 to one below this, so that a wrong column cannot ask for a vast network.
 pub const LABELS_MAX: usize = 10_000;
@@ -54,6 +59,20 @@ pub enum RowProblem {
     /// A path that leaves the channel's folder.
     #[error("the path {0:?} must be relative and stay inside the channel's folder")]
     Path(String),
+    /// A path that an earlier row has with another label.
+    #[error(
+        "the path {path:?} has the label {label} here and {first_label} on line {first}: keep the row with the right one"
+    )]
+    Conflict {
+        /// The third column.
+        path: String,
+        /// The second column.
+        label: usize,
+        /// The line of the earlier row.
+        first: usize,
+        /// The label there.
+        first_label: usize,
+    },
     /// The file is not there.
     #[error("the file {} does not exist: add the image or remove the row", .0.display())]
     Missing(PathBuf),
@@ -113,14 +132,88 @@ fn inside(path: &str) -> Option<String> {
     (relative && !path.is_empty() && !path.contains('\0')).then(|| path.to_owned())
 }
 
+/// What repeats an earlier row and is used all the same: rows with its path, and rows of other
+/// paths with its index. Rows are told by their lines.
+///
+/// # Errors
+/// The line of a row whose path has another label on an earlier one.
+fn repetitions(list: &Path, rows: &[Row]) -> Result<Vec<Finding>, (usize, RowProblem)> {
+    let (mut by_path, mut by_index) = (HashMap::new(), HashMap::new());
+    let (mut paths, mut indices) = (Vec::new(), Vec::new());
+    for row in rows {
+        // `./a` is `a`.
+        let path: PathBuf = Path::new(&row.path)
+            .components()
+            .filter(|part| *part != Component::CurDir)
+            .collect();
+        let first: &Row = by_path.entry(path).or_insert(row);
+        if first.label != row.label {
+            let conflict = RowProblem::Conflict {
+                path: row.path.clone(),
+                label: row.label,
+                first: first.line,
+                first_label: first.label,
+            };
+            return Err((row.line, conflict));
+        }
+        if first.line != row.line {
+            paths.push((row, first));
+            continue;
+        }
+        let first: &Row = by_index.entry(row.index).or_insert(row);
+        if first.line != row.line {
+            indices.push((row, first));
+        }
+    }
+    let finding = |repeated: Vec<(&Row, &Row)>, what: &str, advice: &str| {
+        let rows: Vec<String> = repeated
+            .iter()
+            .map(|(row, first)| format!("line {} ({}, as line {})", row.line, row.path, first.line))
+            .collect();
+        let message = format!(
+            "{}: {} rows have the {what} of an earlier row; {advice}: {}",
+            list.display(),
+            rows.len(),
+            shown(&rows)
+        );
+        (!rows.is_empty()).then(|| Finding {
+            severity: Severity::Warning,
+            problem: Problem::RepeatedRow,
+            message,
+            files: repeated.iter().map(|(row, _)| row.path.clone()).collect(),
+        })
+    };
+    let paths = finding(paths, "path", "its image counts more than once; keep one of each");
+    let indices = finding(indices, "index", "give each an index of its own");
+    Ok(paths.into_iter().chain(indices).collect())
+}
+
 /// Reads an image list and its images below `root`. Classes are named by their numbers unless
 /// `classes` names them.
 ///
 /// # Errors
-/// A list that cannot be read, a row that cannot be used, a missing or damaged image: each with
-/// the line.
+/// A list that cannot be read or is too long, a row that cannot be used, a path with two labels, a
+/// missing or damaged image, each with the line; more images than [`IMAGES_MEMORY_MAX`] holds.
 pub fn read(list: &Path, root: &Path, classes: Option<&[String]>) -> Result<Dataset, Error> {
+    read_fitted(list, root, classes, None)
+}
+
+/// As [`read`], but every image is fitted as it comes, so that the original sizes never lie in
+/// memory together.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_fitted(list: &Path, root: &Path, classes: Option<&[String]>, fit: Option<Fit>) -> Result<Dataset, Error> {
+    let layout = |problem: String| Error::Layout {
+        path: list.to_owned(),
+        problem,
+    };
     let bytes = read_limited(list, LIST_BYTES_MAX).map_err(Error::io("read", list))?;
+    let bytes = bytes.ok_or_else(|| {
+        layout(format!(
+            "the image list has more than {LIST_BYTES_MAX} bytes: divide it"
+        ))
+    })?;
     let at_line = |line, problem| Error::ListRow {
         list: list.to_owned(),
         line,
@@ -128,14 +221,11 @@ pub fn read(list: &Path, root: &Path, classes: Option<&[String]>) -> Result<Data
     };
     let rows = parse(&String::from_utf8_lossy(&bytes)).map_err(|(line, problem)| at_line(line, problem))?;
     if rows.is_empty() {
-        let problem = "the image list has no rows".to_owned();
-        return Err(Error::Layout {
-            path: list.to_owned(),
-            problem,
-        });
+        return Err(layout("the image list has no rows".to_owned()));
     }
+    let findings = repetitions(list, &rows).map_err(|(line, problem)| at_line(line, problem))?;
     let paths: Vec<PathBuf> = rows.iter().map(|row| root.join(&row.path)).collect();
-    let images = read_images(&paths).map_err(|(at, error)| match error {
+    let images = read_images(list, &paths, fit, IMAGES_MEMORY_MAX).map_err(|(at, error)| match error {
         Error::Io {
             ref source, ref path, ..
         } if source.kind() == std::io::ErrorKind::NotFound => at_line(rows[at].line, RowProblem::Missing(path.clone())),
@@ -161,6 +251,8 @@ pub fn read(list: &Path, root: &Path, classes: Option<&[String]>) -> Result<Data
     Ok(Dataset {
         samples: samples.collect(),
         classes,
+        origin: list.display().to_string(),
+        findings,
     })
 }
 
@@ -281,7 +373,11 @@ mod tests {
         write(folder.path(), "train", &drawn).unwrap();
         let list = folder.path().join("train.lst");
         let read_back = read(&list, &folder.path().join("train"), Some(&drawn.classes)).unwrap();
-        assert_eq!(read_back, drawn);
+        assert_eq!(
+            (&read_back.classes, &read_back.samples),
+            (&drawn.classes, &drawn.samples)
+        );
+        assert_eq!(read_back.findings, []);
 
         let gone = folder.path().join("train").join(&drawn.samples[2].name);
         std::fs::write(&gone, "nonsense").unwrap();
@@ -297,6 +393,92 @@ mod tests {
             error.contains("train.lst line 3: the file ") && error.ends_with("remove the row"),
             "{error}"
         );
+    }
+
+    /// A folder with the images `a`, `b` and `c`, and a list.
+    fn listed(rows: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, shade) in [("a", 1), ("b", 2), ("c", 3)] {
+            let image = image::RgbImage::from_pixel(40, 20, image::Rgb([shade; 3]));
+            image
+                .save_with_format(folder.path().join(name), image::ImageFormat::Png)
+                .unwrap();
+        }
+        let list = folder.path().join("train.lst");
+        std::fs::write(&list, rows).unwrap();
+        (folder, list)
+    }
+
+    #[test]
+    fn rows_that_repeat_others_are_reported() {
+        let check = |rows: &str, expect: &[&str]| {
+            let (folder, list) = listed(rows);
+            let read = read(&list, folder.path(), None).map_err(|error| vec![error.to_string()]);
+            let told = match &read {
+                Ok(read) => {
+                    // The parts of a split say it once.
+                    let found = super::super::check::check(read, Some(&read.subset(&[])), None);
+                    found.into_iter().map(|finding| finding.message).collect()
+                }
+                Err(error) => error.clone(),
+            };
+            let told: Vec<_> = told
+                .iter()
+                .map(|told| told.replace(&list.display().to_string(), "LIST"))
+                .collect();
+            assert_eq!(told, expect, "{rows}");
+        };
+        check("1\t0\ta\n2\t1\tb\n", &[]);
+        check(
+            "1\t0\ta\n2\t1\tb\n\n1\t0\ta\n",
+            &[
+                "LIST: 1 rows have the path of an earlier row; its image counts more than once; keep one of each: line 4 (a, as line 1)",
+            ],
+        );
+        check(
+            "1\t0\ta\n1\t1\tb\n1\t1\tc",
+            &[
+                "LIST: 2 rows have the index of an earlier row; give each an index of its own: line 2 (b, as line 1), line 3 (c, as line 1)",
+            ],
+        );
+        check(
+            "1\t0\ta\n2\t1\tb\n3\t1\t./a\n",
+            &["LIST line 3: the path \"./a\" has the label 1 here and 0 on line 1: keep the row with the right one"],
+        );
+        check(
+            "1\t1\ta\n2\t1\tb\n",
+            &["all 2 training images of LIST are of one class, 1: add images of another class"],
+        );
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_is_not_cut() {
+        let (folder, list) = listed("1\t0\ta\n");
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(&list)
+            .unwrap()
+            .set_len(LIST_BYTES_MAX + 1)
+            .unwrap();
+        let error = read(&list, folder.path(), None).unwrap_err().to_string();
+        let expect = format!(
+            "{}: the image list has more than 268435456 bytes: divide it",
+            list.display()
+        );
+        assert_eq!(error, expect);
+    }
+
+    #[test]
+    fn images_are_fitted_as_they_come() {
+        let (folder, list) = listed("1\t0\ta\n2\t1\tb\n");
+        let fit = Fit {
+            width: 16,
+            height: 16,
+            resize: Some(18),
+        };
+        let read = read_fitted(&list, folder.path(), None, Some(fit)).unwrap();
+        let sizes: Vec<_> = read.samples.iter().map(|sample| sample.image.dimensions()).collect();
+        assert_eq!(sizes, [(36, 18); 2]);
     }
 
     #[test]

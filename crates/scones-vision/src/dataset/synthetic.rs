@@ -35,6 +35,7 @@ pub fn draw(count: usize, seed: u64) -> Dataset {
     Dataset {
         classes: CLASSES.map(str::to_owned).to_vec(),
         samples: (0..count).map(sample).collect(),
+        ..Dataset::default()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Batches of varied images with soft labels, prepared in parallel.
 
+use std::borrow::Cow;
+
 use image::RgbImage;
 use rayon::prelude::*;
 
@@ -12,8 +14,8 @@ const VARIATION_STREAM: u64 = 2;
 const MIXING_STREAM: u64 = 3;
 
 /// The training images, fitted once, and buffers for one batch.
-pub(super) struct Batches {
-    fitted: Vec<RgbImage>,
+pub(super) struct Batches<'a> {
+    fitted: Vec<Cow<'a, RgbImage>>,
     labels: Vec<usize>,
     classes: usize,
     preprocessing: Preprocessing,
@@ -28,10 +30,15 @@ pub(super) struct Batches {
     mixed: Vec<f32>,
 }
 
-impl Batches {
-    pub(super) fn new(training: &Dataset, preprocessing: &Preprocessing, settings: &Settings) -> Self {
+impl<'a> Batches<'a> {
+    pub(super) fn new(training: &'a Dataset, preprocessing: &Preprocessing, settings: &Settings) -> Self {
         let samples = &training.samples;
-        let fit = |image: &RgbImage| preprocessing.fit(image).unwrap_or_else(|| image.clone());
+        let fit = |image: &'a RgbImage| {
+            preprocessing
+                .fit()
+                .apply(image)
+                .map_or(Cow::Borrowed(image), Cow::Owned)
+        };
         Self {
             fitted: samples.par_iter().map(|sample| fit(&sample.image)).collect(),
             labels: samples.iter().map(|sample| sample.label).collect(),

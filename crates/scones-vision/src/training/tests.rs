@@ -125,9 +125,14 @@ fn refuses_what_cannot_work() {
         &one,
         None,
         &settings(1),
-        "the training images are of 1 classes: at least 2 are needed",
+        "training images are of one class, bicycle: add images of another class",
     );
-    refused(&drawn.subset(&[]), None, &settings(1), "of 0 classes");
+    refused(
+        &drawn.subset(&[]),
+        None,
+        &settings(1),
+        "there are no training images: add some",
+    );
     refused(
         &drawn,
         Some(&drawn.subset(&[])),
