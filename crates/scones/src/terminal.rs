@@ -21,6 +21,12 @@ pub(crate) fn print(line: impl std::fmt::Display) {
     println!("{line}");
 }
 
+/// A number of things: `1 file`, `2 files`.
+pub(crate) fn counted(count: usize, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}
+
 /// A bar over `total` units of `what` (`bytes` are shown as sizes). Without a
 /// terminal it says once what is being done.
 pub(crate) fn bar(total: u64, what: &str, message: &str) -> ProgressBar {

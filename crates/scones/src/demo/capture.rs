@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{NAME, Stage, endpoint::capture_prefix, section::Section};
+use super::{NAME, Stage, endpoint::capture_prefix, section::Section, workflow::WorkflowSection};
 use crate::{client::Error, terminal};
 
 /// How long captured inferences may take to appear.
@@ -23,6 +23,7 @@ const POLL: Duration = Duration::from_millis(200);
 pub(super) struct CaptureSection {
     files: usize,
     records: usize,
+    classes: Vec<String>,
     /// Of the records, how many name each class as the likeliest.
     likeliest: Vec<usize>,
     mean_confidence: f64,
@@ -35,21 +36,17 @@ impl Section for CaptureSection {
     }
 
     fn lines(&self) -> Vec<String> {
-        let likeliest: Vec<String> = self
-            .likeliest
-            .iter()
-            .enumerate()
-            .map(|(class, count)| format!("class {class}: {count}"))
-            .collect();
+        let counts = self.classes.iter().zip(&self.likeliest);
+        let likeliest: Vec<String> = counts.map(|(class, count)| format!("{class} {count}")).collect();
         vec![
             format!(
-                "{} records in {} files below {}",
-                self.records,
-                self.files,
+                "{} in {} below {}",
+                terminal::counted(self.records, "record"),
+                terminal::counted(self.files, "file"),
                 capture_prefix()
             ),
             format!(
-                "likeliest {}; mean confidence {:.3}",
+                "likeliest: {}; mean confidence {:.3}",
                 likeliest.join(", "),
                 self.mean_confidence
             ),
@@ -67,18 +64,18 @@ pub(super) fn files(stage: &Stage<'_>) -> Result<BTreeSet<String>, Error> {
     Ok(keys.into_iter().collect())
 }
 
-/// Reads the files that have come since `before`, once they hold `expected`
-/// records or patience is at its end.
+/// Reads the files that have come since `before`, once they hold a record of
+/// each inference of the workflow or patience is at its end.
 pub(super) fn summarise(
     stage: &Stage<'_>,
     before: &BTreeSet<String>,
-    expected: usize,
+    workflow: &WorkflowSection,
 ) -> anyhow::Result<CaptureSection> {
     let spinner = terminal::spinner("Reading the captured inferences");
     let deadline = Instant::now() + PATIENCE;
     let mut read = BTreeSet::new();
     let mut answers = Vec::new();
-    while answers.len() < expected && Instant::now() < deadline {
+    while answers.len() < workflow.classified() && Instant::now() < deadline {
         for key in files(stage)?.difference(before) {
             if read.insert(key.clone()) {
                 let file = stage.client.get_object(NAME, key)?;
@@ -88,17 +85,16 @@ pub(super) fn summarise(
         thread::sleep(POLL);
     }
     spinner.finish_and_clear();
-    let mut likeliest = vec![0; answers.iter().map(|(class, _)| class + 1).max().unwrap_or(0)];
-    for (class, _) in &answers {
-        likeliest[*class] += 1;
-    }
+    let classes = workflow.classes.clone();
+    let named = |class: usize| answers.iter().filter(|(likeliest, _)| *likeliest == class).count();
     let confidence: f64 = answers.iter().map(|(_, confidence)| confidence).sum();
     #[expect(clippy::cast_precision_loss, reason = "a count of records is small")]
     let mean_confidence = confidence / answers.len().max(1) as f64;
     Ok(CaptureSection {
         files: read.len(),
         records: answers.len(),
-        likeliest,
+        likeliest: (0..classes.len()).map(named).collect(),
+        classes,
         mean_confidence,
         commands: vec![format!("aws s3 ls --recursive {}/", capture_prefix())],
     })

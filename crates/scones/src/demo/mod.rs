@@ -60,7 +60,7 @@ impl Stage<'_> {
         let functions = self.show(4, functions::create(self)?);
         let captured_before = capture::files(self)?;
         let workflow = self.show(5, workflow::run(self, source, &functions)?);
-        let capture = self.show(6, capture::summarise(self, &captured_before, workflow.classified())?);
+        let capture = self.show(6, capture::summarise(self, &captured_before, &workflow)?);
         Ok(Story {
             images,
             training,

@@ -42,7 +42,7 @@ struct Execution {
 #[derive(Debug, Serialize)]
 pub(super) struct WorkflowSection {
     state_machine_arn: String,
-    classes: Vec<String>,
+    pub(super) classes: Vec<String>,
     threshold: f64,
     executions: Vec<Execution>,
     passed: usize,
