@@ -7,9 +7,8 @@
 //! on AWS, so the same handlers are a bootstrap in either place. The loop is
 //! blocking and has one connection: a function has one invocation at a time.
 //!
-//! This crate does not sign requests itself: a [`Sign`] is given to it.
+//! This crate calls no service itself: [`Services`] are given to it.
 
-mod aws;
 mod classify;
 mod event;
 mod failure;
@@ -18,7 +17,6 @@ mod package;
 mod runtime;
 mod serialize;
 
-pub use aws::{Aws, Sign};
 pub use failure::{Error, Failure};
 pub use package::package;
 pub use runtime::run;

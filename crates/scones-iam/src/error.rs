@@ -5,9 +5,9 @@ use scones_api::{ApiError, Constraints};
 /// A failure of the service itself, not of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The settings hold no usable access key.
+    /// An access key that no client can sign with.
     #[error("{0}")]
-    Options(&'static str),
+    Key(&'static str),
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
     Random(#[from] getrandom::Error),

@@ -21,27 +21,13 @@ mod sts;
 use std::sync::Arc;
 
 use scones_api::{Arn, Clock, Owner};
-use scones_store::{Collection, Error as StoreError, Store};
-use serde::{Deserialize, Serialize};
+use scones_store::{Collection, Store};
 
 pub use error::{AuthenticationError, Error};
 pub use secret::{Credentials, SecretKey};
 pub use sts::Sts;
 
 use self::{roles::Role, sessions::Sessions};
-
-/// Settings of the service. With neither key, one is made at the first start
-/// and kept in the store.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Options {
-    /// A fixed access key id: 16 to 128 letters, digits and underscores.
-    pub access_key_id: Option<String>,
-    /// The secret of the fixed key: at least 8 printable characters without spaces.
-    /// Settings that are written out leave it away.
-    #[serde(skip_serializing)]
-    pub secret_access_key: Option<SecretKey>,
-}
 
 /// Whom a request comes from, by its credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,21 +48,17 @@ pub struct Iam {
 }
 
 impl Iam {
-    /// Starts the service over `store`. The first start makes the access key,
-    /// unless `options` have one, and two roles to begin with.
+    /// Starts the service over `store`, for the holder of `credentials`. The
+    /// first start makes two roles to begin with.
     ///
     /// # Errors
-    /// [`Error::Options`] if only one half of a key is given, or a bad one.
+    /// The store's.
     pub async fn start(
-        options: Options,
+        credentials: Credentials,
         owner: Owner,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, Error> {
-        let credentials = match secret::fixed(options)? {
-            Some(fixed) => fixed,
-            None => kept_credentials(&store).await?,
-        };
         let now = clock.now();
         let iam = Self {
             credentials,
@@ -167,21 +149,5 @@ scones_api::operations! {
         "ListRolePolicies" => list_role_policies,
         "DeleteRolePolicy" => delete_role_policy,
         "SimulatePrincipalPolicy" => simulate_principal_policy,
-    }
-}
-
-/// The key that the first start made; this may be the first.
-async fn kept_credentials(store: &Arc<dyn Store>) -> Result<Credentials, Error> {
-    const KEY: &str = "root";
-    let kept = Collection::<Credentials>::new(Arc::clone(store), "iam.access-keys");
-    loop {
-        if let Some(found) = kept.get(KEY).await? {
-            return Ok(found.value);
-        }
-        match kept.create(KEY, &Credentials::random("AKIA")?).await {
-            // Another server with the same store may be starting, too.
-            Ok(_) | Err(StoreError::Conflict { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
     }
 }

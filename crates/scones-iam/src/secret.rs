@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Options, random};
+use crate::{Error, random};
 
 /// A secret that `Debug` does not show.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ impl fmt::Debug for SecretKey {
 }
 
 /// An access key: what a client needs to sign requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// Names the key; not a secret.
     pub access_key_id: String,
@@ -48,6 +48,39 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// A key that somebody chose.
+    ///
+    /// # Errors
+    /// [`Error::Key`] unless the id is 16 to 128 letters, digits and
+    /// underscores, and the secret at least 8 printable characters without
+    /// spaces.
+    pub fn new(access_key_id: String, secret_access_key: SecretKey) -> Result<Self, Error> {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        if !(16..=128).contains(&access_key_id.len()) || !access_key_id.bytes().all(word) {
+            return Err(Error::Key(
+                "an access key id must be 16 to 128 letters, digits and underscores",
+            ));
+        }
+        let secret = secret_access_key.expose();
+        if secret.len() < 8 || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::Key(
+                "a secret access key must be at least 8 printable ASCII characters without spaces",
+            ));
+        }
+        Ok(Self {
+            access_key_id,
+            secret_access_key,
+        })
+    }
+
+    /// A new lasting key in AWS's form: an id of 20 characters, a secret of 40.
+    ///
+    /// # Errors
+    /// [`Error::Random`].
+    pub fn generate() -> Result<Self, Error> {
+        Self::random("AKIA")
+    }
+
     /// A new key in AWS's form. `prefix` is `AKIA` for a lasting key and
     /// `ASIA` for a temporary one.
     pub(crate) fn random(prefix: &str) -> Result<Self, Error> {
@@ -56,33 +89,4 @@ impl Credentials {
             secret_access_key: SecretKey(random::secret::<40>()?),
         })
     }
-}
-
-/// The key that the settings fix, if they do.
-pub(crate) fn fixed(options: Options) -> Result<Option<Credentials>, Error> {
-    let (access_key_id, secret_access_key) = match (options.access_key_id, options.secret_access_key) {
-        (None, None) => return Ok(None),
-        (Some(id), Some(secret)) => (id, secret),
-        _ => {
-            return Err(Error::Options(
-                "access_key_id and secret_access_key must be set together",
-            ));
-        }
-    };
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if !(16..=128).contains(&access_key_id.len()) || !access_key_id.bytes().all(word) {
-        return Err(Error::Options(
-            "access_key_id must be 16 to 128 letters, digits and underscores",
-        ));
-    }
-    let secret = secret_access_key.expose();
-    if secret.len() < 8 || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Error::Options(
-            "secret_access_key must be at least 8 printable ASCII characters without spaces",
-        ));
-    }
-    Ok(Some(Credentials {
-        access_key_id,
-        secret_access_key,
-    }))
 }

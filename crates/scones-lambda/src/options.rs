@@ -1,14 +1,11 @@
-//! What a user may configure, and what the server tells its functions.
+//! How functions run, and what the server tells its functions.
 
 use std::{ffi::OsString, path::PathBuf};
-
-use serde::Deserialize;
 
 use crate::limits::CONCURRENT_EXECUTIONS;
 
 /// How functions run on this machine.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Where packages are unpacked and workers keep their temporary files. It
     /// may be deleted while the server is stopped.
@@ -17,11 +14,9 @@ pub struct Options {
     pub python: OsString,
     /// A program and arguments that are put before a worker's own, to give it
     /// limits and a death signal; empty for none.
-    #[serde(skip)]
     pub launcher: Vec<OsString>,
     /// This program, for functions whose bootstrap runs it:
     /// `SCONES_EXECUTABLE` in `provided.*` functions.
-    #[serde(skip)]
     pub executable: Option<PathBuf>,
     /// Invocations at a time, over all functions; more are answered with
     /// TooManyRequestsException. AWS's account quota.

@@ -1,10 +1,11 @@
-//! A client of the server's own wire protocols, for the commands that do a
-//! user's work without an AWS client.
+//! A client of the wire protocols, for the commands that do a user's work
+//! without an AWS client and for the functions of the story.
 
-use std::{sync::Arc, time::Duration};
+use std::{env, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use scones_api::{Clock as _, SystemClock};
 use scones_aws::sigv4::Signer;
@@ -79,25 +80,69 @@ impl JsonApi {
 
 /// A request before it is signed.
 struct Call<'a> {
+    /// As the signature names it.
     service: &'a str,
+    /// The first label of AWS's own host name.
+    host: &'a str,
     operation: &'a str,
-    method: http::Method,
+    method: Method,
     path: String,
     headers: Vec<(&'static str, String)>,
     body: &'a [u8],
+}
+
+impl<'a> Call<'a> {
+    /// A request without headers and body.
+    fn new(service: &'a str, operation: &'a str, method: Method, path: impl Into<String>) -> Self {
+        Self {
+            service,
+            host: service,
+            operation,
+            method,
+            path: path.into(),
+            headers: Vec::new(),
+            body: &[],
+        }
+    }
 }
 
 /// A client; cheap to clone, usable from several threads.
 #[derive(Clone)]
 pub(crate) struct Client {
     agent: ureq::Agent,
-    endpoint: Arc<str>,
+    /// Without one, each service's own host on AWS.
+    endpoint: Option<Arc<str>>,
     signer: Arc<Signer>,
 }
 
 impl Client {
     /// A client of the server at `endpoint`.
     pub(crate) fn new(endpoint: &str, key: &AccessKey, region: &str) -> Self {
+        let signer = Signer {
+            access_key_id: key.id.clone(),
+            secret_access_key: key.secret.clone(),
+            session_token: None,
+            region: region.to_owned(),
+        };
+        Self::signed_by(signer, Some(endpoint))
+    }
+
+    /// A client with what Lambda, here or on AWS, gives its functions in the
+    /// environment: a key, a region, and here an endpoint.
+    pub(crate) fn from_environment() -> anyhow::Result<Self> {
+        let variable =
+            |name: &str| env::var(name).with_context(|| format!("the environment variable {name} is not set"));
+        let signer = Signer {
+            access_key_id: variable("AWS_ACCESS_KEY_ID")?,
+            secret_access_key: variable("AWS_SECRET_ACCESS_KEY")?,
+            session_token: env::var("AWS_SESSION_TOKEN").ok(),
+            region: variable("AWS_REGION")?,
+        };
+        let endpoint = env::var("AWS_ENDPOINT_URL").ok().filter(|url| !url.is_empty());
+        Ok(Self::signed_by(signer, endpoint.as_deref()))
+    }
+
+    fn signed_by(signer: Signer, endpoint: Option<&str>) -> Self {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT))
@@ -106,15 +151,9 @@ impl Client {
             .proxy(None)
             .build()
             .into();
-        let signer = Signer {
-            access_key_id: key.id.clone(),
-            secret_access_key: key.secret.clone(),
-            session_token: None,
-            region: region.to_owned(),
-        };
         Self {
             agent,
-            endpoint: endpoint.into(),
+            endpoint: endpoint.map(|url| url.trim_end_matches('/').into()),
             signer: Arc::new(signer),
         }
     }
@@ -128,53 +167,45 @@ impl Client {
         ];
         let body = input.to_string();
         let call = Call {
-            service,
-            operation,
-            method: http::Method::POST,
-            path: "/".to_owned(),
             headers,
             body: body.as_bytes(),
+            ..Call::new(service, operation, Method::POST, "/")
         };
         parsed(operation, &self.send(call)?)
     }
 
     /// Calls a Lambda operation other than `Invoke`.
-    pub(crate) fn lambda(
-        &self,
-        operation: &str,
-        method: http::Method,
-        path: &str,
-        input: &Value,
-    ) -> Result<Value, Error> {
+    pub(crate) fn lambda(&self, operation: &str, method: Method, path: &str, input: &Value) -> Result<Value, Error> {
         let body = if input.is_null() {
             String::new()
         } else {
             input.to_string()
         };
-        let headers = vec![("content-type", "application/json".to_owned())];
         let call = Call {
-            service: "lambda",
-            operation,
-            method,
-            path: path.to_owned(),
-            headers,
+            headers: vec![("content-type", "application/json".to_owned())],
             body: body.as_bytes(),
+            ..Call::new("lambda", operation, method, path)
         };
         parsed(operation, &self.send(call)?)
     }
 
+    /// Asks an endpoint what it makes of `body`.
+    pub(crate) fn invoke_endpoint(&self, endpoint: &str, content_type: &str, body: &[u8]) -> Result<Vec<u8>, Error> {
+        let path = format!(
+            "/endpoints/{}/invocations",
+            utf8_percent_encode(endpoint, NON_ALPHANUMERIC)
+        );
+        self.send(Call {
+            host: "runtime.sagemaker",
+            headers: vec![("content-type", content_type.to_owned())],
+            body,
+            ..Call::new("sagemaker", "InvokeEndpoint", Method::POST, path)
+        })
+    }
+
     /// Makes a bucket; one that is there already is fine.
     pub(crate) fn create_bucket(&self, bucket: &str) -> Result<(), Error> {
-        let path = format!("/{bucket}");
-        let call = Call {
-            service: "s3",
-            operation: "CreateBucket",
-            method: http::Method::PUT,
-            path,
-            headers: Vec::new(),
-            body: b"",
-        };
-        match self.send(call) {
+        match self.send(Call::new("s3", "CreateBucket", Method::PUT, format!("/{bucket}"))) {
             Err(error) if error.code() == Some("BucketAlreadyOwnedByYou") => Ok(()),
             result => result.map(drop),
         }
@@ -187,29 +218,17 @@ impl Client {
             ("content-type", content_type.to_owned()),
             ("x-amz-checksum-sha256", sha256(body)),
         ];
-        let path = object_path(bucket, key);
         self.send(Call {
-            service: "s3",
-            operation: "PutObject",
-            method: http::Method::PUT,
-            path,
             headers,
             body,
+            ..Call::new("s3", "PutObject", Method::PUT, object_path(bucket, key))
         })
         .map(drop)
     }
 
     /// Reads an object.
     pub(crate) fn get_object(&self, bucket: &str, key: &str) -> Result<Vec<u8>, Error> {
-        let path = object_path(bucket, key);
-        self.send(Call {
-            service: "s3",
-            operation: "GetObject",
-            method: http::Method::GET,
-            path,
-            headers: Vec::new(),
-            body: b"",
-        })
+        self.send(Call::new("s3", "GetObject", Method::GET, object_path(bucket, key)))
     }
 
     /// The keys below `prefix`.
@@ -220,14 +239,7 @@ impl Client {
         loop {
             let after = keys.last().map(|key| encoded(key)).unwrap_or_default();
             let path = format!("/{bucket}?list-type=2&prefix={}&start-after={after}", encoded(prefix));
-            let xml = self.send(Call {
-                service: "s3",
-                operation: "ListObjectsV2",
-                method: http::Method::GET,
-                path,
-                headers: Vec::new(),
-                body: b"",
-            })?;
+            let xml = self.send(Call::new("s3", "ListObjectsV2", Method::GET, path))?;
             let known = keys.len();
             let xml = String::from_utf8_lossy(&xml);
             let page = xml
@@ -243,19 +255,23 @@ impl Client {
 
     fn send(&self, call: Call<'_>) -> Result<Vec<u8>, Error> {
         let operation = call.operation.to_owned();
+        let endpoint = match &self.endpoint {
+            Some(endpoint) => endpoint.to_string(),
+            None => format!("https://{}.{}.amazonaws.com", call.host, self.signer.region),
+        };
         let transport = |source: ureq::Error| Error::Transport {
             operation: operation.clone(),
-            endpoint: self.endpoint.to_string(),
+            endpoint: endpoint.clone(),
             source: Box::new(source),
         };
-        let request = self.signed(&call).map_err(|error| transport(error.into()))?;
+        let request = self.signed(&endpoint, &call).map_err(|error| transport(error.into()))?;
         let mut response = self.agent.run(request).map_err(transport)?;
         let status = response.status().as_u16();
         let code = response
             .headers()
             .get("x-amzn-errortype")
             .and_then(|code| code.to_str().ok())
-            .map(str::to_owned);
+            .map(|code| code.split(':').next().unwrap_or(code).to_owned());
         let bytes = response
             .body_mut()
             .with_config()
@@ -269,8 +285,8 @@ impl Client {
         }
     }
 
-    fn signed<'a>(&self, call: &Call<'a>) -> Result<http::Request<&'a [u8]>, http::Error> {
-        let uri: Uri = format!("{}{}", self.endpoint, call.path).parse()?;
+    fn signed<'a>(&self, endpoint: &str, call: &Call<'a>) -> Result<http::Request<&'a [u8]>, http::Error> {
+        let uri: Uri = format!("{endpoint}{}", call.path).parse()?;
         let mut headers = HeaderMap::new();
         for (name, value) in &call.headers {
             headers.insert(*name, HeaderValue::from_str(value)?);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use scones_iam::Credentials;
 
 /// An access key.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(crate) fn load_or_create(directory: &Path) -> anyhow::Result<AccessKey> {
 /// a whole file or none, and of two writers one wins.
 fn create(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let key = random()?;
+    let key = Credentials::generate()?;
     let temporary = path.with_extension(format!("new-{}", std::process::id()));
     let mut file = fs::OpenOptions::new()
         .write(true)
@@ -50,7 +50,8 @@ fn create(path: &Path) -> anyhow::Result<()> {
     write!(
         file,
         "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
-        key.id, key.secret
+        key.access_key_id,
+        key.secret_access_key.expose()
     )?;
     file.sync_all()?;
     let linked = fs::hard_link(&temporary, path);
@@ -59,22 +60,6 @@ fn create(path: &Path) -> anyhow::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
         _ => Ok(()),
     }
-}
-
-/// 20 characters with AWS's prefix of a long-lived key, and a secret of 240 bits.
-fn random() -> anyhow::Result<AccessKey> {
-    const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let mut bytes = [0; 46];
-    getrandom::fill(&mut bytes).context("the operating system gives no random bytes")?;
-    let (id, secret) = bytes.split_at(16);
-    let id: String = id
-        .iter()
-        .map(|byte| char::from(BASE32[usize::from(byte % 32)]))
-        .collect();
-    Ok(AccessKey {
-        id: format!("AKIA{id}"),
-        secret: STANDARD.encode(secret),
-    })
 }
 
 fn parse(text: &str) -> anyhow::Result<AccessKey> {

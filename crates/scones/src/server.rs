@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use scones_api::{Clock, Owner, SystemClock};
 use scones_aws::{IamSecrets, Router, Server, Services};
-use scones_iam::Iam;
+use scones_iam::{Credentials, Iam};
 use scones_lambda::Lambda;
 use scones_logs::Logs;
 use scones_s3::S3;
@@ -185,11 +185,8 @@ impl Base {
     }
 
     async fn iam(&self, key: &AccessKey) -> anyhow::Result<Arc<Iam>> {
-        let options = scones_iam::Options {
-            access_key_id: Some(key.id.clone()),
-            secret_access_key: Some(key.secret.clone().into()),
-        };
-        Ok(Iam::start(options, self.owner(), self.store(), self.clock()).await?)
+        let credentials = Credentials::new(key.id.clone(), key.secret.clone().into())?;
+        Ok(Iam::start(credentials, self.owner(), self.store(), self.clock()).await?)
     }
 
     async fn lambda(

@@ -18,7 +18,7 @@ use scones_api::SystemClock;
 use scones_sagemaker::worker::{Surroundings, run_training_worker};
 use signal_hook::consts::SIGTERM;
 
-use crate::{terminal, wiring::SignedBy};
+use crate::{client::Client, terminal};
 
 /// `scones worker train DIR`.
 pub(crate) fn train(directory: &Path) -> anyhow::Result<ExitCode> {
@@ -43,8 +43,7 @@ pub(crate) fn function(name: &str) -> anyhow::Result<ExitCode> {
             scones_functions::NAMES.join(", ")
         );
     }
-    let services = scones_functions::Aws::from_environment(SignedBy::environment()?)?;
-    scones_functions::run(name, &services)?;
+    scones_functions::run(name, &Client::from_environment()?)?;
     Ok(ExitCode::SUCCESS)
 }
 

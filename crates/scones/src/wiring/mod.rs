@@ -5,7 +5,6 @@ mod lambda;
 mod sagemaker;
 mod states;
 
-pub(crate) use functions::SignedBy;
 pub(crate) use lambda::{FunctionLogs, Packages};
 pub(crate) use sagemaker::{JobLogs, Objects};
 pub(crate) use states::Tasks;
