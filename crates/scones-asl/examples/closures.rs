@@ -66,7 +66,8 @@ fn main() {
                 Effect::Invoke(call) => next = Some(perform(&mut tasks, &call)),
                 Effect::SetTimer { timer, due } => drop(timers.insert((due, timer))),
                 Effect::CancelTimer(timer) => timers.retain(|(_, other)| *other != timer),
-                Effect::CancelTask(_) => {}
+                // This machine has no distributed maps.
+                Effect::StartMapRun(_) | Effect::CancelTask(_) => {}
                 Effect::Finish(outcome) => return report(&outcome),
             }
         }

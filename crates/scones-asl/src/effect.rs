@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::event::HistoryEvent;
 use crate::machine::{Pattern, Resource};
+use crate::map_run::MapRun;
 use crate::time::Timestamp;
 
 /// One attempt of one task; never used again within an execution.
@@ -87,7 +88,9 @@ pub struct Step {
 pub enum Effect {
     /// Call a resource; answer with `TaskSucceeded` or `TaskFailed`.
     Invoke(Box<TaskCall>),
-    /// Nobody waits for the task any more.
+    /// Run the children of a distributed Map state; answer as for a task.
+    StartMapRun(Box<MapRun>),
+    /// Nobody waits for the task, or the map run, any more.
     CancelTask(TaskId),
     /// Answer with `TimerFired` at `due`.
     SetTimer {

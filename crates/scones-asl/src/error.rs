@@ -22,6 +22,12 @@ pub mod names {
     pub const INTRINSIC_FAILURE: &str = "States.IntrinsicFailure";
     /// A JSONata expression failed or gave a value of the wrong type.
     pub const QUERY_EVALUATION_ERROR: &str = "States.QueryEvaluationError";
+    /// More items of a distributed map failed than are tolerated.
+    pub const EXCEED_TOLERATED_FAILURE_THRESHOLD: &str = "States.ExceedToleratedFailureThreshold";
+    /// The items of a distributed map cannot be read.
+    pub const ITEM_READER_FAILED: &str = "States.ItemReaderFailed";
+    /// The results of a distributed map cannot be written.
+    pub const RESULT_WRITER_FAILED: &str = "States.ResultWriterFailed";
     /// `ResultPath` cannot be applied to the input.
     pub const RESULT_PATH_MATCH_FAILURE: &str = "States.ResultPathMatchFailure";
 }

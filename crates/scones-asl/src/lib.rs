@@ -13,7 +13,7 @@
 //!
 //! - `machine`: definitions, their diagnostics, their compiled form
 //! - `execution`: the interpreter
-//! - `event`, `effect`: what it writes, is told and asks for
+//! - `event`, `effect`, `map_run`: what it writes, is told and asks for
 //! - `path`, `intrinsic`, `template`, `choice`, `data_flow`: the JSONPath query language
 //! - `jsonata`: the JSONata query language
 //! - `limits`: every limit, with AWS's value
@@ -44,6 +44,7 @@ mod json;
 mod jsonata;
 pub mod limits;
 mod machine;
+pub mod map_run;
 mod path;
 mod payload;
 mod random;

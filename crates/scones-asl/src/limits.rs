@@ -41,3 +41,9 @@ pub const JSONATA_MILLISECONDS_MAX: u64 = 10_000;
 pub const WORKFLOW_DEPTH_MAX: usize = 32;
 /// Deepest nesting of JSON values, states and Boolean choice expressions.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
+/// Longest label of a distributed map, in characters.
+pub const LABEL_CHARS_MAX: usize = 40;
+/// Largest header of a CSV file that is read for a distributed map, in bytes.
+pub const READER_CSV_HEADER_BYTES_MAX: usize = 10_240;
+/// Most items that a distributed map may read.
+pub const READER_ITEMS_MAX: u64 = 100_000_000;

@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use scones_api::{ApiError, Caller, JsonService as _, Owner, RequestContext, SystemClock};
-use scones_states::{LambdaCall, LambdaReply, Options, States, TaskRunner};
+use scones_states::{LambdaCall, LambdaReply, NoObjects, Options, States, TaskRunner};
 use scones_store::SqliteStore;
 use serde_json::{Value, json};
 
@@ -70,6 +70,7 @@ async fn main() -> Result<(), Failure> {
         store,
         Arc::new(SystemClock),
         runner,
+        Arc::new(NoObjects),
     )
     .await?;
     let caller = Caller {

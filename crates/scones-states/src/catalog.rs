@@ -20,8 +20,9 @@ use crate::Error;
 
 /// Definitions by hash.
 const DEFINITIONS: &str = "states.definitions";
-/// Parsed definitions that are kept in memory.
-const PARSED_MAX: usize = 1_024;
+/// Bytes of definitions whose parsed form is kept in memory; that is a few
+/// times as large.
+const PARSED_BYTES_MAX: usize = 16 << 20;
 
 /// Standard or Express.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,13 @@ pub(crate) struct DefinitionId(String);
 impl DefinitionId {
     fn of(definition: &str) -> Self {
         Self(hex::encode(Sha256::digest(definition)))
+    }
+
+    pub(crate) fn damaged(&self, problem: &str) -> Error {
+        Error::Definition {
+            id: self.0.clone(),
+            problem: problem.to_owned(),
+        }
     }
 }
 
@@ -167,7 +175,15 @@ pub(crate) struct Catalog {
     pub(crate) aliases: Collection<Alias>,
     /// By name.
     pub(crate) activities: Collection<Activity>,
-    parsed: Arc<Mutex<HashMap<DefinitionId, Arc<Definition>>>>,
+    parsed: Arc<Mutex<Parsed>>,
+}
+
+/// Definitions in memory.
+#[derive(Default)]
+struct Parsed {
+    by_id: HashMap<DefinitionId, Arc<Definition>>,
+    /// The lengths of their texts.
+    bytes: usize,
 }
 
 /// The key of a version.
@@ -212,13 +228,10 @@ impl Catalog {
 
     /// A definition that was kept.
     pub(crate) async fn definition(&self, id: &DefinitionId) -> Result<Arc<Definition>, Error> {
-        if let Some(found) = self.lock().get(id) {
+        if let Some(found) = self.lock().by_id.get(id) {
             return Ok(Arc::clone(found));
         }
-        let damaged = |problem: &str| Error::Definition {
-            id: id.0.clone(),
-            problem: problem.to_owned(),
-        };
+        let damaged = |problem: &str| id.damaged(problem);
         let record = self
             .store
             .get(DEFINITIONS, &id.0)
@@ -238,15 +251,17 @@ impl Catalog {
 
     fn remember(&self, definition: Definition) -> Arc<Definition> {
         let mut parsed = self.lock();
-        if parsed.len() >= PARSED_MAX {
-            parsed.clear();
+        if parsed.bytes >= PARSED_BYTES_MAX {
+            *parsed = Parsed::default();
         }
         let definition = Arc::new(definition);
-        parsed.insert(definition.id.clone(), Arc::clone(&definition));
+        parsed.bytes += definition.text.len();
+        let before = parsed.by_id.insert(definition.id.clone(), Arc::clone(&definition));
+        parsed.bytes -= before.map_or(0, |before| before.text.len());
         definition
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<DefinitionId, Arc<Definition>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Parsed> {
         self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

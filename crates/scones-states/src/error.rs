@@ -2,12 +2,17 @@
 
 use scones_api::ApiError;
 
+use crate::fault;
+
 /// A failure of the service itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] scones_store::Error),
+    /// Another server has an execution, or this one is stopping.
+    #[error("an execution cannot be reached now")]
+    Unavailable,
     /// A definition that an execution or a state machine needs cannot be used.
     #[error("definition {id} {problem}")]
     Definition {
@@ -31,6 +36,7 @@ impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         match error {
             Error::Store(error) => error.into(),
+            Error::Unavailable => fault::unavailable(),
             other => {
                 tracing::error!(error = &other as &dyn std::error::Error, "an operation failed");
                 Self::internal("the server's log has the cause")

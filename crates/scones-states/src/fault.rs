@@ -76,6 +76,13 @@ pub(crate) fn execution_exists(arn: impl Display) -> ApiError {
     error("ExecutionAlreadyExists", format!("Execution Already Exists: '{arn}'"))
 }
 
+pub(crate) fn too_many_executions(maximum: usize) -> ApiError {
+    error(
+        "ExecutionLimitExceeded",
+        format!("{maximum} Express executions are running; start this one again when some have ended"),
+    )
+}
+
 pub(crate) fn no_activity(arn: impl Display) -> ApiError {
     error("ActivityDoesNotExist", format!("Activity Does Not Exist: '{arn}'"))
 }

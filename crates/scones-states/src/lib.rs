@@ -10,6 +10,7 @@
 //! - `catalog`: state machines, versions, aliases, activities
 //! - `engine`: actors, histories, replay, timers
 //! - `integration`, `runner`: from a task to a call and back
+//! - `items`, `objects`: the datasets of distributed maps
 //! - `operations`: the API
 
 mod catalog;
@@ -17,8 +18,10 @@ mod engine;
 mod error;
 mod fault;
 mod integration;
+mod items;
 pub mod limits;
 mod names;
+mod objects;
 mod operations;
 mod options;
 mod runner;
@@ -29,6 +32,7 @@ use scones_api::{Clock, Owner};
 use scones_store::Store;
 
 pub use error::Error;
+pub use objects::{NoObjects, ObjectBody, ObjectStore, ObjectSummary};
 pub use options::Options;
 pub use runner::{InvocationType, LambdaCall, LambdaReply, ServiceCall, TaskFailure, TaskRunner};
 
@@ -53,10 +57,18 @@ impl States {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         runner: Arc<dyn TaskRunner>,
+        objects: Arc<dyn ObjectStore>,
     ) -> Result<Arc<Self>, Error> {
         let catalog = catalog::Catalog::new(&store);
-        let engine =
-            engine::Engine::start(options, Arc::clone(&store), Arc::clone(&clock), catalog.clone(), runner).await?;
+        let engine = engine::Engine::start(
+            options,
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            catalog.clone(),
+            runner,
+            objects,
+        )
+        .await?;
         Ok(Arc::new(Self {
             owner,
             store,
@@ -83,6 +95,7 @@ scones_api::operations! {
         "DeleteStateMachineVersion" => delete_state_machine_version,
         "DescribeActivity" => describe_activity,
         "DescribeExecution" => describe_execution,
+        "DescribeMapRun" => describe_map_run,
         "DescribeStateMachine" => describe_state_machine,
         "DescribeStateMachineAlias" => describe_state_machine_alias,
         "DescribeStateMachineForExecution" => describe_state_machine_for_execution,
@@ -90,6 +103,7 @@ scones_api::operations! {
         "GetExecutionHistory" => get_execution_history,
         "ListActivities" => list_activities,
         "ListExecutions" => list_executions,
+        "ListMapRuns" => list_map_runs,
         "ListStateMachineAliases" => list_state_machine_aliases,
         "ListStateMachines" => list_state_machines,
         "ListStateMachineVersions" => list_state_machine_versions,
@@ -103,6 +117,7 @@ scones_api::operations! {
         "StopExecution" => stop_execution,
         "TagResource" => tag_resource,
         "UntagResource" => untag_resource,
+        "UpdateMapRun" => update_map_run,
         "UpdateStateMachine" => update_state_machine,
         "UpdateStateMachineAlias" => update_state_machine_alias,
         "ValidateStateMachineDefinition" => validate_state_machine_definition,

@@ -41,9 +41,21 @@ pub const ACTIVITY_POLL_SECONDS: u64 = 60;
 /// Seconds that an Express execution may take.
 pub const EXPRESS_SECONDS_MAX: u64 = 300;
 
-/// Refuses a member whose content AWS never echoes (definitions, payloads, causes).
-pub(crate) fn sensitive_length(member: &str, value: Option<&str>, maximum: usize) -> Result<(), ApiError> {
-    if value.is_none_or(|text| text.len() <= maximum) {
+/// Refuses a member whose content AWS never echoes (definitions, payloads), by
+/// its length in UTF-8 bytes.
+pub(crate) fn payload_length(member: &str, value: Option<&str>, maximum: usize) -> Result<(), ApiError> {
+    at_most(member, value.map_or(0, str::len), maximum)
+}
+
+/// Refuses an error or a cause of a client's, by its length in characters.
+pub(crate) fn failure_length(error: Option<&str>, cause: Option<&str>) -> Result<(), ApiError> {
+    let length = |text: Option<&str>| text.map_or(0, |text| text.chars().count());
+    at_most("error", length(error), ERROR_CHARS_MAX)?;
+    at_most("cause", length(cause), CAUSE_CHARS_MAX)
+}
+
+fn at_most(member: &str, length: usize, maximum: usize) -> Result<(), ApiError> {
+    if length <= maximum {
         return Ok(());
     }
     Err(ApiError::validation(format!(

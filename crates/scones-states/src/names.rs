@@ -15,6 +15,8 @@ pub(crate) enum Resource {
     Execution(ExecutionName),
     /// `activity:NAME`.
     Activity(String),
+    /// `mapRun:MACHINE/LABEL:ID`.
+    MapRun(MapRunName),
     /// Something that this service does not have, by its kind.
     Other(String),
 }
@@ -40,6 +42,20 @@ pub(crate) struct ExecutionName {
     pub(crate) name: String,
     /// The last part of an Express execution's ARN.
     pub(crate) express: Option<String>,
+}
+
+/// A map run's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MapRunName {
+    /// `MACHINE/LABEL`.
+    pub(crate) machine: String,
+    pub(crate) id: String,
+}
+
+impl fmt::Display for MapRunName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "mapRun:{}:{}", self.machine, self.id)
+    }
 }
 
 impl fmt::Display for MachineName {
@@ -104,7 +120,11 @@ pub(crate) fn parse(member: &str, text: &str) -> Result<Resource, ApiError> {
         ["execution", machine, name] => execution_name(machine, name, None),
         ["express", machine, name, id] => execution_name(machine, name, Some(id)),
         ["activity", name] => Resource::Activity((*name).to_owned()),
-        [kind, ..] if !["stateMachine", "execution", "express", "activity"].contains(kind) => {
+        ["mapRun", machine, id] => Resource::MapRun(MapRunName {
+            machine: (*machine).to_owned(),
+            id: (*id).to_owned(),
+        }),
+        [kind, ..] if !["stateMachine", "execution", "express", "activity", "mapRun"].contains(kind) => {
             Resource::Other((*kind).to_owned())
         }
         _ => return Err(fault::invalid_arn(format_args!("Invalid ARN: {text}"))),
@@ -138,6 +158,7 @@ impl Resource {
             Self::Execution(ExecutionName { express: Some(_), .. }) => "express",
             Self::Execution(_) => "execution",
             Self::Activity(_) => "activity",
+            Self::MapRun(_) => "mapRun",
             Self::Other(kind) => kind,
         }
     }
@@ -147,27 +168,58 @@ impl Resource {
     }
 }
 
-/// The state machine, version or alias that `text` names.
-pub(crate) fn parse_machine(member: &str, text: &str) -> Result<MachineName, ApiError> {
+/// The state machine, version or alias of `owner` that `text` names.
+pub(crate) fn parse_machine(owner: &Owner, member: &str, text: &str) -> Result<MachineName, ApiError> {
     match parse(member, text)? {
-        Resource::Machine(name) => Ok(name),
+        Resource::Machine(name) if arn(owner, &name) == text => Ok(name),
+        Resource::Machine(_) => Err(fault::no_state_machine(text)),
         other => Err(other.out_of_place()),
     }
 }
 
-/// The standard execution that `text` names.
-pub(crate) fn parse_execution(text: &str) -> Result<ExecutionName, ApiError> {
+/// The execution of `owner` that `text` names: a standard one, or a child of
+/// a map run, which has a history even if it is an Express one.
+pub(crate) fn parse_execution(owner: &Owner, text: &str) -> Result<ExecutionName, ApiError> {
     match parse("executionArn", text)? {
-        Resource::Execution(name) if name.express.is_none() => Ok(name),
+        Resource::Execution(name) if name.express.is_some() && !name.machine.contains('/') => {
+            Err(Resource::Execution(name).out_of_place())
+        }
+        Resource::Execution(name) if arn(owner, &name) == text => Ok(name),
+        Resource::Execution(_) => Err(fault::no_execution(text)),
         other => Err(other.out_of_place()),
     }
 }
 
-/// The activity that `text` names.
-pub(crate) fn parse_activity(text: &str) -> Result<String, ApiError> {
+/// The activity of `owner` that `text` names.
+pub(crate) fn parse_activity(owner: &Owner, text: &str) -> Result<String, ApiError> {
     match parse("activityArn", text)? {
-        Resource::Activity(name) => Ok(name),
+        Resource::Activity(name) if activity_arn(owner, &name) == text => Ok(name),
+        Resource::Activity(_) => Err(fault::no_activity(text)),
         other => Err(other.out_of_place()),
+    }
+}
+
+/// Checks that `text` names a map run of `owner`.
+pub(crate) fn check_map_run(owner: &Owner, text: &str) -> Result<(), ApiError> {
+    match parse("mapRunArn", text)? {
+        Resource::MapRun(name) if arn(owner, &name) == text => Ok(()),
+        Resource::MapRun(_) => Err(fault::no_resource(text)),
+        other => Err(other.out_of_place()),
+    }
+}
+
+/// What `text` names, for the operations on tags, if it is `owner`'s.
+pub(crate) fn parse_tagged(owner: &Owner, text: &str) -> Result<Resource, ApiError> {
+    let resource = parse("resourceArn", text)?;
+    let whole = match &resource {
+        Resource::Machine(name) => arn(owner, name),
+        Resource::Activity(name) => activity_arn(owner, name),
+        Resource::Execution(_) | Resource::MapRun(_) | Resource::Other(_) => text.to_owned(),
+    };
+    if whole == text {
+        Ok(resource)
+    } else {
+        Err(fault::no_resource(text))
     }
 }
 
@@ -246,7 +298,12 @@ mod tests {
     #[test]
     fn what_does_not_belong_is_refused() {
         let check = |text: &str, expect: &str| {
-            assert_eq!(parse_machine("stateMachineArn", text).unwrap_err().message, expect);
+            assert_eq!(
+                parse_machine(&Owner::default(), "stateMachineArn", text)
+                    .unwrap_err()
+                    .message,
+                expect
+            );
         };
         check("m", "Invalid Arn: 'Invalid ARN prefix: m'");
         check("arn:aws:s3:::b", "Invalid Arn: 'Invalid ARN prefix: arn:aws:s3:::b'");
@@ -263,6 +320,10 @@ mod tests {
             "Invalid Arn: 'Invalid ARN: arn:aws:states:r:0:stateMachine'",
         );
         check("arn:aws:states", "Invalid Arn: 'Invalid ARN: arn:aws:states'");
+        check(
+            "arn:aws:states:us-east-1:999999999999:stateMachine:m",
+            "State Machine Does Not Exist: 'arn:aws:states:us-east-1:999999999999:stateMachine:m'",
+        );
     }
 
     #[test]

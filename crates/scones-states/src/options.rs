@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
-
 /// Settings of the service. Every member has a default.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Tasks (function invocations, service calls) that run at the same time;
     /// further ones wait scheduled.
     pub tasks_max: usize,
-    /// How long an execution that only waits stays in memory, in seconds, up to a
-    /// minute.
-    #[serde(deserialize_with = "seconds")]
+    /// Express executions that run at the same time; further ones are refused.
+    pub express_max: usize,
+    /// How long an execution that only waits stays in memory, up to a minute.
     pub idle_before_parking: Duration,
 }
 
@@ -21,11 +18,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             tasks_max: 1_000,
+            express_max: 10_000,
             idle_before_parking: Duration::from_secs(10),
         }
     }
-}
-
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }

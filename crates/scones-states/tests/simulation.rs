@@ -112,6 +112,7 @@ async fn simulate(mut seed: u64) {
     let options = Options {
         tasks_max: 3,
         idle_before_parking: Duration::from_secs(5),
+        ..Options::default()
     };
     let store = MemoryStore::new(&disk, Trouble::default());
     let server = Server::over(store, clock.clone(), Arc::new(Flaky(Mutex::new(0))), options.clone()).await;

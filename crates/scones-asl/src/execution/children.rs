@@ -9,6 +9,7 @@ use super::Execution;
 use super::context::Extra;
 use super::frame::{Activity, Children, Frame, FrameId, Item, Iteration, Parent, Turn};
 use crate::data_flow;
+use crate::effect::Effect;
 use crate::error::{EvaluationError, Fault};
 use crate::event::{EventKind, MapIteration, MapStateStarted};
 use crate::limits::MAP_CONCURRENCY_DEFAULT;
@@ -72,7 +73,7 @@ impl Execution {
         Ok(Turn::Waits)
     }
 
-    fn items(&self, frame: &Frame, map: &Map, input: &Payload) -> Result<Vec<Value>, Fault> {
+    pub(super) fn items(&self, frame: &Frame, map: &Map, input: &Payload) -> Result<Vec<Value>, Fault> {
         let name = &frame.state().name;
         let items = match &map.items {
             Items::Input => input.value().clone(),
@@ -236,7 +237,11 @@ impl Execution {
     fn abort(&mut self, frame: &mut Frame) {
         self.abort_children(frame);
         match &frame.activity {
-            Activity::Task(running) => self.step.effects.push(crate::effect::Effect::CancelTask(running.task)),
+            Activity::Task(running) => self.step.effects.push(Effect::CancelTask(running.task)),
+            Activity::MapRun(task) => {
+                self.step.effects.push(Effect::CancelTask(*task));
+                frame.previous = self.emit(frame.previous, EventKind::MapRunAborted);
+            }
             Activity::Waiting(timer) | Activity::Retrying(timer) => self.cancel_timer(Some(*timer)),
             Activity::Children(_) => {}
             // The state was not entered: there is nothing to record.

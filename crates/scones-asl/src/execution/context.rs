@@ -44,7 +44,7 @@ impl Execution {
         evaluate(&scope).map_err(|error| error.at(&frame.state().name, frame.entered_event))
     }
 
-    fn context(&self, frame: &Frame, extra: Extra<'_>) -> Value {
+    pub(super) fn context(&self, frame: &Frame, extra: Extra<'_>) -> Value {
         let identity = &self.identity;
         let input: Value = serde_json::from_str(&identity.input).unwrap_or_default();
         let mut state = json!({

@@ -35,7 +35,7 @@ impl Execution {
                 StateKind::Parallel { .. } => Some(EventKind::ParallelStateFailed),
                 _ => None,
             };
-            let began = matches!(frame.activity, Activity::Children(_));
+            let began = matches!(frame.activity, Activity::Children(_) | Activity::MapRun(_));
             if let Some(failed) = failed.filter(|_| began || !fault.terminal) {
                 frame.previous = self.emit(frame.previous, failed);
             }

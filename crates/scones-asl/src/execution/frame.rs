@@ -61,6 +61,8 @@ pub(super) enum Activity {
     Task(Box<RunningTask>),
     /// In a Map or Parallel state.
     Children(Box<Children>),
+    /// In a distributed Map state.
+    MapRun(TaskId),
 }
 
 /// A task that is under way.

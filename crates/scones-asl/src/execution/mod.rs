@@ -5,6 +5,7 @@ mod children;
 mod context;
 mod fault;
 mod frame;
+mod map_run;
 mod state;
 mod task;
 mod token;
@@ -203,6 +204,12 @@ impl Execution {
             self.run();
         }
         std::mem::take(&mut self.step)
+    }
+
+    /// What the execution runs.
+    #[must_use]
+    pub fn machine(&self) -> &Arc<Machine> {
+        &self.machine
     }
 
     /// Whether the execution runs or how it ended.

@@ -15,6 +15,7 @@ use crate::limits::{PAYLOAD_BYTES_MAX, SECONDS_MAX};
 use crate::machine::{
     FailText, Outcome, QueryLanguage, ResultPath, Seconds, Selection, StateKind, Transition, WaitUntil,
 };
+use crate::path::Path;
 use crate::payload::{Evaluated, Payload};
 use crate::scope::Variables;
 use crate::template::Template;
@@ -63,7 +64,10 @@ impl Execution {
                 self.begin_parallel(id, frame, branches, &input.text());
                 Ok(Turn::Waits)
             }
-            StateKind::Map(map) => self.begin_map(id, frame, map, &input),
+            StateKind::Map(map) => match &map.distributed {
+                None => self.begin_map(id, frame, map, &input),
+                Some(distributed) => self.begin_map_run(id, frame, map, distributed, &input),
+            },
         }
     }
 
@@ -355,11 +359,11 @@ impl Execution {
             }),
             Some(Seconds::Path(path)) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
                 let value = data_flow::read(path, scope)?;
-                let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
-                number.map(Some).ok_or_else(|| {
-                    EvaluationError::runtime(format_args!(
-                        "The {field} field refers to value \"{value}\" which is not a valid integer: {path}"
-                    ))
+                let number: Option<i64> = value.as_i64().or_else(|| value.as_str()?.parse().ok());
+                let number = number.ok_or_else(|| not_a(field, "integer", &value, path))?;
+                u64::try_from(number).map(Some).map_err(|_| {
+                    let name = field.trim_end_matches("Path");
+                    EvaluationError::runtime(format_args!("{name} cannot be negative."))
                 })
             }),
         }
@@ -419,6 +423,14 @@ fn due(until: &WaitUntil, scope: &crate::scope::Scope<'_>, now: Timestamp) -> Ev
             })
         }
     }
+}
+
+/// The failure of a path to a number that leads to something else.
+pub(super) fn not_a(field: &str, expected: &str, value: &Value, path: &Path) -> EvaluationError {
+    EvaluationError::runtime(format_args!(
+        "The {field} field refers to value \"{}\" which is not a valid {expected}: {path}",
+        plain(value)
+    ))
 }
 
 /// A value as AWS's texts show it: a text without quotes.

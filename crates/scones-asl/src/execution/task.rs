@@ -165,11 +165,12 @@ impl Execution {
     }
 
     pub(super) fn task_succeeded(&mut self, task: TaskId, output: Arc<str>) {
-        let Some(resource) = self.tasks.get(&task).and_then(|id| resource(self.frames.get(id)?)) else {
+        let Some(frame) = self.tasks.get(&task).and_then(|id| self.frames.get(id)) else {
             return;
         };
+        let resource = resource(frame);
         if output.len() > PAYLOAD_BYTES_MAX {
-            let fault = Fault::data_limit(resource.subject());
+            let fault = Fault::data_limit(resource.map_or(frame.state().name.as_str(), Resource::subject));
             return self.task_failed(task, fault);
         }
         if !is_json(&output) {
@@ -180,9 +181,13 @@ impl Execution {
             );
             return self.task_failed(task, fault);
         }
-        let event = succeeded(resource, &output);
+        let event = resource.map(|resource| succeeded(resource, &output));
         let Some((id, mut frame)) = self.awaiting(task) else {
             return;
+        };
+        let Some(event) = event else {
+            self.release(&mut frame);
+            return self.map_run_succeeded(id, frame, output);
         };
         self.start_once(id, &mut frame, None);
         self.release(&mut frame);
@@ -199,6 +204,10 @@ impl Execution {
         let Some((id, mut frame)) = self.awaiting(task) else {
             return;
         };
+        if matches!(frame.activity, Activity::MapRun(_)) {
+            self.release(&mut frame);
+            return self.map_run_failed(id, frame, fault);
+        }
         self.start_once(id, &mut frame, None);
         self.release(&mut frame);
         if let Some(event) = failed(&frame, &fault, false) {
@@ -221,13 +230,17 @@ impl Execution {
         self.fail(id, frame, fault);
     }
 
-    /// Stops waiting for a strand's task.
+    /// Stops waiting for a strand's task or map run.
     pub(super) fn release(&mut self, frame: &mut Frame) {
-        if let Activity::Task(running) = &frame.activity {
-            self.tasks.remove(&running.task);
-            let (timeout, heartbeat) = (running.timeout, running.heartbeat);
-            self.cancel_timer(timeout);
-            self.cancel_timer(heartbeat);
+        match &frame.activity {
+            Activity::Task(running) => {
+                self.tasks.remove(&running.task);
+                let (timeout, heartbeat) = (running.timeout, running.heartbeat);
+                self.cancel_timer(timeout);
+                self.cancel_timer(heartbeat);
+            }
+            Activity::MapRun(task) => drop(self.tasks.remove(task)),
+            _ => {}
         }
     }
 }

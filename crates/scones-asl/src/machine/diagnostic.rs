@@ -37,8 +37,6 @@ pub enum Code {
     MissingEndState,
     /// Two states of one machine share a name.
     DuplicateStateName,
-    /// Part of the language that this interpreter does not run.
-    Unsupported,
     /// A field that the language does not define.
     UnknownField,
 }
@@ -53,7 +51,6 @@ impl Code {
             Self::MissingTransitionTarget => "MISSING_TRANSITION_TARGET",
             Self::MissingEndState => "MISSING_END_STATE",
             Self::DuplicateStateName => "DUPLICATE_STATE_NAME",
-            Self::Unsupported => "UNSUPPORTED",
             Self::UnknownField => "UNKNOWN_FIELD",
         }
     }

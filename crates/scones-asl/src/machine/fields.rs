@@ -116,6 +116,34 @@ impl<'a> Fields<'a> {
         self.typed(name, "String", Value::as_str)
     }
 
+    /// A text that is one of the given names, each with its meaning.
+    pub(super) fn one_of<T: Copy>(&self, name: &str, values: &[(&str, T)]) -> Option<T> {
+        let text = self.text(name)?;
+        let found = values
+            .iter()
+            .find(|(value, _)| *value == text)
+            .map(|(_, meaning)| *meaning);
+        if found.is_none() {
+            let known: Vec<&str> = values.iter().map(|(value, _)| *value).collect();
+            self.wrong(
+                name,
+                format!(
+                    "The field '{name}' should have one of these values: [{}]",
+                    known.join(", ")
+                ),
+            );
+        }
+        found
+    }
+
+    /// The same for a field that may be absent.
+    pub(super) fn one_of_or<T: Copy>(&self, name: &str, values: &[(&str, T)]) -> Option<Option<T>> {
+        match self.has(name) {
+            true => self.one_of(name, values).map(Some),
+            false => Some(None),
+        }
+    }
+
     pub(super) fn boolean(&self, name: &str) -> Option<bool> {
         self.typed(name, "Boolean", Value::as_bool)
     }

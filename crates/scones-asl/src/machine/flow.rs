@@ -102,6 +102,14 @@ pub(super) fn outcome(fields: &Fields<'_>, names: &Names<'_>) -> Option<Outcome>
     })
 }
 
+/// The field that holds what is handed to a task, to branches, or to a reader.
+pub(super) fn arguments(fields: &Fields<'_>) -> &'static str {
+    match fields.language {
+        QueryLanguage::JsonPath => "Parameters",
+        QueryLanguage::Jsonata => "Arguments",
+    }
+}
+
 /// A payload template that may be absent.
 pub(super) fn payload(fields: &Fields<'_>, name: &str) -> Option<Option<crate::template::Template>> {
     if fields.has(name) {

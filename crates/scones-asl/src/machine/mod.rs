@@ -4,6 +4,7 @@ mod choice;
 mod diagnostic;
 mod fields;
 mod flow;
+mod map;
 mod parse;
 mod resource;
 mod retry;
@@ -21,6 +22,7 @@ pub(crate) use retry::{Catcher, Jitter, Retrier};
 
 use crate::choice::Condition;
 use crate::intrinsic::Expression;
+use crate::map_run::{CsvHeaders, Delimiter, InputType, ManifestType, OutputType, Transformation};
 use crate::path::Path;
 use crate::template::Template;
 
@@ -49,6 +51,7 @@ pub struct Machine {
     pub(crate) timeout_seconds: Option<u64>,
     comment: Option<String>,
     warnings: Vec<Diagnostic>,
+    uses_jsonata: bool,
 }
 
 impl Machine {
@@ -68,10 +71,30 @@ impl Machine {
         self.comment.as_deref()
     }
 
+    /// Whether a state's expressions are written in JSONata. A step of such a
+    /// machine may compute for seconds; any other takes microseconds.
+    #[must_use]
+    pub fn uses_jsonata(&self) -> bool {
+        self.uses_jsonata
+    }
+
     /// What looks wrong but does not keep the machine from running.
     #[must_use]
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
+    }
+
+    /// The machine that the child executions of a distributed Map state run.
+    #[must_use]
+    pub fn item_processor(&self, state_name: &str) -> Option<Self> {
+        let workflow = self.workflow.item_processor(state_name)?;
+        Some(Self {
+            uses_jsonata: workflow.uses_jsonata(),
+            workflow,
+            timeout_seconds: None,
+            comment: None,
+            warnings: Vec::new(),
+        })
     }
 
     /// Every resource that a task of the machine names, nested states included,
@@ -164,7 +187,7 @@ pub(crate) enum StateKind {
         parameters: Option<Template>,
         outcome: Outcome,
     },
-    Map(Box<Map>),
+    Map(Arc<Map>),
 }
 
 /// What a Task, Parallel or Map state does with its result or its failure.
@@ -188,14 +211,75 @@ pub(crate) struct Task {
     pub(crate) outcome: Outcome,
 }
 
-/// An inline Map state.
+/// A Map state.
 #[derive(Debug)]
 pub(crate) struct Map {
     pub(crate) processor: Arc<Workflow>,
     pub(crate) items: Items,
     pub(crate) item_selector: Option<Template>,
     pub(crate) max_concurrency: Option<Seconds>,
+    /// Absent for an inline map.
+    pub(crate) distributed: Option<Box<Distributed>>,
     pub(crate) outcome: Outcome,
+}
+
+/// What only a distributed Map state has.
+#[derive(Debug)]
+pub(crate) struct Distributed {
+    pub(crate) label: Option<String>,
+    /// Its child executions are Express ones.
+    pub(crate) express: bool,
+    pub(crate) reader: Option<Reader>,
+    pub(crate) batcher: Option<Batcher>,
+    pub(crate) writer: Option<Writer>,
+    pub(crate) tolerated_count: Option<Seconds>,
+    pub(crate) tolerated_percentage: Option<Percentage>,
+}
+
+/// `ItemReader`.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) resource: Resource,
+    pub(crate) parameters: Option<Template>,
+    pub(crate) format: ReaderFormat,
+}
+
+/// `ReaderConfig`.
+#[derive(Debug, Default)]
+pub(crate) struct ReaderFormat {
+    pub(crate) input_type: Option<InputType>,
+    pub(crate) manifest_type: Option<ManifestType>,
+    /// The items of the listed objects, not the objects.
+    pub(crate) flatten: bool,
+    pub(crate) headers: Option<CsvHeaders>,
+    pub(crate) delimiter: Delimiter,
+    pub(crate) max_items: Option<Seconds>,
+    pub(crate) items_pointer: Option<String>,
+}
+
+/// `ItemBatcher`.
+#[derive(Debug)]
+pub(crate) struct Batcher {
+    pub(crate) max_items: Option<Seconds>,
+    pub(crate) max_bytes: Option<Seconds>,
+    pub(crate) input: Option<Template>,
+}
+
+/// `ResultWriter`.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// Absent where the results only become the state's result.
+    pub(crate) parameters: Option<Template>,
+    pub(crate) transformation: Transformation,
+    pub(crate) output_type: OutputType,
+}
+
+/// A share of 0 to 100, written out, read from a path, or evaluated.
+#[derive(Debug)]
+pub(crate) enum Percentage {
+    Literal(f64),
+    Path(Path),
+    Template(Template),
 }
 
 /// Where a Map state takes its items from.
@@ -259,6 +343,31 @@ impl State {
 }
 
 impl Workflow {
+    fn uses_jsonata(&self) -> bool {
+        self.states.iter().any(|state| {
+            state.language == QueryLanguage::Jsonata
+                || match &state.kind {
+                    StateKind::Map(map) => map.processor.uses_jsonata(),
+                    StateKind::Parallel { branches, .. } => branches.iter().any(|branch| branch.uses_jsonata()),
+                    _ => false,
+                }
+        })
+    }
+
+    /// The processor of the distributed Map state with that name, at any depth.
+    fn item_processor(&self, state_name: &str) -> Option<Arc<Self>> {
+        self.states.iter().find_map(|state| match &state.kind {
+            StateKind::Map(map) if map.distributed.is_some() && state.name == state_name => {
+                Some(Arc::clone(&map.processor))
+            }
+            StateKind::Map(map) => map.processor.item_processor(state_name),
+            StateKind::Parallel { branches, .. } => {
+                branches.iter().find_map(|branch| branch.item_processor(state_name))
+            }
+            _ => None,
+        })
+    }
+
     fn resources<'a>(&'a self, location: &str, found: &mut Vec<(String, &'a Resource)>) {
         for state in &self.states {
             let here = format!("{location}/States/{}", state.name);

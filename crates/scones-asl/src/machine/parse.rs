@@ -126,6 +126,7 @@ fn machine(fields: &Fields<'_>) -> Option<Machine> {
     let workflow = workflow?;
     validate::names_and_variables(&workflow, fields);
     Some(Machine {
+        uses_jsonata: workflow.uses_jsonata(),
         workflow: Arc::new(workflow),
         timeout_seconds,
         comment,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::diagnostic::{Code, Severity, nearest};
 use super::fields::Fields;
 use super::parse::{Context, Names, nested, query_language};
-use super::{FailText, Items, Map, QueryLanguage, Resource, Seconds, State, StateKind, Task, WaitUntil, choice, flow};
+use super::{FailText, QueryLanguage, Resource, Seconds, State, StateKind, Task, WaitUntil, choice, flow, map};
 use crate::intrinsic::Expression;
 use crate::limits::SECONDS_MAX;
 use crate::time::parse_instant;
@@ -208,20 +208,12 @@ fn kind(name: &str, fields: &Fields<'_>, names: &Names<'_>, context: Context) ->
         "Succeed" => Some(StateKind::Succeed),
         "Fail" => fail(fields),
         "Parallel" => parallel(fields, names, context),
-        _ => map(fields, names, context),
-    }
-}
-
-/// The field that holds what a task or the branches get.
-fn arguments(fields: &Fields<'_>) -> &'static str {
-    match fields.language {
-        QueryLanguage::JsonPath => "Parameters",
-        QueryLanguage::Jsonata => "Arguments",
+        _ => map::parse(fields, names, context),
     }
 }
 
 fn pass(fields: &Fields<'_>, names: &Names<'_>) -> Option<StateKind> {
-    let parameters = flow::payload(fields, arguments(fields));
+    let parameters = flow::payload(fields, flow::arguments(fields));
     let result_path = flow::result_path(fields);
     let transition = flow::transition(fields, names);
     Some(StateKind::Pass {
@@ -238,7 +230,7 @@ fn task(fields: &Fields<'_>, names: &Names<'_>) -> Option<StateKind> {
     } else {
         None
     };
-    let parameters = flow::payload(fields, arguments(fields));
+    let parameters = flow::payload(fields, flow::arguments(fields));
     let timeout = flow::seconds(fields, "TimeoutSeconds", 1..=SECONDS_MAX);
     let heartbeat = flow::seconds(fields, "HeartbeatSeconds", 1..=SECONDS_MAX);
     if let (Some(Some(Seconds::Literal(timeout))), Some(Some(Seconds::Literal(heartbeat)))) = (&timeout, &heartbeat)
@@ -374,7 +366,7 @@ fn fail_text(fields: &Fields<'_>, name: &str) -> Option<FailText> {
 }
 
 fn parallel(fields: &Fields<'_>, names: &Names<'_>, context: Context) -> Option<StateKind> {
-    let parameters = flow::payload(fields, arguments(fields));
+    let parameters = flow::payload(fields, flow::arguments(fields));
     let outcome = flow::outcome(fields, names);
     if !fields.require("Branches") {
         return None;
@@ -395,81 +387,4 @@ fn parallel(fields: &Fields<'_>, names: &Names<'_>, context: Context) -> Option<
         parameters: parameters?,
         outcome: outcome?,
     })
-}
-
-fn map(fields: &Fields<'_>, names: &Names<'_>, context: Context) -> Option<StateKind> {
-    fields.exclusive("ItemProcessor", "Iterator");
-    fields.exclusive("ItemSelector", "Parameters");
-    refuse_distributed(fields);
-    let processor = match ["ItemProcessor", "Iterator"].into_iter().find(|name| fields.has(name)) {
-        Some(name) => fields.object(name).and_then(|processor| {
-            refuse_distributed_mode(&processor);
-            nested(&processor, context)
-        }),
-        None => {
-            fields.wrong_here("The field 'ItemProcessor' is required but was missing");
-            None
-        }
-    };
-    let selector = if fields.has("ItemSelector") {
-        "ItemSelector"
-    } else {
-        "Parameters"
-    };
-    let item_selector = flow::payload(fields, selector);
-    let items = items(fields);
-    let max_concurrency = flow::seconds(fields, "MaxConcurrency", 0..=u64::MAX);
-    let outcome = flow::outcome(fields, names);
-    Some(StateKind::Map(Box::new(Map {
-        processor: processor?,
-        items: items?,
-        item_selector: item_selector?,
-        max_concurrency: max_concurrency?,
-        outcome: outcome?,
-    })))
-}
-
-fn items(fields: &Fields<'_>) -> Option<Items> {
-    match fields.language {
-        QueryLanguage::JsonPath if fields.has("ItemsPath") => fields.path("ItemsPath").map(Items::Path),
-        QueryLanguage::Jsonata if fields.has("Items") => fields.template("Items").map(Items::Template),
-        _ => Some(Items::Input),
-    }
-}
-
-fn refuse_distributed_mode(processor: &Fields<'_>) {
-    let Some(config) = processor.object("ProcessorConfig") else {
-        return;
-    };
-    match config.text("Mode") {
-        None | Some("INLINE") => {}
-        Some("DISTRIBUTED") => config.report(
-            Severity::Error,
-            Code::Unsupported,
-            &config.at("Mode"),
-            "Distributed maps are not supported yet",
-            Some("use the mode INLINE".to_owned()),
-        ),
-        Some(_) => config.wrong(
-            "Mode",
-            "The field 'Mode' should have one of these values: [INLINE, DISTRIBUTED]",
-        ),
-    }
-}
-
-fn refuse_distributed(fields: &Fields<'_>) {
-    const DISTRIBUTED_FIELDS: &[&str] = &[
-        "Label",
-        "ItemReader",
-        "ItemBatcher",
-        "ResultWriter",
-        "ToleratedFailureCount",
-        "ToleratedFailureCountPath",
-        "ToleratedFailurePercentage",
-        "ToleratedFailurePercentagePath",
-    ];
-    for field in DISTRIBUTED_FIELDS.iter().filter(|field| fields.has(field)) {
-        let message = format!("The field '{field}' belongs to distributed maps, which are not supported yet");
-        fields.report(Severity::Error, Code::Unsupported, &fields.at(field), message, None);
-    }
 }

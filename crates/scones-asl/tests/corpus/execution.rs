@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use scones_asl::map_run::{ItemSource, MapRun};
 use scones_asl::{
     Effect, Execution, HistoryEvent, Input, Machine, Outcome, Resource, Start, TaskCall, TimerId, Timestamp,
 };
@@ -285,10 +286,62 @@ impl Driver<'_> {
                     self.timers.insert((due, timer), ());
                 }
                 Effect::CancelTimer(timer) => self.timers.retain(|(_, other), ()| *other != timer),
+                Effect::StartMapRun(run) => self.run_children(*run),
                 Effect::CancelTask(_) => {}
                 Effect::Finish(outcome) => self.outcome = Some(outcome),
             }
         }
+    }
+
+    /// Runs the children of a distributed map, one after another.
+    fn run_children(&mut self, run: MapRun) {
+        let ItemSource::Items(items) = &run.source else {
+            return;
+        };
+        let processor = Arc::new(self.execution.machine().item_processor(&run.state_name).unwrap());
+        let (mut outputs, mut failed) = (Vec::new(), 0);
+        for (index, item) in (0..).zip(items.clone()) {
+            let outcome = run
+                .item_input(index, item)
+                .map_err(|failure| format!("{failure:?}"))
+                .and_then(|input| self.child(&processor, &input.to_string()));
+            match outcome {
+                Ok(Some(Outcome::Succeeded { output })) => outputs.push(output.to_string()),
+                _ => failed += 1,
+            }
+        }
+        self.inputs.push(if run.is_exceeded(failed, items.len() as u64) {
+            let failure = MapRun::exceeded();
+            Input::TaskFailed {
+                task: run.task,
+                error: failure.error,
+                cause: failure.cause,
+            }
+        } else {
+            Input::TaskSucceeded {
+                task: run.task,
+                output: format!("[{}]", outputs.join(",")),
+            }
+        });
+    }
+
+    fn child(&mut self, machine: &Arc<Machine>, input: &str) -> Result<Option<Outcome>, String> {
+        let start = Start::of(input, self.now).map_err(|error| error.to_string())?;
+        let (execution, step) = Execution::start(Arc::clone(machine), start);
+        let mut child = Driver {
+            case: self.case,
+            execution,
+            now: self.now,
+            timers: BTreeMap::new(),
+            stubs: std::mem::take(&mut self.stubs),
+            events: Vec::new(),
+            outcome: None,
+            inputs: Vec::new(),
+        };
+        child.take(step);
+        let ran = child.run();
+        self.stubs = child.stubs;
+        ran.map(|()| child.outcome)
     }
 
     /// Queues the recorded outcome of a call.

@@ -168,15 +168,6 @@ fn languages_do_not_mix() {
 }
 
 #[test]
-fn distributed_maps_are_refused_by_name() {
-    let state = json!({"Type": "Map", "End": true, "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED"}, "StartAt": "P", "States": {"P": {"Type": "Pass", "End": true}}}});
-    check_state(
-        state,
-        "UNSUPPORTED: Distributed maps are not supported yet at /States/S/ItemProcessor/ProcessorConfig/Mode",
-    );
-}
-
-#[test]
 fn every_problem_can_be_rendered() {
     for definition in [
         "",

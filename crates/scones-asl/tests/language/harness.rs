@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use scones_asl::map_run::MapRun;
 use scones_asl::{
     Effect, Execution, HistoryEvent, Input, Machine, Outcome, Start, Step, TaskCall, TaskId, TimerId, Timestamp,
 };
@@ -22,6 +23,7 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) timers: BTreeSet<(Timestamp, TimerId)>,
     pub(crate) calls: Vec<TaskCall>,
+    pub(crate) map_runs: Vec<MapRun>,
     pub(crate) cancelled: Vec<TaskId>,
     pub(crate) events: Vec<HistoryEvent>,
     pub(crate) outcome: Option<Outcome>,
@@ -49,6 +51,7 @@ impl World {
             now: Timestamp(0),
             timers: BTreeSet::new(),
             calls: Vec::new(),
+            map_runs: Vec::new(),
             cancelled: Vec::new(),
             events: Vec::new(),
             outcome: None,
@@ -68,6 +71,7 @@ impl World {
             assert!(self.outcome.is_none(), "an effect after the end: {effect:?}");
             match effect {
                 Effect::Invoke(call) => self.calls.push(*call),
+                Effect::StartMapRun(run) => self.map_runs.push(*run),
                 Effect::CancelTask(task) => self.cancelled.push(task),
                 Effect::SetTimer { timer, due } => assert!(self.timers.insert((due, timer))),
                 Effect::CancelTimer(timer) => self.timers.retain(|(_, other)| *other != timer),

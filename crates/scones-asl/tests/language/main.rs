@@ -8,6 +8,7 @@ mod diagnostics;
 mod expressions;
 mod flow;
 mod harness;
+mod map_runs;
 mod nesting;
 mod replay;
 mod tasks;

@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use scones_api::Timestamp as ApiTimestamp;
-use scones_asl::{Effect, Input, Outcome, Pattern, Resource, Step, TaskCall, TaskId, Timestamp};
+use scones_asl::{Effect, Input, Outcome, Pattern, Resource, Step, TaskCall, TaskId, Timestamp, map_run::MapRun};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -23,8 +23,10 @@ use super::{
     entry::{Cause, Entry, Origin},
     index::Summary,
     journal::{Journal, Lost},
+    map_run,
     message::{Answer, Command, Mailbox, Message, Refusal, Reply},
-    run::Run,
+    pace,
+    run::{Run, Waiting},
     worker,
 };
 
@@ -78,7 +80,14 @@ pub(crate) struct Actor {
     run: Run,
     record: Record,
     sender: mpsc::Sender<Message>,
-    workers: HashMap<TaskId, AbortOnDropHandle<()>>,
+    workers: HashMap<TaskId, Worker>,
+}
+
+/// The work that is done for a task; dropping it ends it.
+struct Worker {
+    handle: AbortOnDropHandle<()>,
+    /// The ARN of the map run, if it is one.
+    map_run: Option<String>,
 }
 
 impl Actor {
@@ -113,16 +122,8 @@ impl Actor {
 
     /// Performs again what a crash may have interrupted: tasks run at least once.
     pub(crate) async fn resume(&mut self) {
-        let calls: Vec<_> = self
-            .run
-            .tasks()
-            .filter(|task| task.is_unattended())
-            .map(|task| Arc::clone(&task.call))
-            .collect();
-        let effects = calls
-            .into_iter()
-            .map(|call| Effect::Invoke(Box::new((*call).clone())))
-            .collect();
+        let unattended = self.run.tasks().filter(|task| task.is_unattended());
+        let effects = unattended.map(Waiting::effect).collect();
         self.follow(Batch {
             effects,
             ..Batch::default()
@@ -210,6 +211,7 @@ impl Actor {
         }
         match command {
             Command::Wake => done,
+            Command::Awaits(task) => self.run.task(task).map_or(Err(Refusal::NotWaiting), |_| done),
             Command::Report(input) => {
                 self.take_input(input, now, batch);
                 done
@@ -223,7 +225,7 @@ impl Actor {
                     .run
                     .task(task)
                     .filter(|waiting| waiting.is_polled() && !waiting.started);
-                let call = Arc::clone(&waiting.ok_or(Refusal::NotWaiting)?.call);
+                let call = Arc::clone(waiting.and_then(Waiting::call).ok_or(Refusal::NotWaiting)?);
                 self.take_input(
                     Input::TaskStarted {
                         task,
@@ -238,7 +240,7 @@ impl Actor {
             }
             Command::Callback { task, token, input } => {
                 let waiting = self.run.task(task).ok_or(Refusal::NotWaiting)?;
-                if waiting.call.token.as_deref() != Some(token.as_str()) {
+                if waiting.call().and_then(|call| call.token.as_deref()) != Some(token.as_str()) {
                     return Err(Refusal::Missing);
                 }
                 self.take_input(input, now, batch);
@@ -259,7 +261,8 @@ impl Actor {
             return;
         }
         let last_event = self.run.last_event();
-        let step = self.run.apply(input.clone(), now);
+        let machine = Arc::clone(self.run.machine());
+        let step = pace::step(&machine, || self.run.apply(input.clone(), now));
         // Nothing has changed: a result came twice, or too late.
         if step.events.is_empty() && step.effects.is_empty() {
             return;
@@ -394,7 +397,12 @@ impl Actor {
                     self.work(Arc::from(call), permit);
                 }
             },
-            Effect::CancelTask(task) => drop(self.workers.remove(&task)),
+            Effect::StartMapRun(run) => self.conduct(Arc::from(run)),
+            Effect::CancelTask(task) => {
+                if let Some(Worker { map_run: Some(arn), .. }) = self.workers.remove(&task) {
+                    map_run::abort_later(&self.shared, arn);
+                }
+            }
             // The run keeps them; the actor's sleep follows from it.
             Effect::SetTimer { .. } | Effect::CancelTimer(_) => {}
             Effect::Finish(_) => self.workers.clear(),
@@ -402,11 +410,28 @@ impl Actor {
     }
 
     fn work(&mut self, call: Arc<TaskCall>, permit: Option<OwnedSemaphorePermit>) {
-        // Those that have reported are of no use any more.
-        self.workers.retain(|_, worker| !worker.is_finished());
         let task = call.task;
         let work = worker::work(Arc::clone(&self.shared), call, permit, self.sender.clone());
-        self.workers.insert(task, AbortOnDropHandle::new(tokio::spawn(work)));
+        self.employ(task, None, work);
+    }
+
+    /// Runs the children of a distributed map.
+    fn conduct(&mut self, run: Arc<MapRun>) {
+        let (task, arn) = (run.task, run.arn.clone());
+        let work = map_run::work(
+            Arc::clone(&self.shared),
+            run,
+            self.execution_arn.clone(),
+            self.sender.clone(),
+        );
+        self.employ(task, Some(arn), work);
+    }
+
+    fn employ(&mut self, task: TaskId, map_run: Option<String>, work: impl Future<Output = ()> + Send + 'static) {
+        // Those that have reported are of no use any more.
+        self.workers.retain(|_, worker| !worker.handle.is_finished());
+        let handle = AbortOnDropHandle::new(tokio::spawn(work));
+        self.workers.insert(task, Worker { handle, map_run });
     }
 }
 

@@ -11,6 +11,7 @@ use scones_asl::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::map_run::ChildOf;
 use crate::catalog::Revision;
 
 /// One entry of a history.
@@ -63,6 +64,9 @@ pub(crate) struct Origin {
     pub(crate) trace_header: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) express: bool,
+    /// The map run that the execution is a child of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) child_of: Option<ChildOf>,
 }
 
 impl Origin {

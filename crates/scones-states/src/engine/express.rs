@@ -10,6 +10,7 @@ use super::{
     Engine, Origin,
     actor::{Actor, Record},
     message::MAILBOX,
+    pace,
     run::Run,
 };
 use crate::{fault, limits::EXPRESS_SECONDS_MAX};
@@ -28,8 +29,12 @@ impl Engine {
         origin: Origin,
         machine: Arc<Machine>,
     ) -> Result<oneshot::Receiver<Ended>, ApiError> {
+        let place = Arc::clone(&self.shared.express_places)
+            .try_acquire_owned()
+            .map_err(|_| fault::too_many_executions(self.shared.options.express_max))?;
         let (end, ended) = oneshot::channel();
-        let (run, step) = Run::start(machine, origin.start().map_err(fault::invalid_input)?);
+        let start = origin.start().map_err(fault::invalid_input)?;
+        let (run, step) = pace::step(&machine, || Run::start(Arc::clone(&machine), start));
         if let Some(outcome) = run.outcome() {
             drop(end.send(Ended {
                 outcome: outcome.clone(),
@@ -48,6 +53,7 @@ impl Engine {
         let batch = actor.open(origin, step).map_err(ApiError::internal)?;
         let shared = Arc::clone(&self.shared);
         self.shared.tracker.spawn(async move {
+            let _place = place;
             let life = async {
                 actor.follow(batch).await;
                 actor.live(&mut mailbox).await;

@@ -8,7 +8,10 @@ use scones_asl::Outcome;
 use scones_store::{Collection, Error, ListQuery, Store};
 use serde::{Deserialize, Serialize};
 
-use super::entry::Origin;
+use super::{
+    entry::Origin,
+    map_run::{ChildOf, child_prefix},
+};
 
 /// How an execution stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +61,9 @@ pub(crate) struct Summary {
     pub(crate) version: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) alias: Option<String>,
+    /// The map run that it is a child of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) child_of: Option<ChildOf>,
     /// Not in memory: a timer or a result wakes it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) parked: bool,
@@ -74,6 +80,7 @@ impl Summary {
             stopped: None,
             version: origin.version,
             alias: origin.alias.clone(),
+            child_of: origin.child_of.clone(),
             parked: false,
         }
     }
@@ -87,9 +94,13 @@ impl Summary {
         }
     }
 
-    /// Sorts the executions of a state machine by their start.
+    /// Sorts the executions of a state machine, or of a map run, by their start.
     pub(crate) fn key(&self) -> String {
-        format!("{}/{:015}/{}", self.machine, self.started.as_millis(), self.name)
+        let group = match &self.child_of {
+            None => self.machine.clone(),
+            Some(child) => child_prefix(&child.map_run_arn),
+        };
+        format!("{group}/{:015}/{}", self.started.as_millis(), self.name)
     }
 }
 
@@ -154,6 +165,12 @@ impl Index {
     /// A page of the executions that have not ended.
     pub(crate) async fn open(&self, query: ListQuery) -> Result<Vec<(String, Summary)>, Error> {
         self.open.list(query).await
+    }
+
+    /// Every execution that has not ended and whose key begins with `prefix`.
+    pub(crate) async fn open_below(&self, prefix: &str) -> Result<Vec<Summary>, Error> {
+        let found = self.open.all(prefix).await?;
+        Ok(found.into_iter().map(|(_, summary)| summary).collect())
     }
 
     /// A page of all executions.

@@ -99,22 +99,41 @@ impl Journal {
     }
 }
 
-/// Every entry of a history.
-pub(crate) async fn read_all(store: &Arc<dyn Store>, execution_arn: &str) -> Result<Vec<Entry>, Error> {
-    let history = history_name(execution_arn);
-    let mut entries = Vec::new();
-    loop {
-        let page = store.read(&history, entries.len() as u64, PAGE).await?;
-        let last = page.len() < PAGE;
-        for bytes in page {
-            let entry = Entry::decode(&bytes).map_err(|error| Error::History {
-                execution: execution_arn.to_owned(),
-                problem: format!("entry {}: {error}", entries.len()),
-            })?;
-            entries.push(entry);
+/// Reads an execution's history, a page in memory at a time.
+pub(crate) struct Entries {
+    store: Arc<dyn Store>,
+    execution_arn: String,
+    page: std::vec::IntoIter<Bytes>,
+    position: u64,
+}
+
+impl Entries {
+    pub(crate) fn of(store: &Arc<dyn Store>, execution_arn: &str) -> Self {
+        Self {
+            store: Arc::clone(store),
+            execution_arn: execution_arn.to_owned(),
+            page: Vec::new().into_iter(),
+            position: 0,
         }
-        if last {
-            return Ok(entries);
+    }
+
+    /// The entries that were given so far.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The next entry; none at the history's end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Entry>, Error> {
+        if self.page.len() == 0 {
+            let history = history_name(&self.execution_arn);
+            self.page = self.store.read(&history, self.position, PAGE).await?.into_iter();
         }
+        let Some(bytes) = self.page.next() else { return Ok(None) };
+        let entry = Entry::decode(&bytes).map_err(|error| Error::History {
+            execution: self.execution_arn.clone(),
+            problem: format!("entry {}: {error}", self.position),
+        })?;
+        self.position += 1;
+        Ok(Some(entry))
     }
 }

@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Callback { task: TaskId, token: String, input: Input },
     /// Come into memory; something may be due.
     Wake,
+    /// Say whether this task is still waited for.
+    Awaits(TaskId),
 }
 
 #[derive(Debug)]

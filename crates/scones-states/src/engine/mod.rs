@@ -7,7 +7,9 @@ mod entry;
 mod express;
 mod index;
 mod journal;
+mod map_run;
 mod message;
+mod pace;
 mod replay;
 mod run;
 mod start;
@@ -34,12 +36,13 @@ use self::{
     message::{MAILBOX, Mailbox, Message},
     replay::Replayed,
 };
-use crate::{Error, Options, catalog::Catalog, runner::TaskRunner};
+use crate::{Error, Options, catalog::Catalog, objects::ObjectStore, runner::TaskRunner};
 
 pub(crate) use self::{
     entry::{Ending, Entry, Events, Origin},
     index::{Status, Summary},
     journal::history_name,
+    map_run::{Counts, MapRunRecord, MapRunStatus, child_prefix, key as map_run_key},
     message::{Answer, Command, Refusal, Reply},
     start::{Description, Started},
 };
@@ -68,8 +71,16 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     /// One for each task that runs.
     pub(crate) permits: Arc<Semaphore>,
+    /// One for each Express execution.
+    express_places: Arc<Semaphore>,
     pub(crate) index: index::Index,
     pub(crate) stopping: CancellationToken,
+    pub(crate) map_runs: map_run::MapRuns,
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    /// By ARN: the map runs that this server conducts.
+    conducted: Mutex<HashMap<String, Arc<map_run::Live>>>,
+    /// By ARN: those who wait for an execution's end.
+    ends: Mutex<HashMap<String, Arc<Notify>>>,
     tracker: TaskTracker,
     live: Mutex<HashMap<String, Handle>>,
     next_actor: AtomicU64,
@@ -127,6 +138,14 @@ impl Shared {
         Ok(())
     }
 
+    /// Tells those who wait for an execution's end that it is in the history.
+    fn tell_end(&self, execution_arn: &str) {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(end) = ends.remove(execution_arn) {
+            end.notify_waiters();
+        }
+    }
+
     fn live(&self) -> MutexGuard<'_, HashMap<String, Handle>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,14 +187,20 @@ impl Engine {
         clock: Arc<dyn Clock>,
         catalog: Catalog,
         runner: Arc<dyn TaskRunner>,
+        objects: Arc<dyn ObjectStore>,
     ) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             index: index::Index::new(&store),
+            map_runs: map_run::MapRuns::new(&store),
+            objects,
+            conducted: Mutex::default(),
+            ends: Mutex::default(),
             store,
             clock,
             catalog,
             runner,
             permits: Arc::new(Semaphore::new(options.tasks_max)),
+            express_places: Arc::new(Semaphore::new(options.express_max)),
             options,
             stopping: CancellationToken::new(),
             tracker: TaskTracker::new(),
@@ -188,6 +213,7 @@ impl Engine {
         let engine = Self { shared };
         engine.recover().await?;
         engine.shared.tracker.spawn(waker::run(engine.clone()));
+        engine.shared.tracker.spawn(engine.clone().tidy());
         Ok(engine)
     }
 
@@ -196,6 +222,16 @@ impl Engine {
         self.shared.stopping.cancel();
         self.shared.tracker.close();
         self.shared.tracker.wait().await;
+    }
+
+    /// Ends what a crash left without anybody who waits for it.
+    async fn tidy(self) {
+        tokio::select! {
+            tidied = self.abort_orphans() => if let Err(error) = tidied {
+                tracing::warn!(error = &error as &dyn std::error::Error, "map runs without a parent stay open");
+            },
+            () = self.shared.stopping.cancelled() => {}
+        }
     }
 
     /// Brings every execution into memory that was there when the server ended.
@@ -355,9 +391,39 @@ impl Engine {
         }
     }
 
+    /// Waits for an execution's end, wherever it runs in this server.
+    ///
+    /// # Errors
+    /// If the store fails, or there is no such execution.
+    pub(crate) async fn ended(&self, execution_arn: &str) -> Result<Description, Error> {
+        let end = {
+            let mut ends = self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(ends.entry(execution_arn.to_owned()).or_default())
+        };
+        loop {
+            // Registered before it is looked, so that no end is missed.
+            let notified = end.notified();
+            let description = self.describe(execution_arn).await?;
+            match description {
+                Some(description) if description.ending.is_some() => {
+                    self.shared.tell_end(execution_arn);
+                    return Ok(description);
+                }
+                Some(_) => notified.await,
+                None => {
+                    return Err(Error::History {
+                        execution: execution_arn.to_owned(),
+                        problem: "is not there".to_owned(),
+                    });
+                }
+            }
+        }
+    }
+
     /// Notes an execution's end in the index. A server that stops before it
     /// succeeds leaves that to the next one.
     async fn close(&self, summary: &Summary) {
+        self.shared.tell_end(&summary.arn);
         let mut pause = CLOSE_PAUSE_MIN;
         while let Err(error) = self.shared.index.close(summary).await {
             tracing::warn!(execution = summary.arn, %error, "the index lags behind");

@@ -1,15 +1,16 @@
 //! From a history back to a live execution.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use scones_api::Timestamp as ApiTimestamp;
-use scones_asl::HistoryEvent;
+use scones_asl::{HistoryEvent, Timestamp};
 
 use super::{
     Engine, Refusal,
     entry::{Cause, Entry},
     index::Summary,
-    journal::{self, Journal},
+    journal::{Entries, Journal},
+    pace,
     run::Run,
 };
 use crate::Error;
@@ -64,72 +65,67 @@ impl Engine {
     }
 
     async fn replay(&self, execution_arn: &str) -> Result<Option<Replayed>, Error> {
-        let permit = self.shared.replays.acquire().await;
-        let entries = journal::read_all(&self.shared.store, execution_arn).await?;
-        drop(permit);
-        let mut journal = Journal::at(self.shared.store.clone(), execution_arn, entries.len() as u64);
-        let Some(Entry {
-            cause: Cause::Start(origin),
-            ..
-        }) = entries.first()
-        else {
+        let _permit = self.shared.replays.acquire().await;
+        let mut entries = Entries::of(&self.shared.store, execution_arn);
+        let Some(first) = entries.next().await? else {
             return Ok(None);
         };
-        let summary = Summary::of(origin);
-        let definition = self.shared.catalog.definition(&origin.revision.definition).await?;
         let damaged = |problem: String| Error::History {
             execution: execution_arn.to_owned(),
             problem,
         };
+        let Cause::Start(origin) = &first.cause else {
+            return Err(damaged("entry 0 is not a start".to_owned()));
+        };
+        let summary = Summary::of(origin);
+        let machine = self.machine_of(origin).await?;
         let start = origin.start().map_err(|error| damaged(format!("its input: {error}")))?;
-        let (mut run, first) = Run::start(definition.machine.clone(), start);
-        let mut problem = difference(0, &first.events, &entries[0].events);
-        for (number, entry) in entries.iter().enumerate().skip(1) {
+        let (mut run, step) = pace::step(&machine, || Run::start(Arc::clone(&machine), start));
+        let mut problem = difference(0, &step.events, &first.events);
+        let mut last = Last::of(&first);
+        while let Some(entry) = entries.next().await? {
+            last = Last::of(&entry).or(last);
             if problem.is_some() {
-                break;
+                continue;
             }
-            match &entry.cause {
+            match entry.cause {
                 Cause::Input(input) => {
-                    let step = run.apply(input.clone(), entry.now);
-                    problem = difference(number, &step.events, &entry.events);
+                    let step = pace::step(&machine, || run.apply(input, entry.now));
+                    problem = difference(entries.position() - 1, &step.events, &entry.events);
                 }
-                Cause::Abandoned { .. } => run.abandon(entry.outcome.clone()),
-                Cause::Start(_) => problem = Some(format!("entry {number} is a second start")),
+                Cause::Abandoned { .. } => run.abandon(entry.outcome),
+                Cause::Start(_) => problem = Some(format!("entry {} is a second start", entries.position() - 1)),
             }
         }
+        let mut journal = Journal::at(Arc::clone(&self.shared.store), execution_arn, entries.position());
         if let Some(problem) = problem {
-            self.abandon(execution_arn, problem, &entries, &mut run, &mut journal)
+            last.now = self
+                .abandon(execution_arn, problem, last.event, &mut run, &mut journal)
                 .await?;
         }
-        let summary = match (run.outcome(), entries.last()) {
-            (Some(outcome), Some(last)) => summary.ended(outcome, ApiTimestamp::from_millis(last.now.0)),
-            _ => summary,
+        let summary = match run.outcome() {
+            Some(outcome) => summary.ended(outcome, ApiTimestamp::from_millis(last.now.0)),
+            None => summary,
         };
         Ok(Some(Replayed { run, journal, summary }))
     }
 
     /// Fails an execution whose history this program would not have written:
-    /// going on could do anything.
+    /// going on could do anything. Gives the time of its end.
     async fn abandon(
         &self,
         execution_arn: &str,
         problem: String,
-        entries: &[Entry],
+        last_event: u64,
         run: &mut Run,
         journal: &mut Journal,
-    ) -> Result<(), Error> {
+    ) -> Result<Timestamp, Error> {
         tracing::error!(
             execution = execution_arn,
             problem,
             "the history does not replay; the execution fails"
         );
         let now = self.shared.now();
-        let last_event = entries
-            .iter()
-            .flat_map(|entry| &entry.events)
-            .map(|event| event.id)
-            .max()
-            .unwrap_or(0);
         let cause = format!("The execution's history cannot be replayed: {problem}");
         let entry = Entry::abandoned(problem, cause, last_event, journal.writer(), now);
         let damaged = |problem: String| Error::History {
@@ -142,12 +138,35 @@ impl Engine {
             .await
             .map_err(|lost| damaged(format!("it could not be ended: {lost:?}")))?;
         run.abandon(entry.outcome);
-        Ok(())
+        Ok(now)
+    }
+}
+
+/// Where a history ends.
+struct Last {
+    event: u64,
+    now: Timestamp,
+}
+
+impl Last {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            event: entry.events.last().map_or(0, |event| event.id),
+            now: entry.now,
+        }
+    }
+
+    /// This, with the event of `earlier` if it has none.
+    fn or(self, earlier: Self) -> Self {
+        Self {
+            event: self.event.max(earlier.event),
+            ..self
+        }
     }
 }
 
 /// How what was replayed differs from what is stored, if it does.
-fn difference(number: usize, replayed: &[HistoryEvent], stored: &[HistoryEvent]) -> Option<String> {
+fn difference(number: u64, replayed: &[HistoryEvent], stored: &[HistoryEvent]) -> Option<String> {
     if replayed == stored {
         return None;
     }

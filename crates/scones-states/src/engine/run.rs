@@ -5,12 +5,20 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use scones_asl::{
     Effect, Execution, Input, Machine, Outcome, Pattern, Resource, Start, Step, TaskCall, TaskId, TimerId, Timestamp,
+    map_run::MapRun,
 };
 
-/// A task that has no result yet.
+/// What is to be done for a task.
+#[derive(Debug, Clone)]
+pub(crate) enum Work {
+    Call(Arc<TaskCall>),
+    MapRun(Arc<MapRun>),
+}
+
+/// A task or map run that has no result yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Waiting {
-    pub(crate) call: Arc<TaskCall>,
+    pub(crate) work: Work,
     /// A worker has it.
     pub(crate) started: bool,
     /// Its request was accepted; the result comes by its token.
@@ -18,16 +26,26 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    /// The call, if it is one.
+    pub(crate) fn call(&self) -> Option<&Arc<TaskCall>> {
+        match &self.work {
+            Work::Call(call) => Some(call),
+            Work::MapRun(_) => None,
+        }
+    }
+
     /// Whether this server has to do something for the task to end: not for
     /// a task whose result comes with a token.
     pub(crate) fn is_local(&self) -> bool {
-        let called_back = self.submitted && self.call.kind() == Pattern::WaitForTaskToken;
+        let by_token = |call: &Arc<TaskCall>| call.kind() == Pattern::WaitForTaskToken;
+        let called_back = self.submitted && self.call().is_some_and(by_token);
         !self.is_polled() && !called_back
     }
 
     /// Whether a worker fetches the task with GetActivityTask.
     pub(crate) fn is_polled(&self) -> bool {
-        matches!(self.call.resource, Resource::Activity { .. })
+        self.call()
+            .is_some_and(|call| matches!(call.resource, Resource::Activity { .. }))
     }
 
     /// Whether the effect that began the task is to be performed again after
@@ -37,6 +55,14 @@ impl Waiting {
             !self.started
         } else {
             self.is_local()
+        }
+    }
+
+    /// That effect.
+    pub(crate) fn effect(&self) -> Effect {
+        match &self.work {
+            Work::Call(call) => Effect::Invoke(Box::new((**call).clone())),
+            Work::MapRun(run) => Effect::StartMapRun(Box::new((**run).clone())),
         }
     }
 }
@@ -92,20 +118,23 @@ impl Run {
         }
         for effect in &step.effects {
             match effect {
-                Effect::Invoke(call) => {
-                    let waiting = Waiting {
-                        call: Arc::new((**call).clone()),
-                        started: false,
-                        submitted: false,
-                    };
-                    self.tasks.insert(call.task, waiting);
-                }
+                Effect::Invoke(call) => self.await_work(call.task, Work::Call(Arc::new((**call).clone()))),
+                Effect::StartMapRun(run) => self.await_work(run.task, Work::MapRun(Arc::new((**run).clone()))),
                 Effect::CancelTask(task) => drop(self.tasks.remove(task)),
                 Effect::SetTimer { timer, due } => drop(self.timers.insert(*timer, *due)),
                 Effect::CancelTimer(timer) => drop(self.timers.remove(timer)),
                 Effect::Finish(outcome) => self.finish(outcome.clone()),
             }
         }
+    }
+
+    fn await_work(&mut self, task: TaskId, work: Work) {
+        let waiting = Waiting {
+            work,
+            started: false,
+            submitted: false,
+        };
+        self.tasks.insert(task, waiting);
     }
 
     /// Ends a run that was given up.
@@ -120,6 +149,11 @@ impl Run {
         self.tasks.clear();
         self.timers.clear();
         self.outcome = Some(outcome);
+    }
+
+    /// What the execution runs.
+    pub(crate) fn machine(&self) -> &Arc<Machine> {
+        self.execution.machine()
     }
 
     /// How the execution ended, if it has.

@@ -16,6 +16,7 @@ use super::{
     entry::Cause,
     journal::{self, Journal, Lost},
     message::MAILBOX,
+    pace,
     run::Run,
 };
 use crate::{Error, fault};
@@ -64,7 +65,8 @@ impl Engine {
     async fn begin_unchecked(&self, origin: Origin, machine: Arc<Machine>) -> Result<Started, ApiError> {
         let execution_arn = origin.execution_arn.clone();
         let summary = Summary::of(&origin);
-        let (run, step) = Run::start(machine, origin.start().map_err(fault::invalid_input)?);
+        let start = origin.start().map_err(fault::invalid_input)?;
+        let (run, step) = pace::step(&machine, || Run::start(Arc::clone(&machine), start));
         let journal = Journal::at(Arc::clone(&self.shared.store), &execution_arn, 0);
         let listed = match run.outcome() {
             Some(outcome) => summary.ended(outcome, summary.started),

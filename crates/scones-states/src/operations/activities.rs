@@ -120,7 +120,7 @@ impl States {
         input: ActivityReference,
         _: &RequestContext,
     ) -> Result<Nothing, ApiError> {
-        let name = names::parse_activity(&input.activity_arn)?;
+        let name = names::parse_activity(&self.owner, &input.activity_arn)?;
         if self.catalog.activities.delete(&name).await? {
             self.engine.forget_activity(&input.activity_arn).await?;
         }
@@ -172,7 +172,7 @@ impl States {
     }
 
     async fn activity(&self, arn: &str) -> Result<Activity, ApiError> {
-        let name = names::parse_activity(arn)?;
+        let name = names::parse_activity(&self.owner, arn)?;
         let found = self.catalog.activities.get(&name).await?;
         found.map(|found| found.value).ok_or_else(|| fault::no_activity(arn))
     }

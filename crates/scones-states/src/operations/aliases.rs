@@ -153,7 +153,7 @@ impl States {
         input: AliasReference,
         _: &RequestContext,
     ) -> Result<DescribedAlias, ApiError> {
-        let (machine, alias) = alias_name(&input.state_machine_alias_arn)?;
+        let (machine, alias) = self.alias_name(&input.state_machine_alias_arn)?;
         let alias = self
             .alias(&machine, &alias)
             .await?
@@ -178,7 +178,7 @@ impl States {
         input: UpdateStateMachineAlias,
         _: &RequestContext,
     ) -> Result<UpdatedAlias, ApiError> {
-        let (machine, alias) = alias_name(&input.state_machine_alias_arn)?;
+        let (machine, alias) = self.alias_name(&input.state_machine_alias_arn)?;
         check_description(input.description.as_deref())?;
         if input.description.is_none() && input.routing_configuration.is_none() {
             return Err(ApiError::validation(
@@ -222,7 +222,7 @@ impl States {
         input: AliasReference,
         _: &RequestContext,
     ) -> Result<Nothing, ApiError> {
-        let (machine, alias) = alias_name(&input.state_machine_alias_arn)?;
+        let (machine, alias) = self.alias_name(&input.state_machine_alias_arn)?;
         match self.catalog.aliases.delete(&alias_key(&machine, &alias)).await? {
             true => Ok(Nothing {}),
             false => Err(fault::no_referenced_resource()),
@@ -235,7 +235,7 @@ impl States {
         _: &RequestContext,
     ) -> Result<AliasList, ApiError> {
         let limit = limits::page_size(input.max_results)?;
-        let name = names::parse_machine("stateMachineArn", &input.state_machine_arn)?;
+        let name = names::parse_machine(&self.owner, "stateMachineArn", &input.state_machine_arn)?;
         self.machine(&name.machine, Some(&input.state_machine_arn)).await?;
         let scope = format!("ListStateMachineAliases/{}", name.machine);
         let after = next_position(&scope, input.next_token.as_deref())?;
@@ -280,7 +280,7 @@ impl States {
         let mut machines = Vec::new();
         let mut numbers = Vec::new();
         for route in routes {
-            let name = names::parse_machine("stateMachineVersionArn", &route.state_machine_version_arn)?;
+            let name = names::parse_machine(&self.owner, "stateMachineVersionArn", &route.state_machine_version_arn)?;
             let MachineName {
                 machine,
                 qualifier: Some(Qualifier::Version(number)),
@@ -316,15 +316,15 @@ impl States {
             ))),
         }
     }
-}
 
-fn alias_name(arn: &str) -> Result<(String, String), ApiError> {
-    match names::parse_machine("stateMachineAliasArn", arn)? {
-        MachineName {
-            machine,
-            qualifier: Some(Qualifier::Alias(alias)),
-        } => Ok((machine, alias)),
-        _ => Err(fault::invalid_arn(format_args!("'{arn}' is not the ARN of an alias"))),
+    fn alias_name(&self, arn: &str) -> Result<(String, String), ApiError> {
+        match names::parse_machine(&self.owner, "stateMachineAliasArn", arn)? {
+            MachineName {
+                machine,
+                qualifier: Some(Qualifier::Alias(alias)),
+            } => Ok((machine, alias)),
+            _ => Err(fault::invalid_arn(format_args!("'{arn}' is not the ARN of an alias"))),
+        }
     }
 }
 

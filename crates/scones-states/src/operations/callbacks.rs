@@ -38,7 +38,7 @@ impl States {
         input: SendTaskSuccess,
         _: &RequestContext,
     ) -> Result<Nothing, ApiError> {
-        limits::sensitive_length("output", Some(&input.output), limits::PAYLOAD_BYTES_MAX)?;
+        limits::payload_length("output", Some(&input.output), limits::PAYLOAD_BYTES_MAX)?;
         serde_json::from_str::<serde::de::IgnoredAny>(&input.output).map_err(fault::invalid_output)?;
         self.call_back(input.task_token, |task| Input::TaskSucceeded {
             task,
@@ -52,8 +52,7 @@ impl States {
         input: SendTaskFailure,
         _: &RequestContext,
     ) -> Result<Nothing, ApiError> {
-        limits::sensitive_length("error", input.error.as_deref(), limits::ERROR_CHARS_MAX)?;
-        limits::sensitive_length("cause", input.cause.as_deref(), limits::CAUSE_CHARS_MAX)?;
+        limits::failure_length(input.error.as_deref(), input.cause.as_deref())?;
         let failed = |task| Input::TaskFailed {
             task,
             error: input.error,

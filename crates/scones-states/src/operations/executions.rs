@@ -72,6 +72,8 @@ pub(crate) struct DescribedExecution {
     redrive_status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     redrive_status_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    map_run_arn: Option<String>,
 }
 
 /// An execution's payloads. What was not asked for is left out with its details.
@@ -144,6 +146,10 @@ pub(crate) struct StateMachineForExecution {
     encryption_configuration: Encryption,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    map_run_arn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
 }
 
 impl States {
@@ -226,18 +232,14 @@ impl States {
         let (outcome, stop_date) = there.ending.unzip();
         let status = Status::of(outcome.as_ref());
         let (error, cause) = outcome.as_ref().map(failure).unwrap_or_default();
-        let reason = match status {
-            Status::Running | Status::Succeeded => {
-                Some(format!("Execution is {} and cannot be redriven", status.as_str()))
-            }
-            _ => None,
-        };
+        let reason = not_redrivable(status);
         Ok(DescribedExecution {
             execution_arn: input.execution_arn,
             state_machine_version_arn: there.origin.version_arn(),
             state_machine_alias_arn: there.origin.alias_arn(),
             state_machine_arn: there.origin.machine_arn,
             name: there.origin.name,
+            map_run_arn: there.origin.child_of.map(|child| child.map_run_arn),
             status,
             start_date: timestamp(there.origin.started),
             stop_date,
@@ -263,8 +265,7 @@ impl States {
         input: StopExecution,
         _: &RequestContext,
     ) -> Result<StoppedExecution, ApiError> {
-        limits::sensitive_length("error", input.error.as_deref(), limits::ERROR_CHARS_MAX)?;
-        limits::sensitive_length("cause", input.cause.as_deref(), limits::CAUSE_CHARS_MAX)?;
+        limits::failure_length(input.error.as_deref(), input.cause.as_deref())?;
         self.execution_name(&input.execution_arn)?;
         let command = Command::Stop {
             error: input.error,
@@ -294,6 +295,7 @@ impl States {
     ) -> Result<StateMachineForExecution, ApiError> {
         let origin = self.found(&input.execution_arn).await?.origin;
         let definition = self.catalog.definition(&origin.revision.definition).await?;
+        let label = origin.machine.rsplit('/').next().unwrap_or_default().to_owned();
         Ok(StateMachineForExecution {
             state_machine_arn: origin.machine_arn,
             name: origin.machine,
@@ -304,12 +306,14 @@ impl States {
             tracing_configuration: origin.revision.tracing,
             encryption_configuration: Encryption::owned(),
             revision_id: origin.revision.id,
+            label: origin.child_of.is_some().then_some(label),
+            map_run_arn: origin.child_of.map(|child| child.map_run_arn),
         })
     }
 
     /// Checks a start and finds what it starts.
     async fn prepared(&self, input: &StartExecution) -> Result<Resolved, ApiError> {
-        let name: MachineName = names::parse_machine("stateMachineArn", &input.state_machine_arn)?;
+        let name: MachineName = names::parse_machine(&self.owner, "stateMachineArn", &input.state_machine_arn)?;
         if let Some(name) = &input.name {
             names::check("name", name)?;
         }
@@ -319,7 +323,7 @@ impl States {
                 .pattern("traceHeader", header, r"\p{ASCII}*", str::is_ascii)
                 .check()?;
         }
-        limits::sensitive_length("input", input.input.as_deref(), limits::PAYLOAD_BYTES_MAX)?;
+        limits::payload_length("input", input.input.as_deref(), limits::PAYLOAD_BYTES_MAX)?;
         if let Some(text) = &input.input {
             serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(fault::invalid_input)?;
         }
@@ -349,6 +353,7 @@ impl States {
             alias: found.alias,
             trace_header: input.trace_header,
             express,
+            child_of: None,
         }
     }
 
@@ -367,11 +372,7 @@ impl States {
 
     /// Checks that `arn` names a standard execution of this owner.
     pub(crate) fn execution_name(&self, arn: &str) -> Result<ExecutionName, ApiError> {
-        let name = names::parse_execution(arn)?;
-        match names::arn(&self.owner, &name) == arn {
-            true => Ok(name),
-            false => Err(fault::no_execution(arn)),
-        }
+        names::parse_execution(&self.owner, arn)
     }
 }
 
@@ -387,6 +388,14 @@ impl Data {
             output_details: output.as_ref().map(|_| DataDetails { included: true }),
             output,
         }
+    }
+}
+
+/// Why an execution cannot be redriven, if it cannot.
+pub(crate) fn not_redrivable(status: Status) -> Option<String> {
+    match status {
+        Status::Running | Status::Succeeded => Some(format!("Execution is {} and cannot be redriven", status.as_str())),
+        Status::Failed | Status::TimedOut | Status::Aborted => None,
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     States,
     catalog::MachineType,
-    engine::{Status, Summary},
+    engine::{Status, Summary, child_prefix},
     fault, limits,
     names::{self, Qualifier},
 };
@@ -50,6 +50,10 @@ struct ListedExecution {
     #[serde(skip_serializing_if = "Option::is_none")]
     state_machine_alias_arn: Option<String>,
     redrive_count: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    map_run_arn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item_count: Option<u64>,
 }
 
 /// What a listing lets pass.
@@ -79,19 +83,24 @@ impl States {
     ) -> Result<ExecutionList, ApiError> {
         let limit = limits::page_size(input.max_results)?;
         check_filters(&input)?;
-        let arn = match (&input.state_machine_arn, &input.map_run_arn) {
-            (Some(arn), None) => arn,
-            (None, Some(_)) => return Err(ApiError::not_implemented("listing the executions of a map run")),
+        let (arn, group, qualifier) = match (&input.state_machine_arn, &input.map_run_arn) {
+            (Some(arn), None) => {
+                let name = names::parse_machine(&self.owner, "stateMachineArn", arn)?;
+                if self.machine(&name.machine, Some(arn)).await?.machine_type == MachineType::Express {
+                    return Err(fault::type_not_supported());
+                }
+                (arn, name.machine, name.qualifier)
+            }
+            (None, Some(arn)) => {
+                self.map_run(arn).await?;
+                (arn, child_prefix(arn), None)
+            }
             _ => {
                 return Err(ApiError::validation(
                     "Exactly one of stateMachineArn and mapRunArn must be specified",
                 ));
             }
         };
-        let name = names::parse_machine("stateMachineArn", arn)?;
-        if self.machine(&name.machine, Some(arn)).await?.machine_type == MachineType::Express {
-            return Err(fault::type_not_supported());
-        }
         let scope = format!(
             "ListExecutions/{arn}/{:?}/{:?}",
             input.status_filter, input.redrive_filter
@@ -102,10 +111,10 @@ impl States {
         };
         let filter = Filter {
             status: input.status_filter.as_deref(),
-            qualifier: name.qualifier,
+            qualifier,
             redriven: input.redrive_filter.as_deref() == Some("REDRIVEN"),
         };
-        let (page, next) = self.page(&name.machine, &filter, after, limit).await?;
+        let (page, next) = self.page(&group, &filter, after, limit).await?;
         let next_token = next.map(|key| PageToken::encode(&scope, &key)).transpose()?;
         Ok(ExecutionList {
             executions: page.into_iter().map(|summary| self.listed(summary)).collect(),
@@ -113,10 +122,11 @@ impl States {
         })
     }
 
-    /// Up to `limit` executions, newest first, and where the next page begins.
+    /// Up to `limit` executions of a group (see [`Summary::key`]), newest first,
+    /// and where the next page begins.
     async fn page(
         &self,
-        machine: &str,
+        group: &str,
         filter: &Filter<'_>,
         mut after: Option<String>,
         limit: usize,
@@ -125,7 +135,7 @@ impl States {
         let (mut page, mut scanned) = (Vec::new(), 0);
         loop {
             let query = ListQuery {
-                prefix: format!("{machine}/"),
+                prefix: format!("{group}/"),
                 after: after.clone(),
                 limit: limit + 1,
                 descending: true,
@@ -163,6 +173,8 @@ impl States {
             start_date: summary.started,
             stop_date: summary.stopped,
             redrive_count: 0,
+            item_count: summary.child_of.as_ref().map(|child| child.items),
+            map_run_arn: summary.child_of.map(|child| child.map_run_arn),
         }
     }
 }

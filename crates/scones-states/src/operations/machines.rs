@@ -208,7 +208,7 @@ impl States {
         input: DescribeStateMachine,
         _: &RequestContext,
     ) -> Result<DescribedStateMachine, ApiError> {
-        let name = names::parse_machine("stateMachineArn", &input.state_machine_arn)?;
+        let name = names::parse_machine(&self.owner, "stateMachineArn", &input.state_machine_arn)?;
         if let Some(Qualifier::Alias(_)) = name.qualifier {
             return Err(fault::no_state_machine(&input.state_machine_arn));
         }
@@ -303,7 +303,7 @@ impl States {
         input: DescribeStateMachine,
         _: &RequestContext,
     ) -> Result<Nothing, ApiError> {
-        let name = names::parse_machine("stateMachineArn", &input.state_machine_arn)?;
+        let name = names::parse_machine(&self.owner, "stateMachineArn", &input.state_machine_arn)?;
         if name.qualifier.is_some() {
             return Err(ApiError::validation(format!(
                 "'{}' is a version or an alias; use DeleteStateMachineVersion or DeleteStateMachineAlias",
@@ -360,7 +360,7 @@ impl States {
 
     /// The name in an ARN that may not be a version's or an alias's.
     pub(crate) fn unqualified(&self, arn: &str) -> Result<String, ApiError> {
-        let name = names::parse_machine("stateMachineArn", arn)?;
+        let name = names::parse_machine(&self.owner, "stateMachineArn", arn)?;
         match name.qualifier {
             None => Ok(name.machine),
             Some(_) => Err(fault::no_state_machine(arn)),
@@ -410,7 +410,7 @@ fn checked_definition(text: &str, machine_type: MachineType) -> Result<Machine, 
             .length("definition", text, 1, limits::DEFINITION_BYTES_MAX)
             .check()?;
     }
-    limits::sensitive_length("definition", Some(text), limits::DEFINITION_BYTES_MAX)?;
+    limits::payload_length("definition", Some(text), limits::DEFINITION_BYTES_MAX)?;
     let (machine, problems) = match Machine::parse(text) {
         Ok(machine) if machine_type == MachineType::Express => {
             let problems = machine.express_problems();

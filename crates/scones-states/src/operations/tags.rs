@@ -75,7 +75,7 @@ impl States {
         _: &RequestContext,
     ) -> Result<TagList, ApiError> {
         let arn = &input.resource_arn;
-        let tags = match names::parse("resourceArn", arn)? {
+        let tags = match names::parse_tagged(&self.owner, arn)? {
             Resource::Machine(MachineName {
                 machine,
                 qualifier: None,
@@ -94,7 +94,7 @@ impl States {
         arn: &str,
         mut change: impl FnMut(&mut Tags) -> Result<(), ApiError> + Send,
     ) -> Result<(), ApiError> {
-        let changed = match names::parse("resourceArn", arn)? {
+        let changed = match names::parse_tagged(&self.owner, arn)? {
             Resource::Machine(MachineName {
                 machine,
                 qualifier: None,

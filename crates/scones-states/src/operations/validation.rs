@@ -51,7 +51,7 @@ impl States {
                 .length("definition", "", 1, limits::DEFINITION_BYTES_MAX)
                 .check()?;
         }
-        limits::sensitive_length("definition", Some(&input.definition), limits::DEFINITION_BYTES_MAX)?;
+        limits::payload_length("definition", Some(&input.definition), limits::DEFINITION_BYTES_MAX)?;
         let mut problems = match Machine::parse(&input.definition) {
             Err(problems) => problems,
             Ok(machine) => {

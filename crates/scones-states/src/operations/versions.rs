@@ -98,7 +98,7 @@ impl States {
         _: &RequestContext,
     ) -> Result<Nothing, ApiError> {
         let arn = &input.state_machine_version_arn;
-        let name = names::parse_machine("stateMachineVersionArn", arn)?;
+        let name = names::parse_machine(&self.owner, "stateMachineVersionArn", arn)?;
         let Some(Qualifier::Version(number)) = name.qualifier else {
             return Err(ApiError::validation(format!(
                 "'{arn}' is not the ARN of a state machine version"

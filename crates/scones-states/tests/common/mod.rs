@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test file uses a part")]
 
 pub mod memory;
+pub mod objects;
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,7 @@ use std::{
 
 use async_trait::async_trait;
 use scones_api::{ApiError, Caller, Clock, JsonService as _, Owner, RequestContext, SystemClock, Timestamp};
-use scones_states::{LambdaCall, LambdaReply, Options, States, TaskRunner};
+use scones_states::{LambdaCall, LambdaReply, NoObjects, ObjectStore, Options, States, TaskRunner};
 use scones_store::{SqliteStore, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -104,6 +105,18 @@ impl Server {
         server
     }
 
+    /// With buckets.
+    pub async fn with_objects(functions: Arc<dyn TaskRunner>, objects: Arc<dyn ObjectStore>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(directory.path()).unwrap();
+        let clock = Arc::new(SystemClock);
+        let mut server = Self::start_over(store, clock, functions, Options::default(), objects)
+            .await
+            .unwrap();
+        server.directory = Some(directory);
+        server
+    }
+
     pub async fn over(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -120,7 +133,18 @@ impl Server {
         functions: Arc<dyn TaskRunner>,
         options: Options,
     ) -> Option<Self> {
-        let states = States::start(options, Owner::default(), Arc::clone(&store), clock, functions)
+        Self::start_over(store, clock, functions, options, Arc::new(NoObjects)).await
+    }
+
+    async fn start_over(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        functions: Arc<dyn TaskRunner>,
+        options: Options,
+        objects: Arc<dyn ObjectStore>,
+    ) -> Option<Self> {
+        let owner = Owner::default();
+        let states = States::start(options, owner, Arc::clone(&store), clock, functions, objects)
             .await
             .ok()?;
         let caller = Caller {
