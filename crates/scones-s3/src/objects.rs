@@ -80,7 +80,17 @@ impl S3 {
     /// # Errors
     /// `NoSuchBucket`, `NoSuchKey`.
     pub async fn get_object(&self, bucket: &str, key: &str) -> Result<ObjectBody, ApiError> {
-        let (record, reader) = self.open_object(bucket, key, |record| Ok(0..record.size)).await?;
+        self.get_object_from(bucket, key, 0).await
+    }
+
+    /// Opens an object from the byte `offset` on; its size is the whole one's.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`, `NoSuchKey`.
+    pub async fn get_object_from(&self, bucket: &str, key: &str, offset: u64) -> Result<ObjectBody, ApiError> {
+        let (record, reader) = self
+            .open_object(bucket, key, |record| Ok(offset.min(record.size)..record.size))
+            .await?;
         Ok(ObjectBody {
             size: record.size,
             etag: record.etag,

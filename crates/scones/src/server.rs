@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -23,7 +24,7 @@ use crate::{
     config::{self, Running, ServerArgs},
     credentials::{self, AccessKey},
     failure::WithHint as _,
-    wiring::{FunctionLogs, JobLogs, Objects, Packages, Tasks},
+    wiring::{Datasets, FunctionLogs, JobLogs, Objects, Packages, Tasks},
 };
 
 /// A running server.
@@ -57,10 +58,15 @@ impl Instance {
         let directory = arguments.data.directory()?;
         config::create_private(&directory)?;
         let key = credentials::load_or_create(&directory)?;
-        let port = Server::bind(arguments.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", arguments.listen))
-            .hint("another server may run there; choose another address with --listen, or --listen 127.0.0.1:0 for a free port")?;
+        let port = match Server::bind(arguments.listen).await {
+            Ok(port) => port,
+            Err(error) => {
+                let hint = bind_hint(&error);
+                return Err(error)
+                    .with_context(|| format!("cannot listen on {}", arguments.listen))
+                    .hint(hint);
+            }
+        };
         if !port.address().ip().is_loopback() {
             tracing::warn!(address = %port.address(), "listening beyond this machine: whoever has the key can run code here");
         }
@@ -122,6 +128,20 @@ impl Instance {
     }
 }
 
+/// What to do when an address cannot be listened on.
+fn bind_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another server may run there; choose another address with --listen, or --listen 127.0.0.1:0 for a free port"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; choose another with --listen, 0.0.0.0 for all that it has"
+        }
+        io::ErrorKind::PermissionDenied => "ports below 1024 are kept for root; choose a higher one with --listen",
+        _ => "choose another address with --listen",
+    }
+}
+
 /// What every service is started with.
 struct Base {
     directory: PathBuf,
@@ -161,7 +181,8 @@ impl Base {
         let sagemaker = self.sagemaker(&s3, &logs).await?;
         let tasks = Arc::new(Tasks(Arc::clone(&lambda)));
         let options = scones_states::Options::default();
-        let states = States::start(options, self.owner(), self.store(), self.clock(), tasks).await?;
+        let datasets = Arc::new(Datasets(Arc::clone(&s3)));
+        let states = States::start(options, self.owner(), self.store(), self.clock(), tasks, datasets).await?;
         let services = Services {
             logs,
             states: Arc::clone(&states) as _,

@@ -1,11 +1,14 @@
-//! State machines run functions.
+//! State machines run functions, and read and write objects.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::{StreamExt as _, TryStreamExt as _};
 use scones_api::ApiError;
 use scones_lambda::{Invoke, Lambda};
-use scones_states::{InvocationType, LambdaCall, LambdaReply, TaskRunner};
+use scones_s3::S3;
+use scones_states::{InvocationType, LambdaCall, LambdaReply, ObjectBody, ObjectStore, ObjectSummary, TaskRunner};
+use tokio_util::io::ReaderStream;
 
 /// Tasks that other services perform.
 pub(crate) struct Tasks(pub(crate) Arc<Lambda>);
@@ -32,5 +35,39 @@ impl TaskRunner for Tasks {
             executed_version: Some(invocation.executed_version),
             request_id: invocation.request_id,
         })
+    }
+}
+
+/// The datasets and results of distributed maps.
+pub(crate) struct Datasets(pub(crate) Arc<S3>);
+
+#[async_trait]
+impl ObjectStore for Datasets {
+    async fn open(&self, bucket: &str, key: &str, offset: u64) -> Result<(u64, ObjectBody), ApiError> {
+        let object = self.0.get_object_from(bucket, key, offset).await?;
+        let body = ReaderStream::new(object.reader).map_err(ApiError::internal);
+        Ok((object.size, body.boxed()))
+    }
+
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ObjectSummary>, ApiError> {
+        let objects = self.0.list_objects(bucket, prefix, after, limit).await?;
+        let summary = |object: scones_s3::ObjectSummary| ObjectSummary {
+            key: object.key,
+            size: object.size,
+            etag: format!("\"{}\"", object.etag),
+            last_modified: object.last_modified,
+        };
+        Ok(objects.into_iter().map(summary).collect())
+    }
+
+    async fn put(&self, bucket: &str, key: &str, content_type: &str, body: ObjectBody) -> Result<(), ApiError> {
+        let body = body.map_err(std::io::Error::other);
+        self.0.put_stream(bucket, key, Some(content_type), body).await.map(drop)
     }
 }

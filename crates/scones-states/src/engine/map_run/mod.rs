@@ -274,7 +274,13 @@ impl Engine {
 
     /// The state's result.
     async fn result(&self, run: &MapRun, outputs: Outputs) -> Result<String, Failure> {
-        outputs.joined(run)
+        match &run.results.destination {
+            None => outputs.joined(run),
+            Some(_) => Err(Failure {
+                error: Some(scones_asl::error_names::RESULT_WRITER_FAILED.to_owned()),
+                cause: Some("Scones does not write results to S3 yet".to_owned()),
+            }),
+        }
     }
 
     async fn stop_children(&self, map_run_arn: &str) -> Result<(), Error> {
