@@ -147,7 +147,7 @@ async fn a_worker_that_writes_without_pause_is_watched_and_answered() {
                       hold = b'x' * (event['mb'] << 20)\n    \
                       time.sleep(event['sleep'])\n    \
                       return len(hold)\n";
-    server.create("flood", source, json!({ "Timeout": 5 })).await;
+    server.create("flood", source, json!({ "Timeout": 20 })).await;
     for (event, expect) in [
         (r#"{"mb": 1, "sleep": 0}"#, "1048576"),
         (r#"{"mb": 300, "sleep": 50}"#, "signal: killed"),
