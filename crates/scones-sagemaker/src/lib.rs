@@ -11,7 +11,7 @@
 //! - [`worker`]: the other side, what such a child process does.
 //! - `hosting`: models, endpoint configurations, endpoints, inference.
 //! - `capture`: requests and answers into S3.
-//! - `tags`: the tags of all of them.
+//! - `resource`: what the records of all these have in common; `tags`: their tags.
 //! - [`Dependencies`]: S3, logs and classifiers as this service needs them.
 //! - `member`, `listing`, `location`, `image_uri`, `draws`: what the operations share.
 
@@ -26,6 +26,7 @@ mod listing;
 mod location;
 mod member;
 mod options;
+mod resource;
 mod service;
 mod tags;
 mod training;

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use scones_api::{ApiError, Constraints, PageToken, Timestamp, page_limit};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap as _};
 
 use crate::limits;
 
@@ -14,50 +14,85 @@ pub(crate) enum Direction {
     Descending,
 }
 
-/// What a listing asks for besides the filters of its own.
+/// What one listing has of its own.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Query<'a> {
-    /// The operation: tokens of another one are refused.
+pub(crate) struct Listing {
+    /// Tokens of another operation are refused.
     pub operation: &'static str,
-    pub sort_by: Option<&'a str>,
-    /// The sort keys that the operation has; the first is the default.
+    /// The member of the answer that holds the entries.
+    pub member: &'static str,
+    /// The first is the default.
     pub sort_keys: &'static [&'static str],
-    pub sort_order: Option<&'a str>,
     pub default_order: Direction,
-    pub next_token: Option<&'a str>,
-    pub max_results: Option<i64>,
+}
+
+/// What a listing is asked for. Kinds without a status or a time of change have no such filters.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ListInput {
+    sort_by: Option<String>,
+    sort_order: Option<String>,
+    next_token: Option<String>,
+    max_results: Option<i64>,
+    name_contains: Option<String>,
+    pub status_equals: Option<String>,
+    creation_time_after: Option<Timestamp>,
+    creation_time_before: Option<Timestamp>,
+    last_modified_time_after: Option<Timestamp>,
+    last_modified_time_before: Option<Timestamp>,
+}
+
+/// A page of entries, under the name that the operation gives them.
+#[derive(Debug)]
+pub(crate) struct ListOutput<T> {
+    member: &'static str,
+    entries: Vec<T>,
+    /// Absent on the last page.
+    next_token: Option<String>,
+}
+
+impl<T> ListOutput<T> {
+    pub fn map<U>(self, change: fn(T) -> U) -> ListOutput<U> {
+        ListOutput {
+            member: self.member,
+            entries: self.entries.into_iter().map(change).collect(),
+            next_token: self.next_token,
+        }
+    }
+}
+
+impl<T: Serialize> Serialize for ListOutput<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut answer = serializer.serialize_map(None)?;
+        answer.serialize_entry(self.member, &self.entries)?;
+        if let Some(token) = &self.next_token {
+            answer.serialize_entry("NextToken", token)?;
+        }
+        answer.end()
+    }
 }
 
 /// What sorting and filtering see of an entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Facts {
-    pub name: String,
-    pub status: String,
+#[derive(Debug, Clone)]
+pub(crate) struct Facts<'a> {
+    pub name: &'a str,
     pub created: Timestamp,
-    pub modified: Timestamp,
+    /// Status and time of the last change, of kinds that have them.
+    pub state: Option<(String, Timestamp)>,
 }
 
-/// The filters that the listings share.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Filter<'a> {
-    pub name_contains: Option<&'a str>,
-    pub status_equals: Option<&'a str>,
-    pub created_after: Option<Timestamp>,
-    pub created_before: Option<Timestamp>,
-    pub modified_after: Option<Timestamp>,
-    pub modified_before: Option<Timestamp>,
-}
-
-impl Filter<'_> {
-    fn admits(&self, facts: &Facts) -> bool {
+impl ListInput {
+    fn admits(&self, facts: &Facts<'_>) -> bool {
         // AWS compares names without regard to case.
-        let contains = |part: &str| facts.name.to_ascii_lowercase().contains(&part.to_ascii_lowercase());
-        self.name_contains.is_none_or(contains)
-            && self.status_equals.is_none_or(|status| facts.status == status)
-            && self.created_after.is_none_or(|time| facts.created >= time)
-            && self.created_before.is_none_or(|time| facts.created <= time)
-            && self.modified_after.is_none_or(|time| facts.modified >= time)
-            && self.modified_before.is_none_or(|time| facts.modified <= time)
+        let contains = |part: &String| facts.name.to_ascii_lowercase().contains(&part.to_ascii_lowercase());
+        self.name_contains.as_ref().is_none_or(contains)
+            && self.creation_time_after.is_none_or(|time| facts.created >= time)
+            && self.creation_time_before.is_none_or(|time| facts.created <= time)
+            && facts.state.as_ref().is_none_or(|(status, modified)| {
+                self.status_equals.as_ref().is_none_or(|wish| status == wish)
+                    && self.last_modified_time_after.is_none_or(|time| *modified >= time)
+                    && self.last_modified_time_before.is_none_or(|time| *modified <= time)
+            })
     }
 }
 
@@ -70,17 +105,17 @@ struct Position {
 }
 
 impl Position {
-    fn of(facts: &Facts, sort_by: &str) -> Self {
+    fn of(facts: &Facts<'_>, sort_by: &str) -> Self {
+        let status = || facts.state.as_ref().map(|(status, _)| status.clone());
         let (millis, text) = match sort_by {
             "Name" => (0, String::new()),
-            "Status" => (0, facts.status.clone()),
-            "LastModifiedTime" => (facts.modified.as_millis(), String::new()),
+            "Status" => (0, status().unwrap_or_default()),
             _ => (facts.created.as_millis(), String::new()),
         };
         Self {
             millis,
             text,
-            name: facts.name.clone(),
+            name: facts.name.to_owned(),
         }
     }
 
@@ -92,40 +127,34 @@ impl Position {
     }
 }
 
-/// One page of `entries` and the token of the next one, absent on the last page.
+/// The page of `entries` that is asked for.
 pub(crate) fn page<T>(
     entries: Vec<T>,
-    query: &Query<'_>,
-    filter: &Filter<'_>,
-    facts: impl Fn(&T) -> Facts,
-) -> Result<(Vec<T>, Option<String>), ApiError> {
+    listing: &Listing,
+    input: &ListInput,
+    facts: fn(&T) -> Facts<'_>,
+) -> Result<ListOutput<T>, ApiError> {
     let mut constraints = Constraints::new();
-    if let Some(sort_by) = query.sort_by {
-        constraints.one_of("sortBy", sort_by, query.sort_keys);
+    if let Some(sort_by) = &input.sort_by {
+        constraints.one_of("sortBy", sort_by, listing.sort_keys);
     }
-    if let Some(order) = query.sort_order {
+    if let Some(order) = &input.sort_order {
         constraints.one_of("sortOrder", order, &["Ascending", "Descending"]);
     }
-    if let Some(wish) = query.max_results {
-        constraints.range(
-            "maxResults",
-            wish,
-            1,
-            i64::try_from(limits::PAGE_MAX).unwrap_or(i64::MAX),
-        );
+    if let Some(wish) = input.max_results {
+        let maximum = i64::try_from(limits::PAGE_MAX).unwrap_or(i64::MAX);
+        constraints.range("maxResults", wish, 1, maximum);
     }
     constraints.check()?;
-    let sort_by = query
-        .sort_by
-        .or(query.sort_keys.first().copied())
-        .unwrap_or("CreationTime");
-    let direction = match query.sort_order {
+    let default = listing.sort_keys.first().copied();
+    let sort_by = input.sort_by.as_deref().or(default).unwrap_or("CreationTime");
+    let direction = match input.sort_order.as_deref() {
         Some("Ascending") => Direction::Ascending,
         Some(_) => Direction::Descending,
-        None => query.default_order,
+        None => listing.default_order,
     };
-    let scope = format!("{}/{sort_by}/{direction:?}", query.operation);
-    let after: Option<Position> = match query.next_token.filter(|token| !token.is_empty()) {
+    let scope = format!("{}/{sort_by}/{direction:?}", listing.operation);
+    let after: Option<Position> = match input.next_token.as_deref().filter(|token| !token.is_empty()) {
         Some(token) => {
             let position = PageToken::decode(&scope, token);
             Some(position.ok_or_else(|| ApiError::validation("Invalid pagination token: NextToken"))?)
@@ -138,43 +167,55 @@ pub(crate) fn page<T>(
             let facts = facts(&entry);
             let position = Position::of(&facts, sort_by);
             let beyond = |after: &Position| position.compare(after, direction) == Ordering::Greater;
-            (filter.admits(&facts) && after.as_ref().is_none_or(beyond)).then_some((position, entry))
+            (input.admits(&facts) && after.as_ref().is_none_or(beyond)).then_some((position, entry))
         })
         .collect();
     placed.sort_by(|(one, _), (other, _)| one.compare(other, direction));
-    let limit = page_limit(query.max_results, limits::PAGE_DEFAULT, limits::PAGE_MAX);
+    let limit = page_limit(input.max_results, limits::PAGE_DEFAULT, limits::PAGE_MAX);
     let more = placed.len() > limit;
     placed.truncate(limit);
-    let token = match placed.last() {
+    let next_token = match placed.last() {
         Some((position, _)) if more => Some(PageToken::encode(&scope, position)?),
         _ => None,
     };
-    Ok((placed.into_iter().map(|(_, entry)| entry).collect(), token))
+    Ok(ListOutput {
+        member: listing.member,
+        entries: placed.into_iter().map(|(_, entry)| entry).collect(),
+        next_token,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn query(order: Option<&'static str>, token: Option<&str>) -> Result<(String, Option<String>), ApiError> {
-        let entries = vec![("b", 1), ("a", 2), ("C", 2), ("d", 0)];
-        let query = Query {
-            operation: "ListX",
-            sort_by: None,
-            sort_keys: &["CreationTime", "Name"],
-            sort_order: order,
-            default_order: Direction::Descending,
-            next_token: token,
+    const LISTING: Listing = Listing {
+        operation: "ListX",
+        member: "Xs",
+        sort_keys: &["CreationTime", "Name"],
+        default_order: Direction::Descending,
+    };
+
+    fn facts<'a>((name, millis): &'a (&str, i64)) -> Facts<'a> {
+        Facts {
+            name,
+            created: Timestamp::from_millis(*millis),
+            state: None,
+        }
+    }
+
+    fn query(order: Option<&str>, token: Option<&str>) -> Result<(String, Option<String>), ApiError> {
+        let input = ListInput {
+            sort_order: order.map(str::to_owned),
+            next_token: token.map(str::to_owned),
             max_results: Some(3),
+            ..ListInput::default()
         };
-        let facts = |&(name, millis): &(&str, i64)| Facts {
-            name: name.to_owned(),
-            status: String::new(),
-            created: Timestamp::from_millis(millis),
-            modified: Timestamp::from_millis(millis),
-        };
-        let (page, token) = page(entries, &query, &Filter::default(), facts)?;
-        Ok((page.into_iter().map(|(name, _)| name).collect(), token))
+        let page = page(vec![("b", 1), ("a", 2), ("C", 2), ("d", 0)], &LISTING, &input, facts)?;
+        Ok((
+            page.entries.into_iter().map(|(name, _)| name).collect(),
+            page.next_token,
+        ))
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! AddTags, ListTags, DeleteTags for every resource of the service.
 
 use scones_api::{ApiError, Arn, Constraints, RequestContext};
-use scones_store::Collection;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    SageMaker, limits,
+    SageMaker,
+    hosting::{endpoint::EndpointRecord, endpoint_config::EndpointConfigRecord, model::ModelRecord},
+    limits,
     member::{Members as _, Tag},
+    resource::Resource,
+    training::record::TrainingJobRecord,
 };
 
 #[derive(Debug, Deserialize)]
@@ -44,7 +47,7 @@ pub(crate) struct DeleteTagsInput {
 #[derive(Debug, Serialize)]
 pub(crate) struct DeleteTagsOutput {}
 
-/// Changes a resource's tags, or only looks at them.
+/// What becomes of a resource's tags.
 type Change<'a> = &'a (dyn Fn(&mut Vec<Tag>) -> Result<(), ApiError> + Send + Sync);
 
 impl SageMaker {
@@ -72,7 +75,7 @@ impl SageMaker {
             Ok(())
         };
         Ok(AddTagsOutput {
-            tags: self.change_tags(&arn, &add).await?,
+            tags: self.tags(&arn, Some(&add)).await?,
         })
     }
 
@@ -81,15 +84,8 @@ impl SageMaker {
         let mut constraints = Constraints::new();
         let arn = constraints.present("resourceArn", input.resource_arn);
         constraints.check()?;
-        let (kind, name) = self.resource(&arn)?;
-        let tags = match kind.as_str() {
-            "training-job" => self.training_jobs.get(&name).await?.map(|found| found.value.tags),
-            "model" => self.models.get(&name).await?.map(|found| found.value.tags),
-            "endpoint-config" => self.endpoint_configs.get(&name).await?.map(|found| found.value.tags),
-            _ => self.endpoints.get(&name).await?.map(|found| found.value.tags),
-        };
         Ok(ListTagsOutput {
-            tags: tags.ok_or_else(|| no_such_resource(&arn))?,
+            tags: self.tags(&arn, None).await?,
         })
     }
 
@@ -107,23 +103,12 @@ impl SageMaker {
             tags.retain(|tag| !keys.contains(&tag.key));
             Ok(())
         };
-        self.change_tags(&arn, &delete).await?;
+        self.tags(&arn, Some(&delete)).await?;
         Ok(DeleteTagsOutput {})
     }
 
-    async fn change_tags(&self, arn: &str, change: Change<'_>) -> Result<Vec<Tag>, ApiError> {
-        let (kind, name) = self.resource(arn)?;
-        let tags = match kind.as_str() {
-            "training-job" => update(&self.training_jobs, &name, change, |job| &mut job.tags).await?,
-            "model" => update(&self.models, &name, change, |model| &mut model.tags).await?,
-            "endpoint-config" => update(&self.endpoint_configs, &name, change, |config| &mut config.tags).await?,
-            _ => update(&self.endpoints, &name, change, |endpoint| &mut endpoint.tags).await?,
-        };
-        tags.ok_or_else(|| no_such_resource(arn))
-    }
-
-    /// The kind and name of a resource that this service may have.
-    fn resource(&self, text: &str) -> Result<(String, String), ApiError> {
+    /// A resource's tags, changed if there is a `change`.
+    async fn tags(&self, text: &str, change: Option<Change<'_>>) -> Result<Vec<Tag>, ApiError> {
         let invalid = || {
             ApiError::validation(format!(
                 "Invalid ARN: \"{text}\" is not the ARN of a SageMaker resource."
@@ -134,31 +119,22 @@ impl SageMaker {
             return Err(invalid());
         }
         let (kind, name) = arn.resource.split_once('/').ok_or_else(invalid)?;
-        match kind {
-            "training-job" | "model" | "endpoint-config" | "endpoint" => Ok((kind.to_owned(), name.to_owned())),
-            _ => Err(no_such_resource(text)),
-        }
+        let tags = match kind {
+            TrainingJobRecord::KIND => self.tags_of::<TrainingJobRecord>(name, change).await?,
+            ModelRecord::KIND => self.tags_of::<ModelRecord>(name, change).await?,
+            EndpointConfigRecord::KIND => self.tags_of::<EndpointConfigRecord>(name, change).await?,
+            EndpointRecord::KIND => self.tags_of::<EndpointRecord>(name, change).await?,
+            _ => None,
+        };
+        tags.ok_or_else(|| ApiError::validation(format!("Could not find resource \"{text}\".")))
     }
-}
 
-async fn update<T: Serialize + DeserializeOwned>(
-    collection: &Collection<T>,
-    name: &str,
-    change: Change<'_>,
-    tags: fn(&mut T) -> &mut Vec<Tag>,
-) -> Result<Option<Vec<Tag>>, ApiError> {
-    let mut changed = None;
-    let updated = collection
-        .update(name, |record| {
-            let tags = tags(record);
-            change(tags)?;
-            changed = Some(tags.clone());
-            Ok::<(), ApiError>(())
-        })
-        .await?;
-    Ok(updated.and(changed))
-}
-
-fn no_such_resource(arn: &str) -> ApiError {
-    ApiError::validation(format!("Could not find resource \"{arn}\"."))
+    async fn tags_of<R: Resource>(&self, name: &str, change: Option<Change<'_>>) -> Result<Option<Vec<Tag>>, ApiError> {
+        let records = R::records(self);
+        let record = match change {
+            Some(change) => records.update(name, |record| change(record.tags())).await?,
+            None => records.get(name).await?.map(|found| found.value),
+        };
+        Ok(record.map(|mut record| std::mem::take(record.tags())))
+    }
 }

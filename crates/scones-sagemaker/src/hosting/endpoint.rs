@@ -2,15 +2,19 @@
 
 use indexmap::IndexMap;
 use scones_api::{ApiError, Arn, Constraints, RequestContext, Timestamp};
-use scones_store::Error as StoreError;
+use scones_store::Collection;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::endpoint_config::DataCaptureConfig;
+use super::{
+    endpoint_config::{DataCaptureConfig, EndpointConfigRecord},
+    model::ModelRecord,
+};
 use crate::{
     SageMaker,
-    listing::{self, Direction, Facts, Filter, Query},
+    listing::{Direction, Facts, ListInput, ListOutput, Listing},
     member::{Members, Tag},
+    resource::Resource,
 };
 
 /// `EndpointStatus`.
@@ -199,29 +203,6 @@ impl From<&DeployedVariant> for VariantSummary {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ListEndpointsInput {
-    sort_by: Option<String>,
-    sort_order: Option<String>,
-    next_token: Option<String>,
-    max_results: Option<i64>,
-    name_contains: Option<String>,
-    creation_time_before: Option<Timestamp>,
-    creation_time_after: Option<Timestamp>,
-    last_modified_time_before: Option<Timestamp>,
-    last_modified_time_after: Option<Timestamp>,
-    status_equals: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ListEndpointsOutput {
-    endpoints: Vec<EndpointSummary>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_token: Option<String>,
-}
-
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct EndpointSummary {
@@ -232,31 +213,61 @@ pub(crate) struct EndpointSummary {
     endpoint_status: EndpointStatus,
 }
 
-/// The required names of an input, checked together.
-fn names<const COUNT: usize>(given: [(&str, Option<String>); COUNT]) -> Result<[String; COUNT], ApiError> {
+/// The names of an endpoint and its configuration, checked together.
+fn names(endpoint: Option<String>, config: Option<String>) -> Result<(String, String), ApiError> {
     let mut constraints = Constraints::new();
-    let names = given.map(|(field, value)| constraints.required_text(field, value, Members::name));
-    constraints.check().map(|()| names)
+    let endpoint = constraints.required_text("endpointName", endpoint, Members::name);
+    let config = constraints.required_text("endpointConfigName", config, Members::name);
+    constraints.check().map(|()| (endpoint, config))
+}
+
+impl Resource for EndpointRecord {
+    type Summary = EndpointSummary;
+
+    const KIND: &'static str = "endpoint";
+    const NOUN: &'static str = "endpoint";
+    const NAME_FIELD: &'static str = "endpointName";
+    const LISTING: Listing = Listing {
+        operation: "ListEndpoints",
+        member: "Endpoints",
+        sort_keys: &["CreationTime", "Name", "Status"],
+        default_order: Direction::Descending,
+    };
+
+    fn records(service: &SageMaker) -> &Collection<Self> {
+        &service.endpoints
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            name: &self.name,
+            created: self.created,
+            state: Some((format!("{:?}", self.status), self.modified)),
+        }
+    }
+
+    fn tags(&mut self) -> &mut Vec<Tag> {
+        &mut self.tags
+    }
+
+    fn summary(self) -> EndpointSummary {
+        EndpointSummary {
+            endpoint_name: self.name,
+            endpoint_arn: self.arn,
+            creation_time: self.created,
+            last_modified_time: self.modified,
+            endpoint_status: self.status,
+        }
+    }
 }
 
 impl SageMaker {
-    pub(crate) fn no_such_endpoint(&self, name: &str) -> ApiError {
-        ApiError::validation(format!("Could not find endpoint \"{}\".", self.arn("endpoint", name)))
-    }
-
     /// The deployment that an endpoint configuration describes now.
     async fn resolve(&self, config_name: &str) -> Result<Deployment, ApiError> {
-        let found = self.endpoint_configs.get(config_name).await?;
-        let config = found.ok_or_else(|| self.no_such_endpoint_config(config_name))?.value;
+        let config: EndpointConfigRecord = self.get(config_name).await?;
         let mut variants = Vec::new();
         for variant in &config.production_variants {
-            let model_name = variant.model_name.as_deref().unwrap_or_default();
-            let model = self
-                .models
-                .get(model_name)
-                .await?
-                .ok_or_else(|| self.no_such_model(model_name))?
-                .value;
+            let model: ModelRecord = self.get(variant.model_name.as_deref().unwrap_or_default()).await?;
             let container = model.container();
             variants.push(DeployedVariant {
                 name: variant.variant_name.clone(),
@@ -285,10 +296,7 @@ impl SageMaker {
         let mut constraints = Constraints::new();
         constraints.tags("tags", &tags);
         constraints.check()?;
-        let [name, config_name] = names([
-            ("endpointName", input.endpoint_name),
-            ("endpointConfigName", input.endpoint_config_name),
-        ])?;
+        let (name, config_name) = names(input.endpoint_name, input.endpoint_config_name)?;
         no_deployment_config(input.deployment_config.as_ref())?;
         let now = self.clock.now();
         let record = EndpointRecord {
@@ -302,16 +310,7 @@ impl SageMaker {
             modified: now,
             tags,
         };
-        match self.endpoints.create(&record.name, &record).await {
-            Ok(_) => {}
-            Err(StoreError::Conflict { .. }) => {
-                return Err(ApiError::validation(format!(
-                    "Cannot create already existing endpoint \"{}\".",
-                    record.arn
-                )));
-            }
-            Err(error) => return Err(error.into()),
-        }
+        self.create(&record).await?;
         self.start_deployment(&record.name);
         Ok(EndpointArnOutput {
             endpoint_arn: record.arn,
@@ -323,13 +322,7 @@ impl SageMaker {
         input: EndpointNameInput,
         _: &RequestContext,
     ) -> Result<DescribeEndpointOutput, ApiError> {
-        let [name] = names([("endpointName", input.endpoint_name)])?;
-        let record = self
-            .endpoints
-            .get(&name)
-            .await?
-            .ok_or_else(|| self.no_such_endpoint(&name))?
-            .value;
+        let record: EndpointRecord = self.get(&EndpointRecord::name(input.endpoint_name)?).await?;
         let capture = record
             .shown()
             .and_then(|deployment| deployment.capture.as_ref())
@@ -353,44 +346,10 @@ impl SageMaker {
 
     pub(crate) async fn list_endpoints(
         &self,
-        input: ListEndpointsInput,
+        input: ListInput,
         _: &RequestContext,
-    ) -> Result<ListEndpointsOutput, ApiError> {
-        let query = Query {
-            operation: "ListEndpoints",
-            sort_by: input.sort_by.as_deref(),
-            sort_keys: &["CreationTime", "Name", "Status"],
-            sort_order: input.sort_order.as_deref(),
-            default_order: Direction::Descending,
-            next_token: input.next_token.as_deref(),
-            max_results: input.max_results,
-        };
-        let filter = Filter {
-            name_contains: input.name_contains.as_deref(),
-            status_equals: input.status_equals.as_deref(),
-            created_after: input.creation_time_after,
-            created_before: input.creation_time_before,
-            modified_after: input.last_modified_time_after,
-            modified_before: input.last_modified_time_before,
-        };
-        let facts = |(name, record): &(String, EndpointRecord)| Facts {
-            name: name.clone(),
-            status: format!("{:?}", record.status),
-            created: record.created,
-            modified: record.modified,
-        };
-        let (page, next_token) = listing::page(self.endpoints.all("").await?, &query, &filter, facts)?;
-        let summary = |(endpoint_name, record): (String, EndpointRecord)| EndpointSummary {
-            endpoint_name,
-            endpoint_arn: record.arn,
-            creation_time: record.created,
-            last_modified_time: record.modified,
-            endpoint_status: record.status,
-        };
-        Ok(ListEndpointsOutput {
-            endpoints: page.into_iter().map(summary).collect(),
-            next_token,
-        })
+    ) -> Result<ListOutput<EndpointSummary>, ApiError> {
+        self.list::<EndpointRecord>(&input).await
     }
 
     pub(crate) async fn update_endpoint(
@@ -398,14 +357,9 @@ impl SageMaker {
         input: UpdateEndpointInput,
         _: &RequestContext,
     ) -> Result<EndpointArnOutput, ApiError> {
-        let [name, config_name] = names([
-            ("endpointName", input.endpoint_name),
-            ("endpointConfigName", input.endpoint_config_name),
-        ])?;
+        let (name, config_name) = names(input.endpoint_name, input.endpoint_config_name)?;
         no_deployment_config(input.deployment_config.as_ref())?;
-        if self.endpoints.get(&name).await?.is_none() {
-            return Err(self.no_such_endpoint(&name));
-        }
+        self.get::<EndpointRecord>(&name).await?;
         let resolved = self.resolve(&config_name).await?;
         let retains = |property: &str| {
             let mut excluded = input.exclude_retained_variant_properties.iter().flatten();
@@ -433,8 +387,7 @@ impl SageMaker {
             record.modified = now;
             Ok(())
         };
-        let updated = self.endpoints.update(&name, update).await?;
-        let record = updated.ok_or_else(|| self.no_such_endpoint(&name))?;
+        let record = self.change(&name, update).await?;
         self.start_deployment(&name);
         Ok(EndpointArnOutput {
             endpoint_arn: record.arn,
@@ -458,7 +411,7 @@ impl SageMaker {
             constraints.range(&field("desiredInstanceCount"), count, 0, i64::from(i32::MAX));
         }
         constraints.check()?;
-        let [name] = names([("endpointName", input.endpoint_name)])?;
+        let name = EndpointRecord::name(input.endpoint_name)?;
         let now = self.clock.now();
         let update = |record: &mut EndpointRecord| -> Result<(), ApiError> {
             self.not_in_progress(record)?;
@@ -485,8 +438,7 @@ impl SageMaker {
             record.modified = now;
             Ok(())
         };
-        let updated = self.endpoints.update(&name, update).await?;
-        let record = updated.ok_or_else(|| self.no_such_endpoint(&name))?;
+        let record = self.change(&name, update).await?;
         self.reweigh(&record);
         Ok(EndpointArnOutput {
             endpoint_arn: record.arn,
@@ -494,21 +446,12 @@ impl SageMaker {
     }
 
     pub(crate) async fn delete_endpoint(&self, input: EndpointNameInput, _: &RequestContext) -> Result<(), ApiError> {
-        let [name] = names([("endpointName", input.endpoint_name)])?;
-        let found = self
-            .endpoints
-            .get(&name)
-            .await?
-            .ok_or_else(|| self.no_such_endpoint(&name))?;
-        self.not_in_progress(&found.value)?;
-        let deleted = self.endpoints.delete(&name).await?;
+        let name = EndpointRecord::name(input.endpoint_name)?;
+        self.not_in_progress(&self.get(&name).await?)?;
+        let deleted = self.delete::<EndpointRecord>(&name).await;
         self.fleet.remove(&name);
         self.captures.flush().await;
-        if deleted {
-            Ok(())
-        } else {
-            Err(self.no_such_endpoint(&name))
-        }
+        deleted
     }
 
     fn not_in_progress(&self, record: &EndpointRecord) -> Result<(), ApiError> {

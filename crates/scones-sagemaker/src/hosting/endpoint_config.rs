@@ -3,15 +3,17 @@
 use std::collections::HashSet;
 
 use scones_api::{ApiError, Arn, Constraints, Owner, RequestContext, Timestamp};
-use scones_store::Error as StoreError;
+use scones_store::Collection;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::model::ModelRecord;
 use crate::{
     SageMaker, limits,
-    listing::{self, Direction, Facts, Filter, Query},
+    listing::{Direction, Facts, ListInput, ListOutput, Listing},
     location::Location,
     member::{Members, Tag, no_key},
+    resource::Resource,
 };
 
 /// A share of an endpoint's traffic and the model that answers it.
@@ -293,14 +295,6 @@ pub(crate) struct EndpointConfigNameInput {
     endpoint_config_name: Option<String>,
 }
 
-impl EndpointConfigNameInput {
-    fn name(self) -> Result<String, ApiError> {
-        let mut constraints = Constraints::new();
-        let name = constraints.required_text("endpointConfigName", self.endpoint_config_name, Members::name);
-        constraints.check().map(|()| name)
-    }
-}
-
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct DescribeEndpointConfigOutput {
@@ -320,26 +314,6 @@ pub(crate) struct DescribeEndpointConfigOutput {
     enable_network_isolation: Option<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ListEndpointConfigsInput {
-    sort_by: Option<String>,
-    sort_order: Option<String>,
-    next_token: Option<String>,
-    max_results: Option<i64>,
-    name_contains: Option<String>,
-    creation_time_before: Option<Timestamp>,
-    creation_time_after: Option<Timestamp>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ListEndpointConfigsOutput {
-    endpoint_configs: Vec<EndpointConfigSummary>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_token: Option<String>,
-}
-
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct EndpointConfigSummary {
@@ -348,12 +322,45 @@ pub(crate) struct EndpointConfigSummary {
     creation_time: Timestamp,
 }
 
-impl SageMaker {
-    pub(crate) fn no_such_endpoint_config(&self, name: &str) -> ApiError {
-        let arn = self.arn("endpoint-config", name);
-        ApiError::validation(format!("Could not find endpoint configuration \"{arn}\"."))
+impl Resource for EndpointConfigRecord {
+    type Summary = EndpointConfigSummary;
+
+    const KIND: &'static str = "endpoint-config";
+    const NOUN: &'static str = "endpoint configuration";
+    const NAME_FIELD: &'static str = "endpointConfigName";
+    const LISTING: Listing = Listing {
+        operation: "ListEndpointConfigs",
+        member: "EndpointConfigs",
+        sort_keys: &["CreationTime", "Name"],
+        default_order: Direction::Descending,
+    };
+
+    fn records(service: &SageMaker) -> &Collection<Self> {
+        &service.endpoint_configs
     }
 
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            name: &self.name,
+            created: self.created,
+            state: None,
+        }
+    }
+
+    fn tags(&mut self) -> &mut Vec<Tag> {
+        &mut self.tags
+    }
+
+    fn summary(self) -> EndpointConfigSummary {
+        EndpointConfigSummary {
+            endpoint_config_name: self.name,
+            endpoint_config_arn: self.arn,
+            creation_time: self.created,
+        }
+    }
+}
+
+impl SageMaker {
     pub(crate) async fn create_endpoint_config(
         &self,
         input: CreateEndpointConfigInput,
@@ -361,21 +368,12 @@ impl SageMaker {
     ) -> Result<CreateEndpointConfigOutput, ApiError> {
         let record = input.into_record(&self.owner, self.clock.now())?;
         for variant in &record.production_variants {
-            let model = variant.check()?;
-            if self.models.get(model).await?.is_none() {
-                return Err(self.no_such_model(model));
-            }
+            self.get::<ModelRecord>(variant.check()?).await?;
         }
-        match self.endpoint_configs.create(&record.name, &record).await {
-            Ok(_) => Ok(CreateEndpointConfigOutput {
-                endpoint_config_arn: record.arn,
-            }),
-            Err(StoreError::Conflict { .. }) => Err(ApiError::validation(format!(
-                "Cannot create already existing endpoint configuration \"{}\".",
-                record.arn
-            ))),
-            Err(error) => Err(error.into()),
-        }
+        self.create(&record).await?;
+        Ok(CreateEndpointConfigOutput {
+            endpoint_config_arn: record.arn,
+        })
     }
 
     pub(crate) async fn describe_endpoint_config(
@@ -383,9 +381,8 @@ impl SageMaker {
         input: EndpointConfigNameInput,
         _: &RequestContext,
     ) -> Result<DescribeEndpointConfigOutput, ApiError> {
-        let name = input.name()?;
-        let found = self.endpoint_configs.get(&name).await?;
-        let record = found.ok_or_else(|| self.no_such_endpoint_config(&name))?.value;
+        let name = EndpointConfigRecord::name(input.endpoint_config_name)?;
+        let record: EndpointConfigRecord = self.get(&name).await?;
         Ok(DescribeEndpointConfigOutput {
             endpoint_config_name: record.name,
             endpoint_config_arn: record.arn,
@@ -401,40 +398,10 @@ impl SageMaker {
 
     pub(crate) async fn list_endpoint_configs(
         &self,
-        input: ListEndpointConfigsInput,
+        input: ListInput,
         _: &RequestContext,
-    ) -> Result<ListEndpointConfigsOutput, ApiError> {
-        let query = Query {
-            operation: "ListEndpointConfigs",
-            sort_by: input.sort_by.as_deref(),
-            sort_keys: &["CreationTime", "Name"],
-            sort_order: input.sort_order.as_deref(),
-            default_order: Direction::Descending,
-            next_token: input.next_token.as_deref(),
-            max_results: input.max_results,
-        };
-        let filter = Filter {
-            name_contains: input.name_contains.as_deref(),
-            created_after: input.creation_time_after,
-            created_before: input.creation_time_before,
-            ..Filter::default()
-        };
-        let facts = |(name, record): &(String, EndpointConfigRecord)| Facts {
-            name: name.clone(),
-            status: String::new(),
-            created: record.created,
-            modified: record.created,
-        };
-        let (page, next_token) = listing::page(self.endpoint_configs.all("").await?, &query, &filter, facts)?;
-        let summary = |(endpoint_config_name, record): (String, EndpointConfigRecord)| EndpointConfigSummary {
-            endpoint_config_name,
-            endpoint_config_arn: record.arn,
-            creation_time: record.created,
-        };
-        Ok(ListEndpointConfigsOutput {
-            endpoint_configs: page.into_iter().map(summary).collect(),
-            next_token,
-        })
+    ) -> Result<ListOutput<EndpointConfigSummary>, ApiError> {
+        self.list::<EndpointConfigRecord>(&input).await
     }
 
     pub(crate) async fn delete_endpoint_config(
@@ -442,11 +409,7 @@ impl SageMaker {
         input: EndpointConfigNameInput,
         _: &RequestContext,
     ) -> Result<(), ApiError> {
-        let name = input.name()?;
-        if self.endpoint_configs.delete(&name).await? {
-            Ok(())
-        } else {
-            Err(self.no_such_endpoint_config(&name))
-        }
+        let name = EndpointConfigRecord::name(input.endpoint_config_name)?;
+        self.delete::<EndpointConfigRecord>(&name).await
     }
 }

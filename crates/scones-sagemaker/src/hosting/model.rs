@@ -2,15 +2,16 @@
 
 use indexmap::IndexMap;
 use scones_api::{ApiError, Arn, Constraints, Owner, RequestContext, Timestamp};
-use scones_store::Error as StoreError;
+use scones_store::Collection;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     SageMaker, image_uri, limits,
-    listing::{self, Direction, Facts, Filter, Query},
+    listing::{Direction, Facts, ListInput, ListOutput, Listing},
     location::Location,
     member::{Members, Tag},
+    resource::Resource,
 };
 
 /// A container of a model, as the client gave it.
@@ -228,14 +229,6 @@ pub(crate) struct ModelNameInput {
     model_name: Option<String>,
 }
 
-impl ModelNameInput {
-    fn name(self) -> Result<String, ApiError> {
-        let mut constraints = Constraints::new();
-        let name = constraints.required_text("modelName", self.model_name, Members::model_name);
-        constraints.check().map(|()| name)
-    }
-}
-
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct DescribeModelOutput {
@@ -255,26 +248,6 @@ pub(crate) struct DescribeModelOutput {
     enable_network_isolation: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ListModelsInput {
-    sort_by: Option<String>,
-    sort_order: Option<String>,
-    next_token: Option<String>,
-    max_results: Option<i64>,
-    name_contains: Option<String>,
-    creation_time_before: Option<Timestamp>,
-    creation_time_after: Option<Timestamp>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ListModelsOutput {
-    models: Vec<ModelSummary>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_token: Option<String>,
-}
-
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ModelSummary {
@@ -283,25 +256,57 @@ pub(crate) struct ModelSummary {
     creation_time: Timestamp,
 }
 
-impl SageMaker {
-    pub(crate) fn no_such_model(&self, name: &str) -> ApiError {
-        ApiError::validation(format!("Could not find model \"{}\".", self.arn("model", name)))
+impl Resource for ModelRecord {
+    type Summary = ModelSummary;
+
+    const KIND: &'static str = "model";
+    const NOUN: &'static str = "model";
+    const NAME_FIELD: &'static str = "modelName";
+    const LISTING: Listing = Listing {
+        operation: "ListModels",
+        member: "Models",
+        sort_keys: &["CreationTime", "Name"],
+        default_order: Direction::Descending,
+    };
+
+    fn records(service: &SageMaker) -> &Collection<Self> {
+        &service.models
     }
 
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            name: &self.name,
+            created: self.created,
+            state: None,
+        }
+    }
+
+    fn tags(&mut self) -> &mut Vec<Tag> {
+        &mut self.tags
+    }
+
+    fn summary(self) -> ModelSummary {
+        ModelSummary {
+            model_name: self.name,
+            model_arn: self.arn,
+            creation_time: self.created,
+        }
+    }
+
+    fn constrain_name(constraints: &mut Constraints, field: &str, name: &str) {
+        constraints.model_name(field, name);
+    }
+}
+
+impl SageMaker {
     pub(crate) async fn create_model(
         &self,
         input: CreateModelInput,
         _: &RequestContext,
     ) -> Result<CreateModelOutput, ApiError> {
         let record = input.into_record(&self.owner, self.clock.now())?;
-        match self.models.create(&record.name, &record).await {
-            Ok(_) => Ok(CreateModelOutput { model_arn: record.arn }),
-            Err(StoreError::Conflict { .. }) => Err(ApiError::validation(format!(
-                "Cannot create already existing model \"{}\".",
-                record.arn
-            ))),
-            Err(error) => Err(error.into()),
-        }
+        self.create(&record).await?;
+        Ok(CreateModelOutput { model_arn: record.arn })
     }
 
     pub(crate) async fn describe_model(
@@ -309,13 +314,7 @@ impl SageMaker {
         input: ModelNameInput,
         _: &RequestContext,
     ) -> Result<DescribeModelOutput, ApiError> {
-        let name = input.name()?;
-        let record = self
-            .models
-            .get(&name)
-            .await?
-            .ok_or_else(|| self.no_such_model(&name))?
-            .value;
+        let record: ModelRecord = self.get(&ModelRecord::name(input.model_name)?).await?;
         Ok(DescribeModelOutput {
             model_name: record.name,
             primary_container: record.primary_container,
@@ -331,48 +330,13 @@ impl SageMaker {
 
     pub(crate) async fn list_models(
         &self,
-        input: ListModelsInput,
+        input: ListInput,
         _: &RequestContext,
-    ) -> Result<ListModelsOutput, ApiError> {
-        let query = Query {
-            operation: "ListModels",
-            sort_by: input.sort_by.as_deref(),
-            sort_keys: &["CreationTime", "Name"],
-            sort_order: input.sort_order.as_deref(),
-            default_order: Direction::Descending,
-            next_token: input.next_token.as_deref(),
-            max_results: input.max_results,
-        };
-        let filter = Filter {
-            name_contains: input.name_contains.as_deref(),
-            created_after: input.creation_time_after,
-            created_before: input.creation_time_before,
-            ..Filter::default()
-        };
-        let facts = |(name, record): &(String, ModelRecord)| Facts {
-            name: name.clone(),
-            status: String::new(),
-            created: record.created,
-            modified: record.created,
-        };
-        let (page, next_token) = listing::page(self.models.all("").await?, &query, &filter, facts)?;
-        let summary = |(model_name, record): (String, ModelRecord)| ModelSummary {
-            model_name,
-            model_arn: record.arn,
-            creation_time: record.created,
-        };
-        Ok(ListModelsOutput {
-            models: page.into_iter().map(summary).collect(),
-            next_token,
-        })
+    ) -> Result<ListOutput<ModelSummary>, ApiError> {
+        self.list::<ModelRecord>(&input).await
     }
 
     pub(crate) async fn delete_model(&self, input: ModelNameInput, _: &RequestContext) -> Result<(), ApiError> {
-        let name = input.name()?;
-        if self.models.delete(&name).await? {
-            Ok(())
-        } else {
-            Err(self.no_such_model(&name))
-        }
+        self.delete::<ModelRecord>(&ModelRecord::name(input.model_name)?).await
     }
 }

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use indexmap::IndexMap;
 use scones_api::{ApiError, Arn, Constraints, Owner, RequestContext, Timestamp};
-use scones_store::Error as StoreError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -383,7 +382,7 @@ impl SageMaker {
     ) -> Result<CreateTrainingJobOutput, ApiError> {
         let record = input.into_record(&self.owner, self.clock.now())?;
         if self.training_jobs.get(&record.name).await?.is_some() {
-            return Err(name_in_use(&record.arn));
+            return Err(self.exists_already::<TrainingJobRecord>(&record.name));
         }
         self.check_channels_hold_objects(&record.request).await?;
         let in_progress = self.running_jobs();
@@ -398,11 +397,7 @@ impl SageMaker {
                 ),
             ));
         }
-        match self.training_jobs.create(&record.name, &record).await {
-            Ok(_) => {}
-            Err(StoreError::Conflict { .. }) => return Err(name_in_use(&record.arn)),
-            Err(error) => return Err(error.into()),
-        }
+        self.create(&record).await?;
         self.start_job(&record.name);
         Ok(CreateTrainingJobOutput {
             training_job_arn: record.arn,
@@ -432,14 +427,4 @@ impl SageMaker {
         }
         Ok(())
     }
-}
-
-fn name_in_use(arn: &Arn) -> ApiError {
-    ApiError::bad_request(
-        "ResourceInUse",
-        format!(
-            "Training job names must be unique within an AWS account and region, and a training job with this name \
-             already exists ({arn})"
-        ),
-    )
 }

@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 use scones_api::{ApiError, Arn, Constraints, RequestContext, Timestamp};
+use scones_store::Collection;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,23 +12,16 @@ use super::record::{
 };
 use crate::{
     SageMaker,
-    listing::{self, Direction, Facts, Filter, Query},
+    listing::{Direction, Facts, ListInput, ListOutput, Listing},
     location::Location,
-    member::Members,
+    member::Tag,
+    resource::Resource,
 };
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct TrainingJobNameInput {
     training_job_name: Option<String>,
-}
-
-impl TrainingJobNameInput {
-    fn name(self) -> Result<String, ApiError> {
-        let mut constraints = Constraints::new();
-        let name = constraints.required_text("trainingJobName", self.training_job_name, Members::name);
-        constraints.check().map(|()| name)
-    }
 }
 
 #[derive(Debug, Serialize)]
@@ -132,29 +126,6 @@ pub(crate) fn artefact(job: &TrainingJobRecord) -> Result<Location, ApiError> {
     Ok(Location::parse(&output.s3_output_path)?.below(&format!("{}/output/{name}", job.name)))
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ListTrainingJobsInput {
-    next_token: Option<String>,
-    max_results: Option<i64>,
-    creation_time_after: Option<Timestamp>,
-    creation_time_before: Option<Timestamp>,
-    last_modified_time_after: Option<Timestamp>,
-    last_modified_time_before: Option<Timestamp>,
-    name_contains: Option<String>,
-    status_equals: Option<String>,
-    sort_by: Option<String>,
-    sort_order: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ListTrainingJobsOutput {
-    training_job_summaries: Vec<TrainingJobSummary>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_token: Option<String>,
-}
-
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct TrainingJobSummary {
@@ -168,62 +139,82 @@ pub(crate) struct TrainingJobSummary {
     secondary_status: SecondaryStatus,
 }
 
+impl Resource for TrainingJobRecord {
+    type Summary = TrainingJobSummary;
+
+    const KIND: &'static str = "training-job";
+    const NOUN: &'static str = "training job";
+    const NAME_FIELD: &'static str = "trainingJobName";
+    const LISTING: Listing = Listing {
+        operation: "ListTrainingJobs",
+        member: "TrainingJobSummaries",
+        sort_keys: &["CreationTime", "Name", "Status"],
+        default_order: Direction::Ascending,
+    };
+
+    fn records(service: &SageMaker) -> &Collection<Self> {
+        &service.training_jobs
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            name: &self.name,
+            created: self.created,
+            state: Some((format!("{:?}", self.status), self.modified)),
+        }
+    }
+
+    fn tags(&mut self) -> &mut Vec<Tag> {
+        &mut self.tags
+    }
+
+    fn summary(self) -> TrainingJobSummary {
+        TrainingJobSummary {
+            secondary_status: self.secondary(),
+            training_job_name: self.name,
+            training_job_arn: self.arn,
+            creation_time: self.created,
+            training_end_time: self.ended,
+            last_modified_time: self.modified,
+            training_job_status: self.status,
+        }
+    }
+
+    fn missing(_: &Arn) -> ApiError {
+        ApiError::validation("Requested resource not found.")
+    }
+
+    fn exists_already(arn: &Arn) -> ApiError {
+        ApiError::bad_request(
+            "ResourceInUse",
+            format!(
+                "Training job names must be unique within an AWS account and region, and a training job with this \
+                 name already exists ({arn})"
+            ),
+        )
+    }
+}
+
 impl SageMaker {
     pub(crate) async fn describe_training_job(
         &self,
         input: TrainingJobNameInput,
         _: &RequestContext,
     ) -> Result<DescribeTrainingJobOutput, ApiError> {
-        let job = self.training_jobs.get(&input.name()?).await?.ok_or_else(no_such_job)?;
-        DescribeTrainingJobOutput::new(job.value)
+        let name = TrainingJobRecord::name(input.training_job_name)?;
+        DescribeTrainingJobOutput::new(self.get(&name).await?)
     }
 
     pub(crate) async fn list_training_jobs(
         &self,
-        input: ListTrainingJobsInput,
+        input: ListInput,
         _: &RequestContext,
-    ) -> Result<ListTrainingJobsOutput, ApiError> {
+    ) -> Result<ListOutput<TrainingJobSummary>, ApiError> {
         if let Some(status) = &input.status_equals {
             let known = &["InProgress", "Completed", "Failed", "Stopping", "Stopped", "Deleting"];
             Constraints::new().one_of("statusEquals", status, known).check()?;
         }
-        let query = Query {
-            operation: "ListTrainingJobs",
-            sort_by: input.sort_by.as_deref(),
-            sort_keys: &["CreationTime", "Name", "Status"],
-            sort_order: input.sort_order.as_deref(),
-            default_order: Direction::Ascending,
-            next_token: input.next_token.as_deref(),
-            max_results: input.max_results,
-        };
-        let filter = Filter {
-            name_contains: input.name_contains.as_deref(),
-            status_equals: input.status_equals.as_deref(),
-            created_after: input.creation_time_after,
-            created_before: input.creation_time_before,
-            modified_after: input.last_modified_time_after,
-            modified_before: input.last_modified_time_before,
-        };
-        let facts = |(name, job): &(String, TrainingJobRecord)| Facts {
-            name: name.clone(),
-            status: format!("{:?}", job.status),
-            created: job.created,
-            modified: job.modified,
-        };
-        let (page, next_token) = listing::page(self.training_jobs.all("").await?, &query, &filter, facts)?;
-        let summary = |(training_job_name, job): (String, TrainingJobRecord)| TrainingJobSummary {
-            training_job_name,
-            creation_time: job.created,
-            training_end_time: job.ended,
-            last_modified_time: job.modified,
-            training_job_status: job.status,
-            secondary_status: job.secondary(),
-            training_job_arn: job.arn,
-        };
-        Ok(ListTrainingJobsOutput {
-            training_job_summaries: page.into_iter().map(summary).collect(),
-            next_token,
-        })
+        self.list::<TrainingJobRecord>(&input).await
     }
 
     pub(crate) async fn stop_training_job(
@@ -231,7 +222,7 @@ impl SageMaker {
         input: TrainingJobNameInput,
         _: &RequestContext,
     ) -> Result<(), ApiError> {
-        let name = input.name()?;
+        let name = TrainingJobRecord::name(input.training_job_name)?;
         let now = self.clock.now();
         let stop = |job: &mut TrainingJobRecord| -> Result<(), ApiError> {
             if job.status != JobStatus::InProgress {
@@ -245,12 +236,8 @@ impl SageMaker {
             job.enter(SecondaryStatus::Stopping, now);
             Ok(())
         };
-        self.training_jobs.update(&name, stop).await?.ok_or_else(no_such_job)?;
+        self.change(&name, stop).await?;
         self.tell_job_to_stop(&name);
         Ok(())
     }
-}
-
-fn no_such_job() -> ApiError {
-    ApiError::validation("Requested resource not found.")
 }
