@@ -17,7 +17,6 @@ use std::{
 };
 
 use chrono::SecondsFormat;
-use flate2::read::GzDecoder;
 use scones_api::Clock;
 use scones_vision::{
     hyperparameters::Hyperparameters,
@@ -208,10 +207,9 @@ impl Worker<'_> {
     fn save(&mut self, model: &Model) -> Result<(), End> {
         let failed =
             |error: &dyn std::error::Error| End::Algorithm(format!("the model cannot be saved: {}", chain(error)));
-        let mut archive = Vec::new();
-        model.write(&mut archive).map_err(|error| failed(&error))?;
-        let mut files = tar::Archive::new(GzDecoder::new(archive.as_slice()));
-        files.unpack(self.directory.model()).map_err(|error| failed(&error))?;
+        for (name, bytes) in model.files().map_err(|error| failed(&error))? {
+            std::fs::write(self.directory.model().join(name), bytes).map_err(|error| failed(&error))?;
+        }
         let time = self
             .surroundings
             .clock

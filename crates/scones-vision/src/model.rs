@@ -124,8 +124,16 @@ impl Model {
     /// # Errors
     /// What the stream reports.
     pub fn write(&self, out: impl Write) -> Result<(), Error> {
+        archive::write(out, &self.files()?).map_err(Error::Archive)
+    }
+
+    /// The names and contents of the files that `model.tar.gz` holds.
+    ///
+    /// # Errors
+    /// Those of the two encodings.
+    pub fn files(&self) -> Result<[(&'static str, Vec<u8>); 2], Error> {
         let description = serde_json::to_vec_pretty(&self.description()).map_err(Error::Description)?;
-        archive::write(out, &description, &self.weights()?).map_err(Error::Archive)
+        Ok([(archive::DESCRIPTION, description), (archive::WEIGHTS, self.weights()?)])
     }
 
     /// Reads `model.tar.gz`. Takes up to about three times the weights in memory.

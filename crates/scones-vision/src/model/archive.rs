@@ -6,18 +6,18 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 
 use super::{DESCRIPTION_BYTES_MAX, Error, WEIGHTS_BYTES_MAX};
 
-const DESCRIPTION: &str = "model.json";
-const WEIGHTS: &str = "model.safetensors";
+pub(super) const DESCRIPTION: &str = "model.json";
+pub(super) const WEIGHTS: &str = "model.safetensors";
 /// Headers and padding beside the two members.
 const OVERHEAD_BYTES_MAX: u64 = 1 << 20;
 
-pub(super) fn write(out: impl Write, description: &[u8], weights: &[u8]) -> io::Result<()> {
+pub(super) fn write(out: impl Write, files: &[(&str, Vec<u8>)]) -> io::Result<()> {
     let mut archive = tar::Builder::new(GzEncoder::new(out, Compression::default()));
-    for (name, bytes) in [(DESCRIPTION, description), (WEIGHTS, weights)] {
+    for (name, bytes) in files {
         let mut header = tar::Header::new_ustar();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
-        archive.append_data(&mut header, name, bytes)?;
+        archive.append_data(&mut header, name, bytes.as_slice())?;
     }
     archive.into_inner()?.finish()?.flush()
 }
