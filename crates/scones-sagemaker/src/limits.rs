@@ -58,7 +58,7 @@ pub const CAPTURE_CONTENT_TYPES_MAX: usize = 10;
 /// Largest body of InvokeEndpoint, in bytes.
 /// <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html>
 pub const INVOKE_BODY_BYTES_MAX: usize = 6 * 1024 * 1024;
-/// How long a model may take to answer one invocation.
-pub const INVOKE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long an invocation waits for an endpoint that loads its models again after a restart.
+pub const INVOKE_WAIT_FOR_MODELS_MAX: Duration = Duration::from_secs(60);
 /// Largest model artefact that is deployed, in bytes: 5 GiB.
 pub const MODEL_ARTEFACT_BYTES_MAX: u64 = 5 << 30;

@@ -17,7 +17,7 @@ use crate::{
     SageMaker,
     capture::Exchange,
     external::ClassifyError,
-    limits::{INVOKE_BODY_BYTES_MAX, INVOKE_TIMEOUT},
+    limits::{INVOKE_BODY_BYTES_MAX, INVOKE_WAIT_FOR_MODELS_MAX},
 };
 
 const IMAGE_TYPES: [&str; 3] = ["application/x-image", "image/jpeg", "image/png"];
@@ -167,7 +167,7 @@ impl SageMaker {
         let Some(mut slot) = self.fleet.find(endpoint) else {
             return Err(self.not_serving(endpoint).await?);
         };
-        let ready = tokio::time::timeout(INVOKE_TIMEOUT, slot.wait_for(Option::is_some)).await;
+        let ready = tokio::time::timeout(INVOKE_WAIT_FOR_MODELS_MAX, slot.wait_for(Option::is_some)).await;
         match ready.map(|waited| waited.map(|loaded| loaded.clone())) {
             Ok(Ok(Some(loaded))) => Ok(loaded),
             // The endpoint went while we waited.
@@ -243,7 +243,6 @@ impl SageMaker {
     }
 
     async fn model_error(&self, endpoint: &str, variant: &str, refusal: Refusal) -> ModelError {
-        let (region, account) = (&self.owner.region, &self.owner.account);
         let group = format!("/aws/sagemaker/Endpoints/{endpoint}");
         let stream = format!("{variant}/local");
         let line = format!("[ERROR] {}: {}", refusal.status, refusal.message);
@@ -257,10 +256,9 @@ impl SageMaker {
         let whose = if refusal.status < 500 { "client" } else { "server" };
         ModelError {
             message: format!(
-                "Received {whose} error ({}) from primary with message \"{}\". See \
-                 https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#logEventViewer:group={group} in \
-                 account {account} for more information.",
-                refusal.status, refusal.message
+                "Received {whose} error ({}) from primary with message \"{}\". See the log group {group} in account {} \
+                 for more information.",
+                refusal.status, refusal.message, self.owner.account
             ),
             original_status_code: refusal.status,
             original_message: refusal.message,
