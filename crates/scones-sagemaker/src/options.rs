@@ -17,8 +17,8 @@ pub struct Options {
     /// this process: a training job survives the server's death. At a shutdown
     /// it is told to stop. Default: none; training jobs then fail and say so.
     pub training_command: Vec<OsString>,
-    /// Where training jobs and models that are being loaded have their
-    /// working directories, `jobs` and `models`. Default: a folder
+    /// Where training jobs have their working directories, `jobs`, and
+    /// endpoints their copies of models, `models`. Default: a folder
     /// `scones-sagemaker` in the system's folder for temporary files.
     pub directory: PathBuf,
     /// How many training jobs run at once; others wait. Default: 1, since one

@@ -1,9 +1,13 @@
 //! Loading an endpoint's models and switching to them.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use scones_store::Error as StoreError;
-use uuid::Uuid;
 
 use super::{
     endpoint::{Deployment, EndpointRecord, EndpointStatus},
@@ -25,12 +29,7 @@ impl SageMaker {
 
     /// Endpoints serve again after a restart, without the start waiting for it.
     pub(crate) async fn recover_endpoints(&self) -> Result<(), StoreError> {
-        let models = self.options.directory.join("models");
-        if let Err(error) = tokio::fs::remove_dir_all(&models).await
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            return Err(error.into());
-        }
+        self.discard_unused_models().await;
         let Some(service) = self.me.upgrade() else {
             return Ok(());
         };
@@ -57,7 +56,7 @@ impl SageMaker {
     async fn restore(&self, name: &str, record: &EndpointRecord) -> Result<(), StoreError> {
         if let Some(current) = &record.current {
             match self.load(name, current).await {
-                Ok(loaded) => self.fleet.serve(name, Arc::new(loaded)),
+                Ok(loaded) => self.fleet.resume(name, Arc::new(loaded)),
                 Err(reason) => return self.failed(name, &reason, true).await,
             }
         }
@@ -69,16 +68,19 @@ impl SageMaker {
     }
 
     async fn deploy(&self, name: &str) -> Result<(), StoreError> {
-        let Some(record) = self.endpoints.get(name).await? else {
+        let record = self.endpoints.get(name).await?;
+        let Some(pending) = record.and_then(|record| record.value.pending) else {
             return Ok(());
         };
-        let Some(pending) = record.value.pending else {
-            return Ok(());
-        };
-        let loaded = match self.load(name, &pending).await {
-            Ok(loaded) => loaded,
-            Err(reason) => return self.failed(name, &reason, false).await,
-        };
+        match self.load(name, &pending).await {
+            Ok(loaded) => self.switch(name, loaded).await?,
+            Err(reason) => self.failed(name, &reason, false).await?,
+        }
+        self.discard_unused_models().await;
+        Ok(())
+    }
+
+    async fn switch(&self, name: &str, loaded: Loaded) -> Result<(), StoreError> {
         self.fleet.serve(name, Arc::new(loaded));
         let now = self.clock.now();
         let switch = |record: &mut EndpointRecord| -> Result<(), StoreError> {
@@ -120,45 +122,48 @@ impl SageMaker {
         Ok(())
     }
 
-    /// New weights for the variants that are loaded.
-    pub(crate) fn reweigh(&self, record: &EndpointRecord) {
-        let Some(slot) = self.fleet.find(&record.name) else {
-            return;
-        };
-        let (Some(loaded), Some(current)) = (slot.borrow().clone(), &record.current) else {
-            return;
-        };
-        let weight = |name: &str| {
-            current
-                .variants
-                .iter()
-                .find(|variant| variant.name == name)
-                .map(|v| v.weight)
-        };
-        let variants = loaded.variants.iter().map(|variant| LoadedVariant {
-            weight: weight(&variant.name).unwrap_or(variant.weight),
-            ..variant.clone()
-        });
-        let reweighed = self.loaded(&record.name, current, variants.collect());
-        self.fleet.serve(&record.name, Arc::new(reweighed));
+    /// Where deployments have their copies of artefacts, each deployment in a folder of its own.
+    fn models(&self) -> PathBuf {
+        self.options.directory.join("models")
     }
 
-    fn loaded(&self, endpoint: &str, deployment: &Deployment, variants: Vec<LoadedVariant>) -> Loaded {
-        let seed = self.options.seed;
-        let capture = deployment
-            .capture
-            .as_ref()
-            .and_then(|config| CapturePlan::new(config, endpoint, seed));
-        Loaded {
-            variants,
-            capture,
-            draws: Draws::new(seed, &format!("variant/{endpoint}")),
+    /// Removes the copies that no endpoint serves from or is about to.
+    pub(crate) async fn discard_unused_models(&self) {
+        let discarded = async {
+            for folder in self.unused_models().await? {
+                unless_missing(tokio::fs::remove_dir_all(folder).await)?;
+            }
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = discarded.await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "models that are not needed stay behind");
         }
+    }
+
+    async fn unused_models(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let mut folders = match tokio::fs::read_dir(self.models()).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            folders => folders?,
+        };
+        let mut unused = HashSet::new();
+        while let Some(folder) = folders.next_entry().await? {
+            unused.insert(folder.path());
+        }
+        // Read after the folders: a deployment is on record before it has one.
+        for (_, record) in self.endpoints.all("").await? {
+            let pending = record.pending.as_ref().filter(|_| record.status.is_in_progress());
+            for deployment in record.current.iter().chain(pending) {
+                unused.remove(&self.models().join(&deployment.id));
+            }
+        }
+        Ok(unused.into_iter().collect())
     }
 
     async fn load(&self, endpoint: &str, deployment: &Deployment) -> Result<Loaded, String> {
         let mut classifiers: HashMap<&str, Arc<dyn Classifier>> = HashMap::new();
         let mut variants = Vec::new();
+        let folder = self.models().join(&deployment.id);
         for variant in &deployment.variants {
             let Some(uri) = variant.artefact.as_deref() else {
                 return Err(format!(
@@ -169,7 +174,7 @@ impl SageMaker {
             };
             let classifier = match classifiers.get(uri) {
                 Some(classifier) => Arc::clone(classifier),
-                None => self.load_artefact(uri, &variant.name).await?,
+                None => self.load_artefact(uri, &variant.name, &folder).await?,
             };
             classifiers.insert(uri, Arc::clone(&classifier));
             variants.push(LoadedVariant {
@@ -178,30 +183,49 @@ impl SageMaker {
                 classifier,
             });
         }
-        Ok(self.loaded(endpoint, deployment, variants))
+        let seed = self.options.seed;
+        let capture = deployment.capture.as_ref();
+        Ok(Loaded {
+            variants,
+            capture: capture.and_then(|config| CapturePlan::new(config, endpoint, seed)),
+            draws: Draws::new(seed, &format!("variant/{endpoint}")),
+        })
     }
 
-    async fn load_artefact(&self, uri: &str, variant: &str) -> Result<Arc<dyn Classifier>, String> {
-        let place = Location::parse(uri).map_err(|error| error.message)?;
-        self.check_artefact(&place, uri).await?;
-        let folder = self.options.directory.join("models");
-        tokio::fs::create_dir_all(&folder)
-            .await
-            .map_err(|error| format!("The folder {} cannot be made: {error}.", folder.display()))?;
-        let file = TemporaryFile(folder.join(format!("{}.tar.gz", Uuid::new_v4())));
-        self.dependencies
-            .objects
-            .download(&place.bucket, &place.key, file.path())
-            .await
-            .map_err(|error| no_model_data(uri, &error.to_string()))?;
+    /// Loads a variant's artefact from the deployment's own copy, which is made at the first time:
+    /// what becomes of the object in S3 does not matter to an endpoint that serves.
+    async fn load_artefact(&self, uri: &str, variant: &str, folder: &Path) -> Result<Arc<dyn Classifier>, String> {
+        let copy = folder.join(format!("{variant}.tar.gz"));
+        if !tokio::fs::try_exists(&copy).await.unwrap_or(false) {
+            self.copy_artefact(uri, folder, &copy).await?;
+        }
         let loader = Arc::clone(&self.dependencies.loader);
-        let loading = tokio::task::spawn_blocking(move || loader.load(file.path()));
+        let loading = tokio::task::spawn_blocking(move || loader.load(&copy));
         loading.await.map_err(|error| error.to_string()).flatten().map_err(|reason| {
             format!(
                 "The primary container for production variant {variant} did not pass the ping health check: the model \
                  data at {uri} cannot be loaded: {reason}."
             )
         })
+    }
+
+    async fn copy_artefact(&self, uri: &str, folder: &Path, copy: &Path) -> Result<(), String> {
+        let place = Location::parse(uri).map_err(|error| error.message)?;
+        self.check_artefact(&place, uri).await?;
+        let unwritable = |error: io::Error| format!("The folder {} cannot be written to: {error}.", folder.display());
+        tokio::fs::create_dir_all(folder).await.map_err(unwritable)?;
+        let draft = folder.join("draft");
+        // One may be there, of a server that was killed.
+        let removed = tokio::fs::remove_file(&draft).await;
+        unless_missing(removed).map_err(unwritable)?;
+        let objects = &self.dependencies.objects;
+        let downloaded = objects.download(&place.bucket, &place.key, &draft).await;
+        downloaded.map_err(|error| no_model_data(uri, &error.to_string()))?;
+        let kept = async {
+            tokio::fs::File::open(&draft).await?.sync_all().await?;
+            tokio::fs::rename(&draft, copy).await
+        };
+        kept.await.map_err(unwritable)
     }
 
     async fn check_artefact(&self, place: &Location, uri: &str) -> Result<(), String> {
@@ -219,6 +243,14 @@ impl SageMaker {
     }
 }
 
+/// What is not there need not be removed.
+fn unless_missing(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
 fn report(endpoint: &str, done: Option<Result<(), StoreError>>) {
     if let Some(Err(error)) = done {
         let error = &error as &dyn std::error::Error;
@@ -232,23 +264,4 @@ fn no_model_data(uri: &str, why: &str) -> String {
          object located at the URL and that the role passed to CreateModel has permissions to download the object \
          ({why})."
     )
-}
-
-/// A file that goes when its user does.
-struct TemporaryFile(std::path::PathBuf);
-
-impl TemporaryFile {
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TemporaryFile {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(path = %self.0.display(), %error, "a temporary file stays behind");
-        }
-    }
 }

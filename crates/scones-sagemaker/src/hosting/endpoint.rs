@@ -2,9 +2,10 @@
 
 use indexmap::IndexMap;
 use scones_api::{ApiError, Arn, Constraints, RequestContext, Timestamp};
-use scones_store::Collection;
+use scones_store::{Collection, Error as StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
     endpoint_config::{DataCaptureConfig, EndpointConfigRecord},
@@ -48,9 +49,16 @@ pub(crate) struct DeployedVariant {
 /// What an endpoint serves, or is about to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Deployment {
+    /// Names the folder with its copies of the artefacts; stays while only weights change.
+    #[serde(default = "new_id")]
+    pub id: String,
     pub config_name: String,
     pub variants: Vec<DeployedVariant>,
     pub capture: Option<DataCaptureConfig>,
+}
+
+fn new_id() -> String {
+    Uuid::new_v4().to_string()
 }
 
 /// What the store keeps of an endpoint.
@@ -72,6 +80,13 @@ pub(crate) struct EndpointRecord {
 impl EndpointRecord {
     fn shown(&self) -> Option<&Deployment> {
         self.current.as_ref().or(self.pending.as_ref())
+    }
+
+    fn update_to(&mut self, pending: Deployment, now: Timestamp) {
+        self.pending = Some(pending);
+        self.status = EndpointStatus::Updating;
+        self.failure_reason = None;
+        self.modified = now;
     }
 }
 
@@ -281,6 +296,7 @@ impl SageMaker {
             });
         }
         Ok(Deployment {
+            id: new_id(),
             config_name: config.name,
             variants,
             capture: config.data_capture_config,
@@ -368,7 +384,7 @@ impl SageMaker {
         };
         let now = self.clock.now();
         let update = |record: &mut EndpointRecord| -> Result<(), ApiError> {
-            self.not_in_progress(record)?;
+            not_in_progress(record)?;
             let mut pending = resolved.clone();
             if let Some(current) = &record.current {
                 retain(
@@ -381,10 +397,7 @@ impl SageMaker {
                     pending.capture.clone_from(&current.capture);
                 }
             }
-            record.pending = Some(pending);
-            record.status = EndpointStatus::Updating;
-            record.failure_reason = None;
-            record.modified = now;
+            record.update_to(pending, now);
             Ok(())
         };
         let record = self.change(&name, update).await?;
@@ -414,32 +427,32 @@ impl SageMaker {
         let name = EndpointRecord::name(input.endpoint_name)?;
         let now = self.clock.now();
         let update = |record: &mut EndpointRecord| -> Result<(), ApiError> {
-            self.not_in_progress(record)?;
-            let Some(current) = record.current.as_mut() else {
+            not_in_progress(record)?;
+            let Some(mut pending) = record.current.clone() else {
                 return Err(ApiError::validation(format!(
                     "Cannot update failed endpoint \"{}\".",
                     record.arn
                 )));
             };
             for wish in &desired {
-                let variant = current
+                let variant = pending
                     .variants
                     .iter_mut()
                     .find(|variant| variant.name == wish.variant_name);
                 let variant = variant.ok_or_else(|| {
                     ApiError::validation(format!(
                         "The variant name(s) \"{}\" is/are not present within endpoint configuration \"{}\".",
-                        wish.variant_name, current.config_name
+                        wish.variant_name, pending.config_name
                     ))
                 })?;
                 variant.weight = wish.desired_weight.unwrap_or(variant.weight);
                 variant.instance_count = wish.desired_instance_count.unwrap_or(variant.instance_count);
             }
-            record.modified = now;
+            record.update_to(pending, now);
             Ok(())
         };
         let record = self.change(&name, update).await?;
-        self.reweigh(&record);
+        self.start_deployment(&name);
         Ok(EndpointArnOutput {
             endpoint_arn: record.arn,
         })
@@ -447,22 +460,30 @@ impl SageMaker {
 
     pub(crate) async fn delete_endpoint(&self, input: EndpointNameInput, _: &RequestContext) -> Result<(), ApiError> {
         let name = EndpointRecord::name(input.endpoint_name)?;
-        self.not_in_progress(&self.get(&name).await?)?;
-        let deleted = self.delete::<EndpointRecord>(&name).await;
-        self.fleet.remove(&name);
-        self.captures.flush().await;
-        deleted
-    }
-
-    fn not_in_progress(&self, record: &EndpointRecord) -> Result<(), ApiError> {
-        if record.status.is_in_progress() {
-            return Err(ApiError::validation(format!(
-                "Cannot update in-progress endpoint \"{}\".",
-                record.arn
-            )));
+        // An update that begins meanwhile wins: what is being deployed is not deleted.
+        while let Some(found) = self.endpoints.get(&name).await? {
+            not_in_progress(&found.value)?;
+            match self.endpoints.delete_at(&name, found.revision).await {
+                Err(StoreError::Conflict { .. }) => continue,
+                deleted => deleted?,
+            }
+            self.fleet.remove(&name);
+            self.captures.flush().await;
+            self.discard_unused_models().await;
+            return Ok(());
         }
-        Ok(())
+        Err(self.missing::<EndpointRecord>(&name))
     }
+}
+
+fn not_in_progress(record: &EndpointRecord) -> Result<(), ApiError> {
+    if record.status.is_in_progress() {
+        return Err(ApiError::validation(format!(
+            "Cannot update in-progress endpoint \"{}\".",
+            record.arn
+        )));
+    }
+    Ok(())
 }
 
 /// Traffic moves to new models at once: nothing is shifted step by step or rolled back by alarms.

@@ -69,6 +69,19 @@ impl Fleet {
         slot.send_replace(Some(loaded));
     }
 
+    /// The endpoint that was expected serves `loaded`, unless it has been updated or deleted
+    /// meanwhile.
+    pub fn resume(&self, endpoint: &str, loaded: Arc<Loaded>) {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(endpoint) {
+            slot.send_if_modified(|serving| {
+                let expected = serving.is_none();
+                serving.get_or_insert(loaded);
+                expected
+            });
+        }
+    }
+
     /// The endpoint serves no more. Invocations that have begun end well.
     pub fn remove(&self, endpoint: &str) {
         self.slots
@@ -97,17 +110,39 @@ mod tests {
         }
     }
 
-    fn shares(weights: &[f64]) -> Vec<usize> {
+    fn loaded(weights: &[f64]) -> Loaded {
         let variants = weights.iter().enumerate().map(|(at, &weight)| LoadedVariant {
             name: at.to_string(),
             weight,
             classifier: Arc::new(Silent),
         });
-        let loaded = Loaded {
+        Loaded {
             variants: variants.collect(),
             capture: None,
             draws: Draws::new(7, "endpoint"),
+        }
+    }
+
+    #[test]
+    fn what_is_restored_late_replaces_nothing() {
+        let fleet = Fleet::default();
+        let serving = || {
+            fleet
+                .find("e")
+                .map(|slot| slot.borrow().as_ref().map(|loaded| loaded.variants.len()))
         };
+        fleet.resume("e", Arc::new(loaded(&[1.0])));
+        assert_eq!(serving(), None, "it was deleted");
+        fleet.expect("e");
+        fleet.resume("e", Arc::new(loaded(&[1.0])));
+        assert_eq!(serving(), Some(Some(1)));
+        fleet.serve("e", Arc::new(loaded(&[1.0, 1.0])));
+        fleet.resume("e", Arc::new(loaded(&[1.0])));
+        assert_eq!(serving(), Some(Some(2)), "it was updated");
+    }
+
+    fn shares(weights: &[f64]) -> Vec<usize> {
+        let loaded = loaded(weights);
         let mut counts = vec![0; weights.len()];
         for _ in 0..1000 {
             counts[loaded.choose(None).unwrap().name.parse::<usize>().unwrap()] += 1;

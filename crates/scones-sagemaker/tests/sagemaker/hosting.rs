@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering};
 use scones_sagemaker::{InvokeEndpoint, InvokeError, Options};
 use serde_json::{Value, json};
 
-use crate::support::{IMAGE, ROLE, Server, World, until};
+use crate::support::{IMAGE, NOW, ROLE, Server, World, until};
 
 fn variant(name: &str, model: &str, weight: f64) -> Value {
     json!({
@@ -189,7 +189,14 @@ async fn what_cannot_be_answered_is_the_models_error() {
             .starts_with("Received client error (400) from primary with message \"Unable"),
         "{error}"
     );
-    assert!(!world.logs.group("/aws/sagemaker/Endpoints/half").0.is_empty());
+    let group = "/aws/sagemaker/Endpoints/half";
+    assert!(
+        error.message.ends_with(&format!(
+            "See the log group {group} in account 000000000000 for more information."
+        )),
+        "{error}"
+    );
+    assert!(!world.logs.group(group).0.is_empty());
     server.0.shutdown().await;
 }
 
@@ -292,9 +299,17 @@ async fn updates_switch_when_loaded_and_keep_the_old_on_failure() {
 
     let weights = |wishes: Value| json!({"EndpointName": "half", "DesiredWeightsAndCapacities": wishes});
     let shift = json!([{"VariantName": "a", "DesiredWeight": 0}, {"VariantName": "b", "DesiredWeight": 3.5}]);
+    world.loader.shut.store(true, Ordering::SeqCst);
     server.ok("UpdateEndpointWeightsAndCapacities", weights(shift)).await;
+    // One change at a time: a later one waits for the end of this one, and what served serves on.
+    let again = server
+        .call("UpdateEndpointWeightsAndCapacities", weights(json!([])))
+        .await;
+    assert!(again.unwrap_err().contains("Cannot update in-progress endpoint"));
+    assert_eq!(invoke(&server, request("half", "image")).await, "a [0.5, 0.5]");
+    world.loader.shut.store(false, Ordering::SeqCst);
+    let described = server.endpoint_when("half", "InService").await;
     assert_eq!(invoke(&server, request("half", "image")).await, "b [0.25, 0.75]");
-    let described = server.ok("DescribeEndpoint", json!({"EndpointName": "half"})).await;
     assert_eq!(described["ProductionVariants"][1]["DesiredWeight"], 3.5);
     let unknown = server
         .call(
@@ -432,6 +447,69 @@ async fn a_full_queue_drops_and_counts_and_never_blocks() {
     assert_eq!(server.0.captures_dropped(), 3);
     server.0.shutdown().await;
     assert_eq!(records(&world), 2);
+}
+
+#[tokio::test]
+async fn every_kind_is_listed_in_its_own_words() {
+    let world = World::new();
+    let server = world.start("exit 1").await;
+    for name in ["half", "quarter", "broken"] {
+        deploy_or_fail(&server, name).await;
+        world.clock.advance(std::time::Duration::from_secs(1));
+    }
+    let check = async |operation: &str, member: &str, name: &str, input: Value, expect: &[&str]| {
+        let answer = server.ok(operation, input.clone()).await;
+        let names: Vec<&str> = answer[member]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| entry[name].as_str().unwrap())
+            .collect();
+        assert_eq!(names, expect, "{operation} {input} {answer}");
+        assert_eq!(
+            answer.get("NextToken").is_some(),
+            input.get("MaxResults").is_some(),
+            "{answer}"
+        );
+    };
+    let kinds = [
+        ("ListModels", "Models", "ModelName"),
+        ("ListEndpointConfigs", "EndpointConfigs", "EndpointConfigName"),
+        ("ListEndpoints", "Endpoints", "EndpointName"),
+    ];
+    for (operation, member, name) in kinds {
+        let after = NOW.as_millis() as f64 / 1000.0 + 0.5;
+        for (input, expect) in [
+            (json!({}), ["broken", "quarter", "half"].as_slice()),
+            (
+                json!({"SortBy": "Name", "SortOrder": "Ascending"}),
+                &["broken", "half", "quarter"],
+            ),
+            (json!({"NameContains": "AR"}), &["quarter"]),
+            (json!({"CreationTimeAfter": after}), &["broken", "quarter"]),
+            (json!({"CreationTimeBefore": after}), &["half"]),
+            (json!({"MaxResults": 1}), &["broken"]),
+        ] {
+            check(operation, member, name, input, expect).await;
+        }
+        // Models and configurations have no status to ask for.
+        let failed = json!({"StatusEquals": "Failed"});
+        let expect: &[&str] = if member == "Endpoints" {
+            &["broken"]
+        } else {
+            &["broken", "quarter", "half"]
+        };
+        check(operation, member, name, failed, expect).await;
+    }
+    server.0.shutdown().await;
+}
+
+/// An endpoint whose deployment has come to its end.
+async fn deploy_or_fail(server: &Server, name: &str) {
+    create(server, name, json!(null)).await;
+    server
+        .endpoint_when(name, if name == "broken" { "Failed" } else { "InService" })
+        .await;
 }
 
 #[tokio::test]

@@ -143,6 +143,7 @@ fn endpoints_serve_again() {
             .ok("DeleteEndpointConfig", json!({"EndpointConfigName": "quarter"}))
             .await;
         server.ok("DeleteModel", json!({"ModelName": "quarter"})).await;
+        world.objects.insert("data", "models/quarter.tar.gz", "overwritten");
     });
     kill(before);
     world.loader.shut.store(true, std::sync::atomic::Ordering::SeqCst);
@@ -161,6 +162,14 @@ fn endpoints_serve_again() {
         let answer = tokio::spawn(async move { service.invoke_endpoint(call).await });
         world.loader.shut.store(false, std::sync::atomic::Ordering::SeqCst);
         assert_eq!(&answer.await.unwrap().unwrap().body[..], b"[0.25, 0.75]");
+        let copies = || {
+            std::fs::read_dir(world.folder.path().join("work/models"))
+                .unwrap()
+                .count()
+        };
+        assert_eq!(copies(), 1);
+        server.ok("DeleteEndpoint", json!({"EndpointName": "quarter"})).await;
+        assert_eq!(copies(), 0);
         server.0.shutdown().await;
     });
 }
