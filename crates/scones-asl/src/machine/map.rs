@@ -39,19 +39,17 @@ pub(super) fn parse(fields: &Fields<'_>, names: &Names<'_>, context: Context) ->
     let max_concurrency = flow::seconds(fields, "MaxConcurrency", 0..=u64::MAX);
     let outcome = flow::outcome(fields, names);
     let (processor, express) = processor?;
-    let distributed = match express {
-        Some(express) => Some(Box::new(distributed(fields, express)?)),
-        None => {
-            refuse_distributed(fields);
-            None
-        }
-    };
+    // Read in any case, so that mistakes are reported.
+    let distributed = distributed(fields, express.unwrap_or_default());
+    if express.is_none() {
+        refuse_distributed(fields);
+    }
     Some(StateKind::Map(Arc::new(Map {
         processor,
         items: items?,
         item_selector: item_selector?,
         max_concurrency: max_concurrency?,
-        distributed,
+        distributed: express.is_some().then_some(Box::new(distributed?)),
         outcome: outcome?,
     })))
 }
@@ -200,10 +198,7 @@ fn reader(fields: &Fields<'_>) -> Option<Reader> {
     fields.allow_only(&["Resource", "ReaderConfig", flow::arguments(fields)]);
     let resource = service(fields, &["getObject", "listObjectsV2"]);
     let parameters = flow::payload(fields, flow::arguments(fields));
-    let format = match optional(fields, "ReaderConfig", format) {
-        Some(format) => Some(format.unwrap_or_default()),
-        None => None,
-    };
+    let format = optional(fields, "ReaderConfig", format).map(Option::unwrap_or_default);
     let (resource, format) = (resource?, format?);
     let lists = matches!(&resource, Resource::Service { action, .. } if action == "listObjectsV2");
     if !lists && format.input_type.is_none() {

@@ -38,7 +38,7 @@ const NAP_MAX: Duration = Duration::from_secs(60);
 /// What becomes of the steps of an execution.
 pub(crate) enum Record {
     /// They are appended to a history, and the execution is listed.
-    Durable { journal: Journal, summary: Summary },
+    Durable { journal: Journal, summary: Box<Summary> },
     /// They are forgotten, as those of Express executions.
     Memory,
 }

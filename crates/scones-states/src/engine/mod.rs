@@ -313,7 +313,7 @@ impl Engine {
             Ok(Replayed { run, journal, summary }) if run.outcome().is_none() => {
                 let record = Record::Durable {
                     journal,
-                    summary: summary.clone(),
+                    summary: Box::new(summary.clone()),
                 };
                 let mut actor_itself = Actor::new(Arc::clone(&self.shared), &execution_arn, run, record, sender);
                 let unparked = match found {

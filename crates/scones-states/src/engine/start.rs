@@ -75,7 +75,7 @@ impl Engine {
         let (sender, mailbox) = mpsc::channel(MAILBOX);
         let record = Record::Durable {
             journal,
-            summary: summary.clone(),
+            summary: Box::new(summary.clone()),
         };
         let mut actor = Actor::new(Arc::clone(&self.shared), &execution_arn, run, record, sender.clone());
         let mut batch = actor.open(origin, step).map_err(ApiError::internal)?;
