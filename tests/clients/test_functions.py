@@ -4,12 +4,17 @@ import base64
 import concurrent.futures
 import io
 import json
+import os
+import pathlib
 import re
+import subprocess
+import sys
+import tempfile
 import zipfile
 
 import pytest
 
-from harness import ROLE, active, create_function, refused, wait_for, zipped
+from harness import BIN, PROGRAM, ROLE, Server, active, create_function, refused, wait_for, zipped
 from story_data import unique
 
 
@@ -344,3 +349,33 @@ def test_the_servers_own_variables_stay_out(make, call):
     """A function sees its own environment, not the operator's."""
     variables, _ = call(make(handler("return sorted(os.environ)")))
     assert not [name for name in variables if name.startswith(("SCONES_", "PYTEST_"))]
+
+
+def test_tmp_is_each_workers_own():
+    bind = ["unshare", "--user", "--map-root-user", "--mount", "mount", "--bind", "/var/tmp", "/tmp"]
+    if sys.platform != "linux" or subprocess.run(bind, capture_output=True).returncode:
+        pytest.skip("the kernel keeps users from namespaces")
+    if any(path.is_relative_to("/tmp") for path in (PROGRAM, BIN)):
+        pytest.skip("a /tmp of its own would hide the program or its Python")
+    source = handler(
+        "open('/tmp/image.png', 'w').write(event['name'])",
+        "open(os.path.join(event['gate'], event['name']), 'w').close()",
+        "while len(os.listdir(event['gate'])) < 2: time.sleep(0.01)",
+        "return open('/tmp/image.png').read(), os.listdir(os.environ['TMPDIR']), os.getuid()",
+    )
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        gate = pathlib.Path(directory) / "gate"
+        gate.mkdir()
+        server = Server(pathlib.Path(directory) / "data").start()
+        functions = server.client("lambda")
+        create_function(functions, "own-tmp", source)
+
+        def invoke(name):
+            answer = functions.invoke(FunctionName="own-tmp", Payload=json.dumps({"name": name, "gate": str(gate)}))
+            return json.loads(answer["Payload"].read())
+
+        with concurrent.futures.ThreadPoolExecutor() as threads:
+            answers = list(threads.map(invoke, ["a", "b"]))
+        server.stop()
+    assert answers == [["a", ["image.png"], os.getuid()], ["b", ["image.png"], os.getuid()]]
+    assert not os.path.exists("/tmp/image.png")

@@ -4,6 +4,8 @@ mod data;
 mod demo;
 mod doctor;
 mod env;
+#[cfg(target_os = "linux")]
+mod own_tmp;
 mod up;
 mod worker;
 

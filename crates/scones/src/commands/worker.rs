@@ -57,6 +57,13 @@ pub(crate) fn exec(command: &[OsString]) -> anyhow::Result<ExitCode> {
     setpgid(None, None).context("cannot make a process group")?;
     #[cfg(target_os = "linux")]
     {
+        super::log_to_stderr();
+        if let Err(error) = super::own_tmp::enter(Path::new(program)) {
+            tracing::debug!(
+                reason = format!("{error:#}"),
+                "/tmp is the machine's, shared with others"
+            );
+        }
         // The program ends with the server, even if the server is killed.
         set_parent_process_death_signal(Some(Signal::KILL)).context("cannot tie the program to its parent")?;
         rustix::thread::set_no_new_privs(true).context("cannot give up gaining privileges")?;
