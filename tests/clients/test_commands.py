@@ -46,14 +46,19 @@ def test_env_points_a_shell_at_the_server(server):
     assert variables["AWS_ACCESS_KEY_ID"].startswith("AKIA")
 
 
-def test_env_without_a_server_says_so(tmp_path):
-    result = run_program("env", "--json", "--data-dir", tmp_path / "fresh")
+def test_env_before_the_first_start_says_what_to_do(tmp_path):
+    stderr = fails("env", "--json", "--data-dir", tmp_path / "fresh")
+    assert f"scones up --data-dir {tmp_path / 'fresh'}" in stderr
+    assert not (tmp_path / "fresh").exists(), "it makes nothing"
+
+
+def test_env_after_a_server_says_that_none_runs(own_server):
+    assert own_server.stop() == 0
+    result = run_program("env", "--json", "--data-dir", own_server.directory)
     assert "no server runs on" in result.stderr
     assert "scones up" in result.stderr
     variables = json.loads(result.stdout)
-    assert variables["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
-    again = json.loads(run_program("env", "--json", "--data-dir", tmp_path / "fresh").stdout)
-    assert again == variables
+    assert variables == own_server.environment | {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
 
 
 def test_the_data_directory_is_private(own_server):

@@ -3,13 +3,15 @@
 
 use std::{
     env, fs, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, ensure};
 use scones_api::{Account, Owner, Region};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::failure::WithHint as _;
 
 /// Where the server listens unless told otherwise.
 pub(crate) const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4566);
@@ -46,7 +48,7 @@ pub(crate) struct ServerArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
     /// The address to listen on; port 0 takes a free one
-    #[arg(long, env = "SCONES_LISTEN", value_name = "ADDRESS:PORT", default_value_t = DEFAULT_LISTEN)]
+    #[arg(long, env = "SCONES_LISTEN", value_name = "ADDRESS:PORT", default_value_t = DEFAULT_LISTEN, value_parser = listen)]
     pub(crate) listen: SocketAddr,
     /// The account in every ARN, chosen at the first start [default: 000000000000]
     #[arg(long, env = "SCONES_ACCOUNT", value_name = "NUMBER", value_parser = account)]
@@ -110,6 +112,17 @@ fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// An address, or a host's name that has one: of several, one of this machine alone, and IPv4.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    const HINT: &str = "an address and a port are expected, for example 127.0.0.1:4566 or localhost:0";
+    let addresses = text
+        .to_socket_addrs()
+        .map_err(|error| format!("{error}\nhint: {HINT}"))?;
+    addresses
+        .min_by_key(|address| (!address.ip().is_loopback(), address.is_ipv6()))
+        .ok_or_else(|| format!("the host has no address\nhint: {HINT}"))
+}
+
 fn account(text: &str) -> Result<Account, scones_api::IdentityError> {
     Account::try_from(text.to_owned())
 }
@@ -144,6 +157,7 @@ pub(crate) fn create_private(directory: &Path) -> anyhow::Result<()> {
             }
         })
         .with_context(|| format!("cannot make the data directory {}", directory.display()))
+        .hint("choose another with --data-dir or SCONES_DATA_DIR")
 }
 
 /// The address that clients on this machine reach a server at.
@@ -191,6 +205,23 @@ impl Running {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_listens_at_an_address_or_a_hosts_name() {
+        for (text, expected) in [
+            ("127.0.0.1:4566", Some("127.0.0.1:4566")),
+            ("[::1]:0", Some("[::1]:0")),
+            ("localhost:4799", Some("127.0.0.1:4799")),
+            ("localhost", None),
+            ("4799", None),
+            ("127.0.0.1:70000", None),
+            ("no such host:1", None),
+            ("", None),
+        ] {
+            let got = listen(text).map_err(|error| assert!(error.contains("hint: an address and a port"), "{error}"));
+            assert_eq!(got.ok(), expected.map(|expected| expected.parse().unwrap()), "{text}");
+        }
+    }
 
     #[test]
     fn clients_reach_an_unspecified_address_at_loopback() {

@@ -2,17 +2,24 @@
 
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use serde_json::{Map, Value};
 
-use crate::{cli::EnvArgs, config, credentials, server, terminal};
+use crate::{cli::EnvArgs, config, credentials, failure::WithHint as _, server, terminal};
 
 pub(crate) fn run(arguments: &EnvArgs) -> anyhow::Result<ExitCode> {
     let directory = arguments.data.directory()?;
-    config::create_private(&directory)?;
+    let option = arguments.data.option();
+    if !credentials::path(&directory).exists() {
+        return Err(anyhow!(
+            "there is no key in {}: no server has been started on it",
+            directory.display()
+        ))
+        .hint(format!("start one with `scones up{option}`, in another terminal"));
+    }
     let key = credentials::load_or_create(&directory)?;
     let running = server::find_running(&directory)?;
     if running.is_none() {
-        let option = arguments.data.option();
         terminal::say(format_args!(
             "no server runs on {}; start one with `scones up{option}`",
             directory.display()
