@@ -24,6 +24,7 @@ pub(crate) fn run(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn tell(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
+    source::check_name(arguments.dataset.as_deref())?;
     let mut stopped = Stopped::new()?;
     let instance = tokio::select! {
         started = Instance::start(&arguments.server) => started?,

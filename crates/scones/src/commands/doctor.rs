@@ -123,6 +123,14 @@ fn running_server(directory: &Path) -> Check {
         Err(error) => return Check::new(subject, Verdict::Problem, format!("{error:#}")),
     };
     let finding = format!("process {} answers at {}", running.pid, running.endpoint);
+    let file = credentials::path(directory);
+    if !file.exists() {
+        let finding = format!(
+            "{finding}, but {} is gone; start it again to have a new key made",
+            file.display()
+        );
+        return Check::new(subject, Verdict::Problem, finding);
+    }
     let key = match credentials::load_or_create(directory) {
         Ok(key) => key,
         Err(error) => return Check::new(subject, Verdict::Problem, format!("{finding}, but {error:#}")),

@@ -46,10 +46,22 @@ pub(crate) fn file_name(name: &str) -> String {
         .replace(['/', '\\'], "_")
 }
 
+/// Refuses what names nothing, before anything is begun with it.
+pub(crate) fn check_name(name: Option<&str>) -> anyhow::Result<()> {
+    match name {
+        Some("synthetic" | "cifar100") | None => Ok(()),
+        Some(path) if Path::new(path).exists() => Ok(()),
+        Some(path) => bail!(
+            "{path} does not exist; `cifar100`, `synthetic`, an archive, an image list (.lst) or a folder can be named"
+        ),
+    }
+}
+
 /// Reads what `name` names: `cifar100`, `synthetic` or a path; without a name
 /// the official images if they can be had, else drawn ones. Downloads are kept
 /// in `cache`. The classes are those to take from an archive that has more.
 pub(crate) fn load(name: Option<&str>, cache: &Path, classes: &[String]) -> anyhow::Result<Source> {
+    check_name(name)?;
     let (description, train, test) = match name {
         Some("synthetic") => drawn(),
         Some("cifar100") => {
@@ -101,11 +113,6 @@ fn official(archive: &Path, classes: &[String]) -> anyhow::Result<Parts> {
 
 fn read(path: &Path, classes: &[String]) -> anyhow::Result<Parts> {
     let description = path.display().to_string();
-    if !path.exists() {
-        bail!(
-            "{description} does not exist; `cifar100`, `synthetic`, an archive, an image list (.lst) or a folder can be named"
-        );
-    }
     if path.is_file() && path.extension().is_some_and(|extension| extension == "lst") {
         let (train, test) = split(image_list(path)?)?;
         return Ok((description, train, test));
