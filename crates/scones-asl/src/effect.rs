@@ -65,6 +65,9 @@ pub enum Input {
         /// Which timer.
         timer: TimerId,
     },
+    /// RedriveExecution: the one input that an ended execution takes, unless it
+    /// succeeded.
+    Redrive,
     /// StopExecution.
     Stop {
         /// The caller's error.

@@ -43,6 +43,9 @@ pub struct MapRun {
     pub batching: Option<Batching>,
     /// What becomes of the results.
     pub results: ResultFormat,
+    /// How often the run was redriven: children that have not succeeded since
+    /// are run again.
+    pub redrive_count: u64,
     pub(crate) selector: Option<Selector>,
 }
 

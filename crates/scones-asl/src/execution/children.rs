@@ -36,6 +36,7 @@ impl Execution {
             next: branches.len(),
             results: vec![None; branches.len()],
             running,
+            wrecks: Vec::new(),
         }));
     }
 
@@ -57,6 +58,7 @@ impl Execution {
             next: 0,
             results,
             running: IndexMap::new(),
+            wrecks: Vec::new(),
         };
         let limit = match limit.and_then(|limit| usize::try_from(limit).ok()) {
             None | Some(0) => MAP_CONCURRENCY_DEFAULT,
@@ -67,7 +69,7 @@ impl Execution {
             self.begin_iteration(id, frame, &map.processor, &mut children, started);
         }
         if children.results.is_empty() {
-            return self.map_succeeded(frame, &children, frame.previous);
+            return self.join(frame, &children);
         }
         frame.activity = Activity::Children(Box::new(children));
         Ok(Turn::Waits)
@@ -155,44 +157,36 @@ impl Execution {
         let Activity::Children(children) = &mut frame.activity else {
             return;
         };
-        let mut children = std::mem::replace(
-            children.as_mut(),
-            Children {
-                iterations: Vec::new(),
-                next: 0,
-                results: Vec::new(),
-                running: IndexMap::new(),
-            },
-        );
+        let mut children = std::mem::take(children.as_mut());
         children.running.shift_remove(&parent.slot);
         children.results[parent.slot] = Some(output);
         frame.previous = previous;
-        let turn = match &workflow.states[frame.state].kind {
-            StateKind::Map(map) => {
-                let done = EventKind::MapIterationSucceeded(iteration(&frame, parent.slot));
-                let done = self.emit(previous, done);
-                if children.next < children.iterations.len() {
-                    self.begin_iteration(parent.frame, &frame, &map.processor, &mut children, previous);
-                }
-                if children.running.is_empty() {
-                    frame.previous = done;
-                    self.map_succeeded(&mut frame, &children, done)
-                } else {
-                    Ok(Turn::Waits)
-                }
+        if let StateKind::Map(map) = &workflow.states[frame.state].kind {
+            let done = EventKind::MapIterationSucceeded(iteration(&frame, parent.slot));
+            let done = self.emit(previous, done);
+            if children.next < children.iterations.len() {
+                self.begin_iteration(parent.frame, &frame, &map.processor, &mut children, previous);
             }
-            StateKind::Parallel { outcome, .. } if children.running.is_empty() => {
-                self.emit(previous, EventKind::ParallelStateSucceeded);
-                self.complete(&frame, outcome, results(&children))
+            if children.running.is_empty() {
+                frame.previous = done;
             }
-            _ => Ok(Turn::Waits),
+        }
+        let turn = if children.running.is_empty() {
+            self.join(&mut frame, &children)
+        } else {
+            Ok(Turn::Waits)
         };
         frame.activity = Activity::Children(Box::new(children));
         self.settle(parent.frame, frame, turn);
     }
 
-    fn map_succeeded(&mut self, frame: &mut Frame, children: &Children, previous: u64) -> Result<Turn, Fault> {
-        self.emit(previous, EventKind::MapStateSucceeded);
+    /// Puts the outputs of strands that have all ended together.
+    pub(super) fn join(&mut self, frame: &mut Frame, children: &Children) -> Result<Turn, Fault> {
+        let succeeded = match frame.state().kind {
+            StateKind::Parallel { .. } => EventKind::ParallelStateSucceeded,
+            _ => EventKind::MapStateSucceeded,
+        };
+        self.emit(frame.previous, succeeded);
         let workflow = Arc::clone(&frame.workflow);
         match workflow.states[frame.state].outcome() {
             Some(outcome) => self.complete(frame, outcome, results(children)),
@@ -201,10 +195,11 @@ impl Execution {
     }
 
     /// Hands the failure of a strand to the state above it.
-    pub(super) fn child_failed(&mut self, parent: Parent, previous: u64, fault: Fault) {
+    pub(super) fn child_failed(&mut self, parent: Parent, child: Box<Frame>, fault: Fault) {
         let Some(mut frame) = self.frames.remove(&parent.frame) else {
             return;
         };
+        let previous = child.previous;
         frame.previous = previous;
         if matches!(frame.state().kind, StateKind::Map(_)) {
             let failed = EventKind::MapIterationFailed(iteration(&frame, parent.slot));
@@ -212,6 +207,7 @@ impl Execution {
         }
         if let Activity::Children(children) = &mut frame.activity {
             children.running.shift_remove(&parent.slot);
+            children.wrecks.push((parent.slot, child));
         }
         self.abort_children(&mut frame);
         self.fail(parent.frame, frame, fault);
@@ -222,6 +218,7 @@ impl Execution {
         let Activity::Children(children) = &mut frame.activity else {
             return;
         };
+        let mut wrecks = Vec::new();
         for (slot, id) in std::mem::take(&mut children.running) {
             let Some(mut child) = self.frames.remove(&id) else {
                 continue;
@@ -231,6 +228,10 @@ impl Execution {
                 let aborted = EventKind::MapIterationAborted(iteration(frame, slot));
                 self.emit(child.previous, aborted);
             }
+            wrecks.push((slot, child));
+        }
+        if let Activity::Children(children) = &mut frame.activity {
+            children.wrecks.append(&mut wrecks);
         }
     }
 
@@ -238,14 +239,14 @@ impl Execution {
         self.abort_children(frame);
         match &frame.activity {
             Activity::Task(running) => self.step.effects.push(Effect::CancelTask(running.task)),
-            Activity::MapRun(task) => {
-                self.step.effects.push(Effect::CancelTask(*task));
+            Activity::MapRun(run) => {
+                self.step.effects.push(Effect::CancelTask(run.task));
                 frame.previous = self.emit(frame.previous, EventKind::MapRunAborted);
             }
             Activity::Waiting(timer) | Activity::Retrying(timer) => self.cancel_timer(Some(*timer)),
             Activity::Children(_) => {}
             // The state was not entered: there is nothing to record.
-            Activity::Entering => return,
+            Activity::Entering | Activity::Redriven => return,
         }
         self.release(frame);
         let aborted = match frame.state().kind {

@@ -50,13 +50,13 @@ impl Execution {
                         if let Some(evaluation) = fault.evaluation.take() {
                             self.record_evaluation(&mut frame, &fault, evaluation);
                         }
-                        self.hand_up(&frame, fault);
+                        self.hand_up(frame, fault);
                     }
                 }
                 return;
             }
         }
-        self.hand_up(&frame, fault);
+        self.hand_up(frame, fault);
     }
 
     /// Records a failed expression. AWS lets the event of a state that has done
@@ -74,10 +74,13 @@ impl Execution {
         frame.previous = self.emit(previous, event);
     }
 
-    fn hand_up(&mut self, frame: &Frame, fault: Fault) {
+    fn hand_up(&mut self, frame: Box<Frame>, fault: Fault) {
         match frame.parent {
-            Some(parent) => self.child_failed(parent, frame.previous, fault),
-            None => self.fail_execution(frame.previous, fault),
+            Some(parent) => self.child_failed(parent, frame, fault),
+            None => {
+                self.fail_execution(frame.previous, fault);
+                self.wreck = Some(frame);
+            }
         }
     }
 

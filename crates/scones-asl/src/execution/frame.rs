@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use crate::effect::{TaskId, TimerId};
 use crate::machine::{State, Transition, Workflow};
+use crate::map_run::MapRun;
 use crate::scope::Variables;
 use crate::time::Timestamp;
 
@@ -21,6 +22,7 @@ pub(super) struct Frame {
     pub(super) state: usize,
     /// The state's raw input.
     pub(super) input: Arc<str>,
+    /// 0 before the state is entered.
     pub(super) entered_event: u64,
     /// What the entry points back to.
     pub(super) before_entry: u64,
@@ -53,6 +55,8 @@ pub(super) struct Item {
 pub(super) enum Activity {
     /// About to enter its state.
     Entering,
+    /// About to do its state again, after a redrive.
+    Redriven,
     /// About to try its state again.
     Retrying(TimerId),
     /// In a Wait state.
@@ -62,7 +66,7 @@ pub(super) enum Activity {
     /// In a Map or Parallel state.
     Children(Box<Children>),
     /// In a distributed Map state.
-    MapRun(TaskId),
+    MapRun(Box<MapRun>),
 }
 
 /// A task that is under way.
@@ -76,7 +80,7 @@ pub(super) struct RunningTask {
 }
 
 /// The strands of a Map or Parallel state.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Children {
     /// Inputs of the iterations; empty for a Parallel state.
     pub(super) iterations: Vec<Iteration>,
@@ -85,6 +89,8 @@ pub(super) struct Children {
     pub(super) results: Vec<Option<Arc<str>>>,
     /// The strands that run, by slot.
     pub(super) running: IndexMap<usize, FrameId>,
+    /// The strands that failed or were given up, by slot, for a redrive.
+    pub(super) wrecks: Vec<(usize, Box<Frame>)>,
 }
 
 /// One iteration that is to be run.
@@ -153,6 +159,7 @@ impl Frame {
         self.state = state;
         self.input = input;
         self.retries.clear();
+        self.entered_event = 0;
         self.activity = Activity::Entering;
     }
 

@@ -11,7 +11,7 @@ use super::state::not_a;
 use crate::data_flow;
 use crate::effect::{Effect, TaskId};
 use crate::error::{EvaluationError, Fault};
-use crate::event::{EventKind, Failure, MapRunStarted, MapStateStarted};
+use crate::event::{EventKind, Failure, MapRunRedriven, MapRunStarted, MapStateStarted};
 use crate::limits::READER_ITEMS_MAX;
 use crate::machine::{Batcher, Distributed, Map, Percentage, Reader, Writer};
 use crate::map_run::{Batching, ItemReader, ItemSource, MapRun, ResultFormat, Selector};
@@ -78,16 +78,34 @@ impl Execution {
             tolerated_failure_percentage,
             batching,
             results,
+            redrive_count: 0,
             selector,
         };
         let started = EventKind::MapRunStarted(MapRunStarted {
             map_run_arn: run.arn.clone(),
         });
         frame.previous = self.emit(frame.previous, started);
-        self.tasks.insert(task, id);
-        frame.activity = Activity::MapRun(task);
-        self.step.effects.push(Effect::StartMapRun(Box::new(run)));
+        self.start_map_run(id, frame, Box::new(run));
         Ok(Turn::Waits)
+    }
+
+    fn start_map_run(&mut self, id: FrameId, frame: &mut Frame, run: Box<MapRun>) {
+        self.tasks.insert(run.task, id);
+        self.step.effects.push(Effect::StartMapRun(run.clone()));
+        frame.activity = Activity::MapRun(run);
+    }
+
+    /// Goes on with a run that failed: the same run, with the children that
+    /// have not succeeded.
+    pub(super) fn redrive_map_run(&mut self, id: FrameId, frame: &mut Frame, mut run: Box<MapRun>) {
+        run.task = TaskId(self.next_id());
+        run.redrive_count += 1;
+        let redriven = EventKind::MapRunRedriven(MapRunRedriven {
+            map_run_arn: run.arn.clone(),
+            redrive_count: run.redrive_count,
+        });
+        frame.previous = self.emit(frame.previous, redriven);
+        self.start_map_run(id, frame, run);
     }
 
     /// `mapRun:MACHINE/LABEL:ID`, in the account of the machine.

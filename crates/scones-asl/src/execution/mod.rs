@@ -6,6 +6,7 @@ mod context;
 mod fault;
 mod frame;
 mod map_run;
+mod redrive;
 mod state;
 mod task;
 mod token;
@@ -113,6 +114,9 @@ pub struct Execution {
     last_id: u64,
     last_event: u64,
     status: Status,
+    /// What an unsuccessful end left: the outermost strand, with the others in
+    /// it, for a redrive.
+    wreck: Option<Box<Frame>>,
     now: Timestamp,
     step: Step,
 }
@@ -179,13 +183,12 @@ impl Execution {
             last_id: 0,
             last_event: 0,
             status: Status::Running,
+            wreck: None,
             now: start.start,
             step: Step::default(),
         };
         execution.emit(0, started);
-        if let Some(seconds) = execution.machine.timeout_seconds {
-            execution.set_timer(start.start.plus_seconds(seconds), Alarm::Machine);
-        }
+        execution.set_deadline();
         let root = Frame::root(Arc::clone(&execution.machine.workflow), input);
         execution.spawn(root);
         execution.run();
@@ -196,9 +199,9 @@ impl Execution {
     /// Takes one input and runs until the execution waits again or ends.
     ///
     /// `now` must not go backwards. An input for a task or timer that is not
-    /// awaited, and any input after the end, gives an empty step.
+    /// awaited, and any input but a redrive after the end, gives an empty step.
     pub fn apply(&mut self, input: Input, now: Timestamp) -> Step {
-        if self.status == Status::Running {
+        if self.status == Status::Running || matches!(input, Input::Redrive) {
             self.now = now;
             self.take_input(input);
             self.run();
@@ -252,6 +255,7 @@ impl Execution {
                 self.task_failed(task, Fault::reported(error, cause));
             }
             Input::TaskHeartbeat { task } => self.task_heartbeat(task),
+            Input::Redrive => self.redrive(),
         }
     }
 
@@ -311,6 +315,13 @@ impl Execution {
         timer
     }
 
+    /// The machine's time counts from the start, or from the last redrive.
+    fn set_deadline(&mut self) {
+        if let Some(seconds) = self.machine.timeout_seconds {
+            self.set_timer(self.now.plus_seconds(seconds), Alarm::Machine);
+        }
+    }
+
     fn cancel_timer(&mut self, timer: Option<TimerId>) {
         if let Some(timer) = timer
             && self.timers.remove(&timer).is_some()
@@ -321,7 +332,11 @@ impl Execution {
 
     /// Room is kept for the event that ends the execution.
     fn history_is_full(&self) -> bool {
-        !self.identity.express && self.status == Status::Running && self.last_event + 1 >= HISTORY_EVENTS_MAX
+        self.status == Status::Running && self.is_history_full()
+    }
+
+    fn is_history_full(&self) -> bool {
+        !self.identity.express && self.last_event + 1 >= HISTORY_EVENTS_MAX
     }
 
     /// Writes an event and gives its id; a full history drops it, and the
@@ -368,6 +383,9 @@ impl Execution {
     fn finish(&mut self, previous: u64, event: EventKind, status: Status, outcome: Outcome) {
         self.write(previous, event);
         self.status = status;
+        if status != Status::Succeeded {
+            self.wreck = self.salvage();
+        }
         let mut tasks: Vec<TaskId> = self.tasks.drain().map(|(task, _)| task).collect();
         tasks.sort_unstable();
         self.step.effects.extend(tasks.into_iter().map(Effect::CancelTask));

@@ -24,8 +24,15 @@ use crate::time::{Timestamp, parse_instant};
 impl Execution {
     /// Lets a strand do what it can do without an input.
     pub(super) fn turn(&mut self, id: FrameId, frame: &mut Frame) -> Result<Turn, Fault> {
-        if matches!(frame.activity, Activity::Entering) {
-            self.enter(frame);
+        match &mut frame.activity {
+            Activity::Entering => self.enter(frame),
+            Activity::Children(children) => {
+                let children = std::mem::take(children);
+                let turn = self.join(frame, &children);
+                frame.activity = Activity::Children(children);
+                return turn;
+            }
+            _ => {}
         }
         let workflow = Arc::clone(&frame.workflow);
         let state = &workflow.states[frame.state];

@@ -239,7 +239,7 @@ impl Execution {
                 self.cancel_timer(timeout);
                 self.cancel_timer(heartbeat);
             }
-            Activity::MapRun(task) => drop(self.tasks.remove(task)),
+            Activity::MapRun(run) => drop(self.tasks.remove(&run.task)),
             _ => {}
         }
     }

@@ -10,5 +10,6 @@ mod flow;
 mod harness;
 mod map_runs;
 mod nesting;
+mod redrive;
 mod replay;
 mod tasks;
