@@ -87,7 +87,7 @@ def test_doctor_notes_what_is_missing(tmp_path):
     code, checks = findings(tmp_path / "fresh", PATH="/nowhere")
     assert code == 0
     assert (checks["python"]["verdict"], checks["server"]["verdict"]) == ("note", "note")
-    assert "scones up" in checks["server"]["finding"]
+    assert f"scones up --data-dir {tmp_path / 'fresh'}" in checks["server"]["finding"]
     assert not (tmp_path / "fresh").exists(), "a check makes nothing"
 
 

@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
         processor(),
         python(),
         data_directory(&directory),
-        running_server(&directory),
+        running_server(&directory, &arguments.data.option()),
         dataset(&directory),
     ];
     if arguments.json {
@@ -112,12 +112,12 @@ fn data_directory(directory: &Path) -> Check {
     }
 }
 
-fn running_server(directory: &Path) -> Check {
+fn running_server(directory: &Path, option: &str) -> Check {
     let subject = "server";
     let running = match server::find_running(directory) {
         Ok(Some(running)) => running,
         Ok(None) => {
-            let finding = "none runs on this data directory; start one with `scones up`";
+            let finding = format!("none runs on this data directory; start one with `scones up{option}`");
             return Check::new(subject, Verdict::Note, finding);
         }
         Err(error) => return Check::new(subject, Verdict::Problem, format!("{error:#}")),
