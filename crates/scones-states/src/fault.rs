@@ -83,6 +83,20 @@ pub(crate) fn too_many_executions(maximum: usize) -> ApiError {
     )
 }
 
+pub(crate) fn not_redrivable(arn: impl Display, status: &str) -> ApiError {
+    error(
+        "ExecutionNotRedrivable",
+        format!("Execution is {status} and cannot be redriven: '{arn}'"),
+    )
+}
+
+pub(crate) fn history_is_full(arn: impl Display) -> ApiError {
+    error(
+        "ExecutionNotRedrivable",
+        format!("Execution history event limit exceeded: '{arn}'"),
+    )
+}
+
 pub(crate) fn no_activity(arn: impl Display) -> ApiError {
     error("ActivityDoesNotExist", format!("Activity Does Not Exist: '{arn}'"))
 }

@@ -109,6 +109,7 @@ scones_api::operations! {
         "ListStateMachineVersions" => list_state_machine_versions,
         "ListTagsForResource" => list_tags_for_resource,
         "PublishStateMachineVersion" => publish_state_machine_version,
+        "RedriveExecution" => redrive_execution,
         "SendTaskFailure" => send_task_failure,
         "SendTaskHeartbeat" => send_task_heartbeat,
         "SendTaskSuccess" => send_task_success,

@@ -416,3 +416,31 @@ async fn bad_starts_are_refused() {
         );
     }
 }
+
+#[tokio::test]
+async fn express_executions_are_bounded() {
+    let functions = Functions::new([("hold", Script::Hold(Arc::default()))]);
+    let directory = tempfile::tempdir().unwrap();
+    let store = scones_store::SqliteStore::open(directory.path()).unwrap();
+    let options = scones_states::Options {
+        express_max: 1,
+        ..scones_states::Options::default()
+    };
+    let server = Server::over(
+        store,
+        Arc::new(scones_api::SystemClock),
+        Arc::clone(&functions) as _,
+        options,
+    )
+    .await;
+    let definition = json!({"StartAt": "T", "States": {"T": invoke("hold", None)}});
+    let create = json!({"name": "m", "definition": definition.to_string(), "roleArn": ROLE, "type": "EXPRESS"});
+    let machine = text(&server.ok("CreateStateMachine", create).await["stateMachineArn"]);
+    server.start(&machine, json!({})).await;
+    let start = json!({"stateMachineArn": machine});
+    let refused = server.refused("StartExecution", start).await;
+    assert!(
+        refused.starts_with("ExecutionLimitExceeded: 1 Express executions are running"),
+        "{refused}"
+    );
+}

@@ -120,6 +120,16 @@ impl Actor {
         Ok(batch)
     }
 
+    /// The batch that holds the first step after a redrive.
+    ///
+    /// # Errors
+    /// If the step cannot be written.
+    pub(crate) fn reopen(&mut self, step: Step, now: Timestamp) -> Result<Batch, serde_json::Error> {
+        let mut batch = Batch::default();
+        self.take_step(Cause::Input(Input::Redrive), step, now, &mut batch)?;
+        Ok(batch)
+    }
+
     /// Performs again what a crash may have interrupted: tasks run at least once.
     pub(crate) async fn resume(&mut self) {
         let unattended = self.run.tasks().filter(|task| task.is_unattended());

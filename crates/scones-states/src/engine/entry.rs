@@ -23,7 +23,7 @@ pub(crate) struct Entry {
     /// knows its own entries again after an append with an uncertain end.
     pub(crate) writer: u64,
     pub(crate) events: Vec<HistoryEvent>,
-    /// There in the last entry only.
+    /// There in the last entry, and before redrives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) outcome: Option<Outcome>,
 }

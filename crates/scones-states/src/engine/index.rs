@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     entry::Origin,
     map_run::{ChildOf, child_prefix},
+    redrive::Redrive,
 };
 
 /// How an execution stands.
@@ -61,6 +62,8 @@ pub(crate) struct Summary {
     pub(crate) version: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) alias: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) redrive: Option<Redrive>,
     /// The map run that it is a child of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) child_of: Option<ChildOf>,
@@ -80,6 +83,7 @@ impl Summary {
             stopped: None,
             version: origin.version,
             alias: origin.alias.clone(),
+            redrive: None,
             child_of: origin.child_of.clone(),
             parked: false,
         }
@@ -91,6 +95,16 @@ impl Summary {
             stopped: Some(now),
             parked: false,
             ..self.clone()
+        }
+    }
+
+    /// The same execution, running again.
+    pub(crate) fn reopened(self, redrive: Redrive) -> Self {
+        Self {
+            status: Status::Running,
+            stopped: None,
+            redrive: Some(redrive),
+            ..self
         }
     }
 
@@ -165,6 +179,11 @@ impl Index {
     /// A page of the executions that have not ended.
     pub(crate) async fn open(&self, query: ListQuery) -> Result<Vec<(String, Summary)>, Error> {
         self.open.list(query).await
+    }
+
+    /// What is listed of an execution.
+    pub(crate) async fn get(&self, summary: &Summary) -> Result<Option<Summary>, Error> {
+        Ok(self.all.get(&summary.key()).await?.map(|listed| listed.value))
     }
 
     /// Every execution that has not ended and whose key begins with `prefix`.

@@ -10,6 +10,7 @@ mod journal;
 mod map_run;
 mod message;
 mod pace;
+mod redrive;
 mod replay;
 mod run;
 mod start;
@@ -18,6 +19,7 @@ mod worker;
 
 use std::{
     collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -144,6 +146,14 @@ impl Shared {
         if let Some(end) = ends.remove(execution_arn) {
             end.notify_waiters();
         }
+    }
+
+    /// A lock that one execution's starts and redrives share.
+    fn name_lock(&self, execution_arn: &str) -> &AsyncMutex<()> {
+        let mut hasher = DefaultHasher::new();
+        execution_arn.hash(&mut hasher);
+        let lock = usize::try_from(hasher.finish() % self.name_locks.len() as u64).unwrap_or_default();
+        &self.name_locks[lock]
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<String, Handle>> {

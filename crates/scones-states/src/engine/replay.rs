@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use scones_api::Timestamp as ApiTimestamp;
-use scones_asl::{HistoryEvent, Timestamp};
+use scones_asl::{HistoryEvent, Input, Timestamp};
 
 use super::{
     Engine, Refusal,
@@ -11,6 +11,7 @@ use super::{
     index::Summary,
     journal::{Entries, Journal},
     pace,
+    redrive::Redrive,
     run::Run,
 };
 use crate::Error;
@@ -77,7 +78,7 @@ impl Engine {
         let Cause::Start(origin) = &first.cause else {
             return Err(damaged("entry 0 is not a start".to_owned()));
         };
-        let summary = Summary::of(origin);
+        let mut summary = Summary::of(origin);
         let machine = self.machine_of(origin).await?;
         let start = origin.start().map_err(|error| damaged(format!("its input: {error}")))?;
         let (mut run, step) = pace::step(&machine, || Run::start(Arc::clone(&machine), start));
@@ -90,6 +91,10 @@ impl Engine {
             }
             match entry.cause {
                 Cause::Input(input) => {
+                    if matches!(input, Input::Redrive) {
+                        let date = ApiTimestamp::from_millis(entry.now.0);
+                        summary.redrive = Some(Redrive::after(summary.redrive.as_ref(), date, None));
+                    }
                     let step = pace::step(&machine, || run.apply(input, entry.now));
                     problem = difference(entries.position() - 1, &step.events, &entry.events);
                 }

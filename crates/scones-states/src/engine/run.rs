@@ -99,6 +99,7 @@ impl Run {
             Input::TaskSubmitted { task, .. } => self.change(*task, |waiting| waiting.submitted = true),
             Input::TaskSucceeded { task, .. } | Input::TaskFailed { task, .. } => drop(self.tasks.remove(task)),
             Input::TimerFired { timer } => drop(self.timers.remove(timer)),
+            Input::Redrive => self.outcome = None,
             Input::TaskHeartbeat { .. } | Input::Stop { .. } => {}
         }
         let step = self.execution.apply(input, now);
@@ -159,6 +160,11 @@ impl Run {
     /// How the execution ended, if it has.
     pub(crate) fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
+    }
+
+    /// Whether an execution that has ended may be redriven.
+    pub(crate) fn is_redrivable(&self) -> bool {
+        self.execution.is_redrivable()
     }
 
     /// The number of the latest event.

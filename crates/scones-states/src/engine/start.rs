@@ -1,10 +1,6 @@
 //! The start of an execution: durable before it is acknowledged.
 
-use std::{
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use scones_api::{ApiError, Timestamp as ApiTimestamp};
 use scones_asl::{Machine, Outcome};
@@ -51,11 +47,7 @@ impl Engine {
         if !named {
             return self.begin_unchecked(origin, machine).await;
         }
-        let mut hasher = DefaultHasher::new();
-        origin.execution_arn.hash(&mut hasher);
-        let locks = &self.shared.name_locks;
-        let lock = usize::try_from(hasher.finish() % locks.len() as u64).unwrap_or_default();
-        let _held = locks[lock].lock().await;
+        let _held = self.shared.name_lock(&origin.execution_arn).lock().await;
         match self.describe(&origin.execution_arn).await? {
             Some(there) => self.existing(there).await,
             None => self.begin_unchecked(origin, machine).await,
@@ -130,7 +122,8 @@ impl Engine {
     /// interrupted before it was listed.
     async fn existing(&self, there: Description) -> Result<Started, ApiError> {
         let execution_arn = &there.origin.execution_arn;
-        let summary = Summary::of(&there.origin);
+        let mut summary = Summary::of(&there.origin);
+        summary.redrive = self.redrive_of(&summary).await?;
         if there.ending.is_none() {
             self.shared.index.write(&summary).await?;
             self.wake(execution_arn).await?;
@@ -171,7 +164,8 @@ impl Engine {
             now: first.now,
             outcome: first.outcome,
         };
-        if ending.outcome.is_none() {
+        // One that failed at once may have been redriven since.
+        if !matches!(ending.outcome, Some(Outcome::Succeeded { .. })) {
             let length = self.shared.store.length(&history).await?;
             let last = self.shared.store.read(&history, length.saturating_sub(1), 1).await?;
             if let Some(last) = last.first() {

@@ -9,11 +9,13 @@ use super::{encryption::Encryption, machines::Resolved};
 use crate::{
     States,
     catalog::{Logging, MachineType, Tracing},
-    engine::{Answer, Command, Origin, Refusal, Started, Status},
+    engine::{Answer, Command, Origin, Refusal, Started, Status, Summary},
     fault, limits,
     names::{self, ExecutionName, MachineName},
 };
 
+/// Longest token of a redrive, in characters.
+const CLIENT_TOKEN_CHARS_MAX: usize = 64;
 /// Longest trace header, in characters.
 const TRACE_HEADER_CHARS_MAX: usize = 256;
 
@@ -68,7 +70,9 @@ pub(crate) struct DescribedExecution {
     state_machine_version_arn: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state_machine_alias_arn: Option<String>,
-    redrive_count: u32,
+    redrive_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redrive_date: Option<Timestamp>,
     redrive_status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     redrive_status_reason: Option<String>,
@@ -102,6 +106,19 @@ pub(crate) struct StopExecution {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StoppedExecution {
     stop_date: Timestamp,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RedriveExecution {
+    execution_arn: String,
+    client_token: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RedrivenExecution {
+    redrive_date: Timestamp,
 }
 
 #[derive(Debug, Serialize)]
@@ -229,6 +246,8 @@ impl States {
         if there.ending.is_some() {
             self.engine.settled(&input.execution_arn).await;
         }
+        let redrive = self.engine.redrive_of(&Summary::of(&there.origin)).await?;
+        let is_child = there.origin.child_of.is_some();
         let (outcome, stop_date) = there.ending.unzip();
         let status = Status::of(outcome.as_ref());
         let (error, cause) = outcome.as_ref().map(failure).unwrap_or_default();
@@ -250,11 +269,12 @@ impl States {
             trace_header: there.origin.trace_header,
             error,
             cause,
-            redrive_count: 0,
-            redrive_status: if reason.is_some() {
-                "NOT_REDRIVABLE"
-            } else {
-                "REDRIVABLE"
+            redrive_count: redrive.as_ref().map_or(0, |redrive| redrive.count),
+            redrive_date: redrive.map(|redrive| redrive.date),
+            redrive_status: match reason {
+                Some(_) => "NOT_REDRIVABLE",
+                None if is_child => "REDRIVABLE_BY_MAP_RUN",
+                None => "REDRIVABLE",
             },
             redrive_status_reason: reason,
         })
@@ -286,6 +306,25 @@ impl States {
             Err(Refusal::Missing) => Err(fault::no_execution(&input.execution_arn)),
             Ok(Answer::Task(_)) | Err(Refusal::NotWaiting | Refusal::Unavailable) => Err(fault::unavailable()),
         }
+    }
+
+    pub(crate) async fn redrive_execution(
+        &self,
+        input: RedriveExecution,
+        _: &RequestContext,
+    ) -> Result<RedrivenExecution, ApiError> {
+        if let Some(token) = &input.client_token {
+            Constraints::new()
+                .length("clientToken", token, 1, CLIENT_TOKEN_CHARS_MAX)
+                .pattern("clientToken", token, r"[!-~]+", |text| {
+                    text.chars().all(|character| character.is_ascii_graphic())
+                })
+                .check()?;
+        }
+        let arn = &input.execution_arn;
+        self.execution_name(arn)?;
+        let redrive_date = self.engine.redrive(arn, input.client_token.as_deref()).await?;
+        Ok(RedrivenExecution { redrive_date })
     }
 
     pub(crate) async fn describe_state_machine_for_execution(

@@ -49,7 +49,9 @@ struct ListedExecution {
     state_machine_version_arn: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state_machine_alias_arn: Option<String>,
-    redrive_count: u32,
+    redrive_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redrive_date: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     map_run_arn: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,8 +62,8 @@ struct ListedExecution {
 struct Filter<'a> {
     status: Option<&'a str>,
     qualifier: Option<Qualifier>,
-    /// None has been redriven, so this passes nothing.
-    redriven: bool,
+    /// Whether it has to have been redriven, or not to.
+    redriven: Option<bool>,
 }
 
 impl Filter<'_> {
@@ -71,7 +73,10 @@ impl Filter<'_> {
             Some(Qualifier::Version(number)) => summary.version == Some(*number),
             Some(Qualifier::Alias(alias)) => summary.alias.as_ref() == Some(alias),
         };
-        qualified && !self.redriven && self.status.is_none_or(|status| status == summary.status.as_str())
+        let redriven = self
+            .redriven
+            .is_none_or(|redriven| redriven == summary.redrive.is_some());
+        qualified && redriven && self.status.is_none_or(|status| status == summary.status.as_str())
     }
 }
 
@@ -112,7 +117,7 @@ impl States {
         let filter = Filter {
             status: input.status_filter.as_deref(),
             qualifier,
-            redriven: input.redrive_filter.as_deref() == Some("REDRIVEN"),
+            redriven: input.redrive_filter.as_deref().map(|filter| filter == "REDRIVEN"),
         };
         let (page, next) = self.page(&group, &filter, after, limit).await?;
         let next_token = next.map(|key| PageToken::encode(&scope, &key)).transpose()?;
@@ -172,7 +177,8 @@ impl States {
             status: summary.status,
             start_date: summary.started,
             stop_date: summary.stopped,
-            redrive_count: 0,
+            redrive_count: summary.redrive.as_ref().map_or(0, |redrive| redrive.count),
+            redrive_date: summary.redrive.map(|redrive| redrive.date),
             item_count: summary.child_of.as_ref().map(|child| child.items),
             map_run_arn: summary.child_of.map(|child| child.map_run_arn),
         }

@@ -31,6 +31,8 @@ pub(crate) struct DescribedMapRun {
     item_counts: Counts,
     execution_counts: Counts,
     redrive_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redrive_date: Option<Timestamp>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,7 +91,8 @@ impl States {
             tolerated_failure_count: record.settings.tolerated_failure_count.unwrap_or_default(),
             item_counts: tally.items,
             execution_counts: tally.executions,
-            redrive_count: 0,
+            redrive_count: record.redrive_count,
+            redrive_date: record.redriven,
         })
     }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use scones_api::ApiError;
-use scones_asl::{Machine, map_run::MapRun};
+use scones_asl::{Machine, Outcome, map_run::MapRun};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::record;
 use crate::{
     Error,
-    engine::{Description, Engine, Origin, Status, index::Summary},
+    engine::{Description, Engine, Origin, Started, Status, index::Summary},
 };
 
 /// First pause after a failed attempt to start or to look at a child.
@@ -109,11 +109,13 @@ impl Engine {
 
     /// Runs a child to its end, or finds the one that was run already. Ends
     /// only when the child has: a store that fails is asked again.
-    pub(crate) async fn run_child(self, origin: Origin, machine: Arc<Machine>, child: Child) -> Ended {
+    /// With `redrives` a child that failed before the run's last redrive is
+    /// redriven.
+    pub(crate) async fn run_child(self, origin: Origin, machine: Arc<Machine>, child: Child, redrives: u64) -> Ended {
         let Child { number, items, .. } = child;
         let mut pause = PAUSE_MIN;
         loop {
-            match self.child_to_its_end(&origin, &machine).await {
+            match self.child_to_its_end(&origin, &machine, redrives).await {
                 Ok(description) => {
                     return Ended {
                         number,
@@ -130,8 +132,22 @@ impl Engine {
         }
     }
 
-    async fn child_to_its_end(&self, origin: &Origin, machine: &Arc<Machine>) -> Result<Description, ApiError> {
-        self.begin(origin.clone(), Arc::clone(machine), true).await?;
+    async fn child_to_its_end(
+        &self,
+        origin: &Origin,
+        machine: &Arc<Machine>,
+        redrives: u64,
+    ) -> Result<Description, ApiError> {
+        let started = self.begin(origin.clone(), Arc::clone(machine), true).await?;
+        if let Started::Existing(there) = started
+            && let Some((outcome, _)) = &there.ending
+            && !matches!(outcome, Outcome::Succeeded { .. })
+        {
+            let redriven = self.redrive_of(&Summary::of(&there.origin)).await?;
+            if redriven.map_or(0, |redrive| redrive.count) < redrives {
+                self.redrive(&origin.execution_arn, None).await?;
+            }
+        }
         Ok(self.ended(&origin.execution_arn).await?)
     }
 

@@ -201,6 +201,8 @@ impl Engine {
                 tolerated_failure_percentage: run.tolerated_failure_percentage,
             },
             tally: Tally::default(),
+            redrive_count: run.redrive_count,
+            redriven: (run.redrive_count > 0).then(|| self.shared.clock.now()),
         };
         Ok((self.shared.map_runs.begin(record).await?, parent.origin))
     }
@@ -243,7 +245,10 @@ impl Engine {
                             tally.begin(child.items);
                         });
                         let origin = child::origin(self, parent, run, &child);
-                        running.spawn(self.clone().run_child(origin, Arc::clone(&machine), child));
+                        running.spawn(
+                            self.clone()
+                                .run_child(origin, Arc::clone(&machine), child, run.redrive_count),
+                        );
                     }
                 }
                 continue;

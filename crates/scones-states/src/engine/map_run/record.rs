@@ -136,6 +136,11 @@ pub(crate) struct MapRunRecord {
     pub(crate) settings: Settings,
     /// As of the end; while the run goes on, the conductor knows better.
     pub(crate) tally: Tally,
+    #[serde(default)]
+    pub(crate) redrive_count: u64,
+    /// The last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) redriven: Option<Timestamp>,
 }
 
 /// The tables.
@@ -168,10 +173,20 @@ impl MapRuns {
         }
     }
 
-    /// Writes a new run, unless it is there already; gives what is there.
+    /// Writes a new run, or that it was redriven; gives what is there.
     pub(crate) async fn begin(&self, record: MapRunRecord) -> Result<MapRunRecord, Error> {
         if let Some(there) = self.all.get(key(&record.arn)).await? {
-            return Ok(there.value);
+            if record.redrive_count <= there.value.redrive_count {
+                return Ok(there.value);
+            }
+            self.open.put(key(&record.arn), &record.arn).await?;
+            let record = MapRunRecord {
+                started: there.value.started,
+                settings: there.value.settings,
+                ..record
+            };
+            self.all.put(key(&record.arn), &record).await?;
+            return Ok(record);
         }
         let listed = format!(
             "{}/{:015}/{}",

@@ -1,0 +1,140 @@
+//! Redrives: an execution that ended without success comes back, and goes on
+//! where it ended. Its history grows on; nothing is written anew.
+
+use std::sync::Arc;
+
+use scones_api::{ApiError, Timestamp as ApiTimestamp};
+use scones_asl::Input;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::{
+    Engine, Refusal, Status,
+    actor::{Actor, Record},
+    index::Summary,
+    journal::Lost,
+    message::MAILBOX,
+    replay::Replayed,
+};
+use crate::{Error, fault};
+
+/// Attempts to be the one who has an execution that somebody else looks at.
+const ATTEMPTS_MAX: u32 = 20;
+
+/// That an execution was redriven.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Redrive {
+    pub(crate) count: u64,
+    /// The last time.
+    pub(crate) date: ApiTimestamp,
+    /// What the client called it, so that it may ask twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<String>,
+}
+
+impl Redrive {
+    /// One more.
+    pub(crate) fn after(earlier: Option<&Self>, date: ApiTimestamp, token: Option<String>) -> Self {
+        Self {
+            count: earlier.map_or(0, |earlier| earlier.count) + 1,
+            date,
+            token,
+        }
+    }
+}
+
+impl Engine {
+    /// Redrives an execution: durable when this answers.
+    ///
+    /// # Errors
+    /// `ExecutionNotRedrivable`, `ExecutionDoesNotExist`.
+    pub(crate) async fn redrive(&self, execution_arn: &str, token: Option<&str>) -> Result<ApiTimestamp, ApiError> {
+        let _held = self.shared.name_lock(execution_arn).lock().await;
+        for _ in 0..ATTEMPTS_MAX {
+            let Replayed {
+                mut run,
+                journal,
+                summary,
+            } = match self.replayed(execution_arn, false).await {
+                Ok(replayed) => replayed,
+                Err(Refusal::Missing) => return Err(fault::no_execution(execution_arn)),
+                Err(_) => return Err(fault::unavailable()),
+            };
+            let status = Status::of(run.outcome());
+            if status == Status::Running {
+                return self.redriven_already(&summary, token).await;
+            }
+            if status == Status::Succeeded {
+                return Err(fault::not_redrivable(execution_arn, status.as_str()));
+            }
+            if !run.is_redrivable() {
+                return Err(fault::history_is_full(execution_arn));
+            }
+            let now = self.shared.now();
+            let date = ApiTimestamp::from_millis(now.0);
+            let redrive = Redrive::after(summary.redrive.as_ref(), date, token.map(str::to_owned));
+            let summary = summary.reopened(redrive);
+            let step = run.apply(Input::Redrive, now);
+            let (sender, mut mailbox) = mpsc::channel(MAILBOX);
+            // Somebody asks the ended execution something just now.
+            let Some(id) = self.shared.enter(execution_arn, &sender) else {
+                tokio::task::yield_now().await;
+                self.settled(execution_arn).await;
+                continue;
+            };
+            let record = Record::Durable {
+                journal,
+                summary: Box::new(summary.clone()),
+            };
+            let mut actor = Actor::new(Arc::clone(&self.shared), execution_arn, run, record, sender);
+            let opened = self.reopen(&mut actor, &summary, step, now).await;
+            let batch = match opened {
+                Ok(batch) => batch,
+                Err(error) => {
+                    self.shared.leave(execution_arn, id, &mut mailbox);
+                    return Err(error);
+                }
+            };
+            let (engine, arn) = (self.clone(), execution_arn.to_owned());
+            self.shared.tracker.spawn(async move {
+                actor.follow(batch).await;
+                let end = actor.live(&mut mailbox).await;
+                engine.buried(&arn, actor, id, mailbox, end).await;
+            });
+            return Ok(date);
+        }
+        Err(fault::unavailable())
+    }
+
+    /// Lists the execution as open, then makes its redrive durable. In this
+    /// order: one that is open and has ended is closed again by the next start.
+    async fn reopen(
+        &self,
+        actor: &mut Actor,
+        summary: &Summary,
+        step: scones_asl::Step,
+        now: scones_asl::Timestamp,
+    ) -> Result<super::actor::Batch, ApiError> {
+        let mut batch = actor.reopen(step, now).map_err(ApiError::internal)?;
+        self.shared.index.write(summary).await?;
+        match actor.append(&mut batch).await {
+            Ok(()) => Ok(batch),
+            Err(Lost::Closed | Lost::Fenced) => Err(fault::unavailable()),
+        }
+    }
+
+    /// A client that asks twice gets the same answer.
+    async fn redriven_already(&self, summary: &Summary, token: Option<&str>) -> Result<ApiTimestamp, ApiError> {
+        let listed = self.shared.index.get(summary).await?;
+        let redrive = listed.and_then(|listed| listed.redrive);
+        match redrive {
+            Some(redrive) if token.is_some() && redrive.token.as_deref() == token => Ok(redrive.date),
+            _ => Err(fault::not_redrivable(&summary.arn, Status::Running.as_str())),
+        }
+    }
+
+    /// How an execution was redriven, if it was.
+    pub(crate) async fn redrive_of(&self, summary: &Summary) -> Result<Option<Redrive>, Error> {
+        Ok(self.shared.index.get(summary).await?.and_then(|listed| listed.redrive))
+    }
+}
