@@ -102,11 +102,11 @@ impl S3Http {
         };
         let admission = range::Admission::default();
         request.extensions_mut().insert(admission.clone());
-        let refused = self.guarded.call(request).await?;
+        let answer = self.guarded.call(request).await?;
         if admission.is_granted() {
             return self.unguarded.call(mended).await;
         }
-        Ok(refused)
+        Ok(answer)
     }
 }
 
