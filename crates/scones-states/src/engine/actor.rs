@@ -86,8 +86,8 @@ pub(crate) struct Actor {
 /// The work that is done for a task; dropping it ends it.
 struct Worker {
     handle: AbortOnDropHandle<()>,
-    /// The ARN of the map run, if it is one.
-    map_run: Option<String>,
+    /// The map run, if it is one.
+    map_run: Option<Arc<MapRun>>,
 }
 
 impl Actor {
@@ -409,8 +409,8 @@ impl Actor {
             },
             Effect::StartMapRun(run) => self.conduct(Arc::from(run)),
             Effect::CancelTask(task) => {
-                if let Some(Worker { map_run: Some(arn), .. }) = self.workers.remove(&task) {
-                    map_run::abort_later(&self.shared, arn);
+                if let Some(Worker { map_run: Some(run), .. }) = self.workers.remove(&task) {
+                    map_run::abort_later(&self.shared, run);
                 }
             }
             // The run keeps them; the actor's sleep follows from it.
@@ -427,17 +427,17 @@ impl Actor {
 
     /// Runs the children of a distributed map.
     fn conduct(&mut self, run: Arc<MapRun>) {
-        let (task, arn) = (run.task, run.arn.clone());
+        let task = run.task;
         let work = map_run::work(
             Arc::clone(&self.shared),
-            run,
+            Arc::clone(&run),
             self.execution_arn.clone(),
             self.sender.clone(),
         );
-        self.employ(task, Some(arn), work);
+        self.employ(task, Some(run), work);
     }
 
-    fn employ(&mut self, task: TaskId, map_run: Option<String>, work: impl Future<Output = ()> + Send + 'static) {
+    fn employ(&mut self, task: TaskId, map_run: Option<Arc<MapRun>>, work: impl Future<Output = ()> + Send + 'static) {
         // Those that have reported are of no use any more.
         self.workers.retain(|_, worker| !worker.handle.is_finished());
         let handle = AbortOnDropHandle::new(tokio::spawn(work));

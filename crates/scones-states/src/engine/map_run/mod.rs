@@ -18,7 +18,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use scones_asl::{Input, Machine, event::Failure, map_run::MapRun};
+use scones_asl::{Input, Machine, TaskId, event::Failure, map_run::MapRun};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -88,13 +88,13 @@ pub(super) fn work(
 }
 
 /// Ends a run that nobody waits for any more, and its children.
-pub(super) fn abort_later(shared: &Arc<Shared>, map_run_arn: String) {
+pub(super) fn abort_later(shared: &Arc<Shared>, run: Arc<MapRun>) {
     let engine = Engine {
         shared: Arc::clone(shared),
     };
-    let tally = shared.conducted(&map_run_arn).map(|live| live.tally());
+    let tally = shared.conducted(&run.arn).map(|live| live.tally());
     shared.tracker.spawn(async move {
-        let abort = engine.patiently("a map run is to be aborted", || engine.abort(&map_run_arn, tally));
+        let abort = engine.patiently("a map run is to be aborted", || engine.abort(&run.arn, run.task, tally));
         tokio::select! {
             () = abort => {}
             // Its mark stays: the next start finds it.
@@ -204,6 +204,8 @@ impl Engine {
             redrive_count: run.redrive_count,
             redriven: (run.redrive_count > 0).then(|| self.shared.clock.now()),
         };
+        // An abort of what the run was before its redrive comes first or not at all.
+        let _held = self.shared.name_lock(&run.arn).lock().await;
         Ok((self.shared.map_runs.begin(record).await?, parent.origin))
     }
 
@@ -302,7 +304,13 @@ impl Engine {
         Ok(())
     }
 
-    async fn abort(&self, map_run_arn: &str, tally: Option<Tally>) -> Result<(), Error> {
+    /// Aborts a run, unless it has been redriven since `task` was its task.
+    async fn abort(&self, map_run_arn: &str, task: TaskId, tally: Option<Tally>) -> Result<(), Error> {
+        let _held = self.shared.name_lock(map_run_arn).lock().await;
+        let record = self.shared.map_runs.all.get(key(map_run_arn)).await?;
+        if record.is_none_or(|record| record.value.task != task) {
+            return Ok(());
+        }
         self.stop_children(map_run_arn).await?;
         let tally = tally.map(|mut tally| {
             tally.give_up();
@@ -323,11 +331,11 @@ impl Engine {
             let Some(record) = self.shared.map_runs.all.get(key(&map_run_arn)).await? else {
                 continue;
             };
-            let awaits = Command::Awaits(record.value.task);
+            let task = record.value.task;
             if let Err(Refusal::Missing | Refusal::Ended | Refusal::NotWaiting) =
-                self.deliver(&record.value.execution_arn, awaits).await
+                self.deliver(&record.value.execution_arn, Command::Awaits(task)).await
             {
-                self.abort(&map_run_arn, None).await?;
+                self.abort(&map_run_arn, task, None).await?;
             }
         }
         Ok(())
