@@ -198,6 +198,7 @@ pub enum OutputType {
 #[derive(Clone, Debug)]
 pub(crate) struct Selector {
     pub(crate) map: Arc<Map>,
+    pub(crate) uses_jsonata: bool,
     pub(crate) input: Value,
     /// The context object, without `Map`.
     pub(crate) context: Value,
@@ -226,15 +227,10 @@ impl MapRun {
         }
     }
 
-    /// Whether so many failed items, of so many in all, are too many.
+    /// Whether the items are selected with JSONata, which may take seconds each.
     #[must_use]
-    pub fn is_exceeded(&self, failed: u64, total: u64) -> bool {
-        exceeds(
-            failed,
-            total,
-            self.tolerated_failure_count,
-            self.tolerated_failure_percentage,
-        )
+    pub fn selects_with_jsonata(&self) -> bool {
+        self.selector.as_ref().is_some_and(|selector| selector.uses_jsonata)
     }
 
     /// The failure of a run with too many failed items.

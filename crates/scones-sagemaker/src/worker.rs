@@ -125,8 +125,8 @@ impl Worker<'_> {
         let hyperparameters = self.hyperparameters()?;
         let channels = data::read_channels(&self.directory)?;
         self.say("Reading the images");
-        let training = data::read(&self.directory, &channels, "train", hyperparameters.num_classes)?;
-        let validation = data::read(&self.directory, &channels, "validation", hyperparameters.num_classes)?;
+        let training = data::read(&self.directory, &channels, "train", &hyperparameters)?;
+        let validation = data::read(&self.directory, &channels, "validation", &hyperparameters)?;
         let counts = (training.samples.len(), validation.samples.len());
         self.say(&format!(
             "{} training images, {} validation images, {} classes",

@@ -90,6 +90,13 @@ pub(crate) fn not_redrivable(arn: impl Display, status: &str) -> ApiError {
     )
 }
 
+pub(crate) fn redriven_by_map_run(arn: impl Display) -> ApiError {
+    error(
+        "ExecutionNotRedrivable",
+        format!("A child execution is redriven with the execution of its map run: '{arn}'"),
+    )
+}
+
 pub(crate) fn history_is_full(arn: impl Display) -> ApiError {
     error(
         "ExecutionNotRedrivable",

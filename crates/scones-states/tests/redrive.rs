@@ -152,6 +152,16 @@ async fn a_map_run_goes_on_with_the_children_that_failed() {
     server.ended(&execution).await;
     let mended = Functions::new([("second", Script::Echo)]);
     let server = server.restarted(Arc::clone(&mended) as _).await;
+    let runs = server.ok("ListMapRuns", of(&execution)).await;
+    let children = json!({"mapRunArn": runs["mapRuns"][0]["mapRunArn"], "statusFilter": "FAILED"});
+    let children = server.ok("ListExecutions", children).await;
+    let child = children["executions"][0]["executionArn"].as_str().unwrap();
+    assert_eq!(server.describe(child).await["redriveStatus"], "REDRIVABLE_BY_MAP_RUN");
+    let refused = server.refused("RedriveExecution", of(child)).await;
+    assert!(
+        refused.contains("redriven with the execution of its map run"),
+        "{refused}"
+    );
     server.ok("RedriveExecution", of(&execution)).await;
     assert_eq!(server.ended(&execution).await["output"], "[1,2,3]");
     assert_eq!(mended.count(), 3);

@@ -72,9 +72,15 @@ fn definition() -> Value {
         ]},
         "M": {"Type": "Map", "Next": "D", "MaxConcurrency": 2,
               "ItemProcessor": {"StartAt": "I", "States": {"I": retried(None)}}},
-        "D": {"Type": "Map", "End": true, "MaxConcurrency": 2, "Label": "D",
+        "D": {"Type": "Map", "Next": "F", "MaxConcurrency": 2, "Label": "D",
               "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
                                 "StartAt": "C", "States": {"C": retried(None)}}},
+        // Some of its children fail for good, while others begin.
+        "F": {"Type": "Map", "End": true, "Label": "F", "ItemsPath": "$$.Execution.Input",
+              "Catch": [{"ErrorEquals": ["States.ExceedToleratedFailureThreshold"], "Next": "Z"}],
+              "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"},
+                                "StartAt": "G", "States": {"G": invoke("f", None)}}},
+        "Z": {"Type": "Pass", "End": true},
     }})
 }
 
@@ -126,11 +132,17 @@ fn check(events: &[Value], seed: u64) {
 /// Every map run has ended with its execution, and no item was lost or doubled.
 async fn check_map_runs(server: &Server, execution: &str, succeeded: bool, seed: u64) {
     let runs = server.ok("ListMapRuns", json!({"executionArn": execution})).await;
+    let mut seen = BTreeSet::new();
     for run in runs["mapRuns"].as_array().unwrap() {
+        assert!(seen.insert(text(&run["mapRunArn"])), "seed {seed}: {runs}");
         let of = json!({"mapRunArn": run["mapRunArn"]});
         let run = server.ok("DescribeMapRun", of.clone()).await;
         assert_ne!(run["status"], "RUNNING", "seed {seed}: {run}");
-        if succeeded {
+        let running = json!({"mapRunArn": run["mapRunArn"], "statusFilter": "RUNNING"});
+        let running = server.ok("ListExecutions", running).await;
+        assert_eq!(running["executions"], json!([]), "seed {seed}: a child without a run");
+        let arn = text(&run["mapRunArn"]);
+        if succeeded && arn.contains("/D:") {
             let children = server.ok("ListExecutions", of).await;
             assert_eq!(
                 children["executions"].as_array().unwrap().len(),
@@ -138,6 +150,25 @@ async fn check_map_runs(server: &Server, execution: &str, succeeded: bool, seed:
                 "seed {seed}: {children}"
             );
             assert_eq!(run["itemCounts"]["succeeded"], 3, "seed {seed}: {run}");
+        }
+    }
+}
+
+/// Prints an execution with its map runs, for whoever looks for the reason.
+async fn show(server: &Server, execution: &str) {
+    println!(
+        "{} {:?}",
+        server.describe(execution).await,
+        server.history(execution).await
+    );
+    let runs = server.ok("ListMapRuns", json!({"executionArn": execution})).await;
+    for run in runs["mapRuns"].as_array().unwrap() {
+        let of = json!({"mapRunArn": run["mapRunArn"]});
+        println!("run {}", server.ok("DescribeMapRun", of.clone()).await);
+        let children = server.ok("ListExecutions", of).await;
+        for child in children["executions"].as_array().unwrap() {
+            let history = server.history(child["executionArn"].as_str().unwrap()).await;
+            println!("child {child} {history:?}");
         }
     }
 }
@@ -214,20 +245,14 @@ async fn simulate(mut seed: u64) {
             }
         }
         if !quiet && !store.is_dead() {
-            let open = server.ok("ListExecutions", json!({"stateMachineArn": machine, "statusFilter": "RUNNING"})).await;
+            let open = server
+                .ok(
+                    "ListExecutions",
+                    json!({"stateMachineArn": machine, "statusFilter": "RUNNING"}),
+                )
+                .await;
             for execution in open["executions"].as_array().unwrap() {
-                let arn = text(&execution["executionArn"]);
-                println!("STUCK {} {:?}", server.describe(&arn).await, server.history(&arn).await);
-                let runs = server.ok("ListMapRuns", json!({"executionArn": arn})).await;
-                for run in runs["mapRuns"].as_array().unwrap() {
-                    let of = json!({"mapRunArn": run["mapRunArn"]});
-                    println!("RUN {}", server.ok("DescribeMapRun", of.clone()).await);
-                    let children = server.ok("ListExecutions", of).await;
-                    for child in children["executions"].as_array().unwrap() {
-                        let arn = text(&child["executionArn"]);
-                        println!("CHILD {} {:?}", child, server.history(&arn).await);
-                    }
-                }
+                show(&server, &text(&execution["executionArn"])).await;
             }
         }
         assert!(
@@ -247,6 +272,9 @@ async fn simulate(mut seed: u64) {
                     ["SUCCEEDED"; 2]
                 };
                 let status = text(&described["status"]);
+                if !expect.contains(&status.as_str()) {
+                    show(&server, execution).await;
+                }
                 assert!(
                     expect.contains(&status.as_str()),
                     "seed {number}: {execution} {status}: {described} {events:?}"

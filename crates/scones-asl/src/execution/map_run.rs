@@ -13,7 +13,7 @@ use crate::effect::{Effect, TaskId};
 use crate::error::{EvaluationError, Fault};
 use crate::event::{EventKind, Failure, MapRunRedriven, MapRunStarted, MapStateStarted};
 use crate::limits::READER_ITEMS_MAX;
-use crate::machine::{Batcher, Distributed, Map, Percentage, Reader, Writer};
+use crate::machine::{Batcher, Distributed, Map, Percentage, QueryLanguage, Reader, Writer};
 use crate::map_run::{Batching, ItemReader, ItemSource, MapRun, ResultFormat, Selector};
 use crate::payload::Payload;
 
@@ -57,6 +57,7 @@ impl Execution {
         };
         let selector = map.item_selector.is_some().then(|| Selector {
             map: Arc::clone(map),
+            uses_jsonata: frame.state().language == QueryLanguage::Jsonata,
             input: input.value().clone(),
             context: self.context(frame, Extra::default()),
             variables: Arc::clone(&frame.variables),

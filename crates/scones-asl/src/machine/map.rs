@@ -78,7 +78,12 @@ fn processor(fields: &Fields<'_>, context: Context) -> Option<(Arc<Workflow>, Op
     let processor = fields.object(name)?;
     let express = execution_type(&processor);
     let workflow = nested(&processor, context);
-    Some((workflow?, express?))
+    let (workflow, express) = (workflow?, express?);
+    if express == Some(true) && !workflow.distributed_maps("").is_empty() {
+        processor.wrong_here("Express child executions do not support distributed Map states");
+        return None;
+    }
+    Some((workflow, express))
 }
 
 fn execution_type(processor: &Fields<'_>) -> Option<Option<bool>> {

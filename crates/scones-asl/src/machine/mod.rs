@@ -354,6 +354,27 @@ impl Workflow {
         })
     }
 
+    /// Where the distributed Map states are, at any depth.
+    pub(crate) fn distributed_maps(&self, location: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for state in &self.states {
+            let here = format!("{location}/States/{}", state.name);
+            match &state.kind {
+                StateKind::Map(map) => {
+                    found.extend(map.distributed.is_some().then(|| here.clone()));
+                    found.extend(map.processor.distributed_maps(&format!("{here}/ItemProcessor")));
+                }
+                StateKind::Parallel { branches, .. } => {
+                    for (index, branch) in branches.iter().enumerate() {
+                        found.extend(branch.distributed_maps(&format!("{here}/Branches/{index}")));
+                    }
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
     /// The processor of the distributed Map state with that name, at any depth.
     fn item_processor(&self, state_name: &str) -> Option<Arc<Self>> {
         self.states.iter().find_map(|state| match &state.kind {

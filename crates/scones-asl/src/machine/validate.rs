@@ -121,14 +121,23 @@ pub(super) fn express_problems(machine: &Machine) -> Vec<Diagnostic> {
             // AWS's text ends with a blank here.
             (_, Pattern::WaitForTaskToken) => "'.waitForTaskToken' service integration ",
         };
-        problems.push(Diagnostic {
-            severity: Severity::Error,
-            code: Code::SchemaValidationFailed,
-            message: format!("Express state machine does not support {what}"),
-            location: Some(location),
-            span: None,
-            hint: Some("create the state machine with the type STANDARD".to_owned()),
-        });
+        problems.push(not_in_express(what, location));
     }
+    let maps = machine.workflow.distributed_maps("");
+    problems.extend(
+        maps.into_iter()
+            .map(|location| not_in_express("distributed Map states", location)),
+    );
     problems
+}
+
+fn not_in_express(what: &str, location: String) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        code: Code::SchemaValidationFailed,
+        message: format!("Express state machine does not support {what}"),
+        location: Some(location),
+        span: None,
+        hint: Some("create the state machine with the type STANDARD".to_owned()),
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use scones_asl::map_run::{ItemSource, MapRun};
+use scones_asl::map_run::{ItemSource, MapRun, exceeds};
 use scones_asl::{
     Effect, Execution, HistoryEvent, Input, Machine, Outcome, Resource, Start, TaskCall, TimerId, Timestamp,
 };
@@ -310,19 +310,26 @@ impl Driver<'_> {
                 _ => failed += 1,
             }
         }
-        self.inputs.push(if run.is_exceeded(failed, items.len() as u64) {
-            let failure = MapRun::exceeded();
-            Input::TaskFailed {
-                task: run.task,
-                error: failure.error,
-                cause: failure.cause,
-            }
-        } else {
-            Input::TaskSucceeded {
-                task: run.task,
-                output: format!("[{}]", outputs.join(",")),
-            }
-        });
+        self.inputs.push(
+            if exceeds(
+                failed,
+                items.len() as u64,
+                run.tolerated_failure_count,
+                run.tolerated_failure_percentage,
+            ) {
+                let failure = MapRun::exceeded();
+                Input::TaskFailed {
+                    task: run.task,
+                    error: failure.error,
+                    cause: failure.cause,
+                }
+            } else {
+                Input::TaskSucceeded {
+                    task: run.task,
+                    output: format!("[{}]", outputs.join(",")),
+                }
+            },
+        );
     }
 
     fn child(&mut self, machine: &Arc<Machine>, input: &str) -> Result<Option<Outcome>, String> {

@@ -329,6 +329,26 @@ fn what_is_wrong_in_a_definition() {
 }
 
 #[test]
+fn express_executions_have_no_distributed_maps() {
+    let inner = distributed(json!({}));
+    let problems = Machine::parse(&inner.to_string()).unwrap().express_problems();
+    assert!(
+        problems[0]
+            .to_string()
+            .ends_with("does not support distributed Map states at /States/S")
+    );
+    let mut outer = distributed(json!({}));
+    outer["States"]["S"]["ItemProcessor"] = json!({
+        "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"},
+        "StartAt": "T", "States": {"T": inner["States"]["S"]}});
+    let problems = Machine::parse(&outer.to_string()).unwrap_err();
+    assert!(
+        problems[0].to_string().contains("Express child executions"),
+        "{problems:?}"
+    );
+}
+
+#[test]
 fn the_children_run_the_processor() {
     let machine = machine(&distributed(json!({})));
     assert!(machine.item_processor("S").is_some() && machine.item_processor("P").is_none());

@@ -79,13 +79,14 @@ pub(super) fn read(
     directory: &JobDirectory,
     channels: &Channels,
     channel: &str,
-    classes: usize,
+    hyperparameters: &Hyperparameters,
 ) -> Result<Dataset, End> {
+    let (classes, fit) = (hyperparameters.num_classes, hyperparameters.fit());
     let root = directory.channel(channel);
     let lists = format!("{channel}_lst");
     let failed = |error: scones_vision::dataset::Error| End::Client(chain(&error));
     if !channels.contains_key(&lists) {
-        let dataset = folder::read(&root).map_err(failed)?;
+        let dataset = folder::read_fitted(&root, fit).map_err(failed)?;
         if dataset.classes.len() != classes {
             return Err(End::Client(format!(
                 "channel {channel} has {} class folders ({}), but num_classes is {classes}: make them equal",
@@ -96,7 +97,7 @@ pub(super) fn read(
         return Ok(dataset);
     }
     let names: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
-    list::read(&only_list(directory, &lists)?, &root, Some(&names)).map_err(failed)
+    list::read_fitted(&only_list(directory, &lists)?, &root, Some(&names), fit).map_err(failed)
 }
 
 /// The one image list of a `_lst` channel.

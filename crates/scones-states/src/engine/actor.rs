@@ -290,17 +290,28 @@ impl Actor {
             %error,
             "a step cannot be written; the execution fails"
         );
-        let Record::Durable { journal, .. } = &self.record else {
+        let Record::Durable { journal, summary } = &self.record else {
             return;
         };
         let cause = format!("A step of the execution cannot be written: {error}");
-        let entry = Entry::abandoned(error.to_string(), cause, last_event, journal.writer(), now);
+        let entry = Entry::abandoned(
+            error.to_string(),
+            cause,
+            last_event,
+            journal.writer(),
+            now,
+            summary.redrive.clone(),
+        );
         match entry.encode() {
             Ok(bytes) => batch.entries.push(bytes),
             Err(error) => tracing::error!(%error, "nor can its end"),
         }
         self.run.abandon(entry.outcome);
-        self.workers.clear();
+        for (_, worker) in self.workers.drain() {
+            if let Some(run) = worker.map_run {
+                map_run::abort_later(&self.shared, run);
+            }
+        }
         batch.effects.clear();
     }
 
@@ -316,14 +327,14 @@ impl Actor {
         now: Timestamp,
         batch: &mut Batch,
     ) -> Result<(), serde_json::Error> {
-        if let Record::Durable { journal, .. } = &self.record {
-            let outcome = self.run.outcome().cloned();
+        if let Record::Durable { journal, summary } = &self.record {
             let entry = Entry {
                 cause,
                 now,
                 writer: journal.writer(),
                 events: step.events,
-                outcome,
+                outcome: self.run.outcome().cloned(),
+                redrive: summary.redrive.clone(),
             };
             batch.entries.push(entry.encode()?);
         }

@@ -11,7 +11,7 @@ use scones_asl::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::map_run::ChildOf;
+use super::{map_run::ChildOf, redrive::Redrive};
 use crate::catalog::Revision;
 
 /// One entry of a history.
@@ -26,6 +26,9 @@ pub(crate) struct Entry {
     /// There in the last entry, and before redrives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) outcome: Option<Outcome>,
+    /// The redrive that the execution is in, if it was redriven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) redrive: Option<Redrive>,
 }
 
 /// Why a step was made.
@@ -106,7 +109,14 @@ impl Origin {
 impl Entry {
     /// The last entry of an execution that cannot go on: it fails, after the
     /// event `last_event`, with `cause`.
-    pub(crate) fn abandoned(problem: String, cause: String, last_event: u64, writer: u64, now: Timestamp) -> Self {
+    pub(crate) fn abandoned(
+        problem: String,
+        cause: String,
+        last_event: u64,
+        writer: u64,
+        now: Timestamp,
+        redrive: Option<Redrive>,
+    ) -> Self {
         let failure = Failure {
             error: Some("States.Runtime".to_owned()),
             cause: Some(cause),
@@ -124,6 +134,7 @@ impl Entry {
             writer,
             events: vec![event],
             outcome: Some(Outcome::Failed { error, cause }),
+            redrive,
         }
     }
 
@@ -142,6 +153,8 @@ pub(crate) struct Ending {
     pub(crate) now: Timestamp,
     #[serde(default)]
     pub(crate) outcome: Option<Outcome>,
+    #[serde(default)]
+    pub(crate) redrive: Option<Redrive>,
 }
 
 /// The part of an entry that GetExecutionHistory needs, not taken apart.

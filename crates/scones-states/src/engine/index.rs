@@ -108,13 +108,13 @@ impl Summary {
         }
     }
 
-    /// Sorts the executions of a state machine, or of a map run, by their start.
+    /// Sorts the executions of a state machine by their start, and the
+    /// children of a map run by their numbers.
     pub(crate) fn key(&self) -> String {
-        let group = match &self.child_of {
-            None => self.machine.clone(),
-            Some(child) => child_prefix(&child.map_run_arn),
-        };
-        format!("{group}/{:015}/{}", self.started.as_millis(), self.name)
+        match &self.child_of {
+            None => format!("{}/{:015}/{}", self.machine, self.started.as_millis(), self.name),
+            Some(child) => format!("{}/{:012}", child_prefix(&child.map_run_arn), child.number),
+        }
     }
 }
 
@@ -181,14 +181,15 @@ impl Index {
         self.open.list(query).await
     }
 
-    /// What is listed of an execution.
-    pub(crate) async fn get(&self, summary: &Summary) -> Result<Option<Summary>, Error> {
-        Ok(self.all.get(&summary.key()).await?.map(|listed| listed.value))
-    }
-
     /// Every execution that has not ended and whose key begins with `prefix`.
     pub(crate) async fn open_below(&self, prefix: &str) -> Result<Vec<Summary>, Error> {
         let found = self.open.all(prefix).await?;
+        Ok(found.into_iter().map(|(_, summary)| summary).collect())
+    }
+
+    /// Every execution whose key begins with `prefix`.
+    pub(crate) async fn all_below(&self, prefix: &str) -> Result<Vec<Summary>, Error> {
+        let found = self.all.all(prefix).await?;
         Ok(found.into_iter().map(|(_, summary)| summary).collect())
     }
 

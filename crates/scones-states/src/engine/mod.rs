@@ -9,7 +9,7 @@ mod index;
 mod journal;
 mod map_run;
 mod message;
-mod pace;
+pub(crate) mod pace;
 mod redrive;
 mod replay;
 mod run;
@@ -51,8 +51,8 @@ pub(crate) use self::{
 
 /// Histories that are replayed at the same time.
 const REPLAYS_MAX: usize = 64;
-/// Locks that starts under a client's name share.
-const NAME_LOCKS: usize = 256;
+/// Locks that the names of executions, or those of map runs, share.
+const LOCKS: usize = 256;
 /// Times that a message is sent to an actor that is about to leave.
 const DELIVERIES_MAX: usize = 8;
 /// First pause before an execution's end is noted in the index again; it doubles.
@@ -88,6 +88,7 @@ pub(crate) struct Shared {
     next_actor: AtomicU64,
     replays: Semaphore,
     name_locks: Vec<AsyncMutex<()>>,
+    run_locks: Vec<AsyncMutex<()>>,
     /// By activity's ARN: somebody offered a task.
     offers: Mutex<HashMap<String, Arc<Notify>>>,
 }
@@ -150,10 +151,12 @@ impl Shared {
 
     /// A lock that one execution's starts and redrives share.
     fn name_lock(&self, execution_arn: &str) -> &AsyncMutex<()> {
-        let mut hasher = DefaultHasher::new();
-        execution_arn.hash(&mut hasher);
-        let lock = usize::try_from(hasher.finish() % self.name_locks.len() as u64).unwrap_or_default();
-        &self.name_locks[lock]
+        pick(&self.name_locks, execution_arn)
+    }
+
+    /// A lock that the beginning, the update and the abort of a map run share.
+    pub(crate) fn run_lock(&self, map_run_arn: &str) -> &AsyncMutex<()> {
+        pick(&self.run_locks, map_run_arn)
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<String, Handle>> {
@@ -189,6 +192,18 @@ impl Shared {
     }
 }
 
+/// Locks that names share.
+fn locks() -> Vec<AsyncMutex<()>> {
+    (0..LOCKS).map(|_| AsyncMutex::new(())).collect()
+}
+
+fn pick<'a>(locks: &'a [AsyncMutex<()>], name: &str) -> &'a AsyncMutex<()> {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    let lock = usize::try_from(hasher.finish() % locks.len() as u64).unwrap_or_default();
+    &locks[lock]
+}
+
 impl Engine {
     /// Starts the engine, and with it every execution that was interrupted.
     pub(crate) async fn start(
@@ -217,7 +232,8 @@ impl Engine {
             live: Mutex::default(),
             next_actor: AtomicU64::new(0),
             replays: Semaphore::new(REPLAYS_MAX),
-            name_locks: (0..NAME_LOCKS).map(|_| AsyncMutex::new(())).collect(),
+            name_locks: locks(),
+            run_locks: locks(),
             offers: Mutex::default(),
         });
         let engine = Self { shared };
@@ -297,6 +313,7 @@ impl Engine {
                 .live()
                 .get(execution_arn)
                 .map(|handle| handle.sender.clone());
+            self.reconcile_later(found);
             return there.unwrap_or(sender);
         };
         let life = self
@@ -321,6 +338,7 @@ impl Engine {
         };
         match replayed {
             Ok(Replayed { run, journal, summary }) if run.outcome().is_none() => {
+                self.reconcile_later(found.as_ref().filter(|found| found.key() != summary.key()));
                 let record = Record::Durable {
                     journal,
                     summary: Box::new(summary.clone()),
@@ -348,19 +366,44 @@ impl Engine {
             }
             Ok(Replayed { summary, .. }) => {
                 self.close(&summary).await;
+                self.reconcile_later(found.as_ref().filter(|found| found.key() != summary.key()));
                 self.refuse(&execution_arn, actor, mailbox, Refusal::Ended);
             }
             Err(refusal) => {
-                if let (Refusal::Missing, Some(summary)) = (refusal, found)
-                    && let Err(error) = self.shared.index.forget(&summary).await
-                {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "an empty execution stays listed"
-                    );
-                }
+                self.reconcile_later(found.as_ref().filter(|_| refusal == Refusal::Missing));
                 self.refuse(&execution_arn, actor, mailbox, refusal);
             }
+        }
+    }
+
+    /// Not awaited: it takes a lock that others hold while they wait for an actor.
+    fn reconcile_later(&self, found: Option<&Summary>) {
+        if let Some(found) = found.cloned() {
+            let engine = self.clone();
+            self.shared.tracker.spawn(async move {
+                tokio::select! {
+                    () = engine.reconcile(&found) => {}
+                    () = engine.shared.stopping.cancelled() => {}
+                }
+            });
+        }
+    }
+
+    /// Takes back the listing of a start that did not come to its history: the
+    /// execution never began, or began at another time.
+    async fn reconcile(&self, found: &Summary) {
+        let _held = self.shared.name_lock(&found.arn).lock().await;
+        let forgotten = match self.describe(&found.arn).await {
+            Ok(Some(there)) if Summary::of(&there.origin).key() == found.key() => Ok(()),
+            Ok(_) => self.shared.index.forget(found).await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = forgotten {
+            tracing::warn!(
+                execution = found.arn,
+                error = &error as &dyn std::error::Error,
+                "an execution that never began stays listed"
+            );
         }
     }
 
@@ -406,13 +449,14 @@ impl Engine {
     /// # Errors
     /// If the store fails, or there is no such execution.
     pub(crate) async fn ended(&self, execution_arn: &str) -> Result<Description, Error> {
-        let end = {
-            let mut ends = self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(ends.entry(execution_arn.to_owned()).or_default())
-        };
         loop {
+            let end = {
+                let mut ends = self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::clone(ends.entry(execution_arn.to_owned()).or_default())
+            };
             // Registered before it is looked, so that no end is missed.
-            let notified = end.notified();
+            let mut notified = std::pin::pin!(end.notified());
+            notified.as_mut().enable();
             let description = self.describe(execution_arn).await?;
             match description {
                 Some(description) if description.ending.is_some() => {

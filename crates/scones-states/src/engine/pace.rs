@@ -10,10 +10,15 @@ use tokio::{
 /// expression in JSONata may take seconds, so that everything else that waits
 /// for this thread moves to another one first.
 pub(crate) fn step<T>(machine: &Machine, step: impl FnOnce() -> T) -> T {
+    compute(machine.uses_jsonata(), step)
+}
+
+/// Computes something that takes long if it `uses_jsonata`.
+pub(crate) fn compute<T>(uses_jsonata: bool, compute: impl FnOnce() -> T) -> T {
     let has_others = Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread;
-    if machine.uses_jsonata() && has_others {
-        block_in_place(step)
+    if uses_jsonata && has_others {
+        block_in_place(compute)
     } else {
-        step()
+        compute()
     }
 }

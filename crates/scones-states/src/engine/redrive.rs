@@ -16,7 +16,7 @@ use super::{
     message::MAILBOX,
     replay::Replayed,
 };
-use crate::{Error, fault};
+use crate::fault;
 
 /// Attempts to be the one who has an execution that somebody else looks at.
 const ATTEMPTS_MAX: u32 = 20;
@@ -60,11 +60,11 @@ impl Engine {
                 Err(Refusal::Missing) => return Err(fault::no_execution(execution_arn)),
                 Err(_) => return Err(fault::unavailable()),
             };
-            let status = Status::of(run.outcome());
-            if status == Status::Running {
-                return self.redriven_already(&summary, token).await;
+            if let Some(date) = redriven_already(&summary, token) {
+                return Ok(date);
             }
-            if status == Status::Succeeded {
+            let status = Status::of(run.outcome());
+            if matches!(status, Status::Running | Status::Succeeded) {
                 return Err(fault::not_redrivable(execution_arn, status.as_str()));
             }
             if !run.is_redrivable() {
@@ -73,6 +73,7 @@ impl Engine {
             let now = self.shared.now();
             let date = ApiTimestamp::from_millis(now.0);
             let redrive = Redrive::after(summary.redrive.as_ref(), date, token.map(str::to_owned));
+            let ended = summary.clone();
             let summary = summary.reopened(redrive);
             let step = run.apply(Input::Redrive, now);
             let (sender, mut mailbox) = mpsc::channel(MAILBOX);
@@ -87,7 +88,7 @@ impl Engine {
                 summary: Box::new(summary.clone()),
             };
             let mut actor = Actor::new(Arc::clone(&self.shared), execution_arn, run, record, sender);
-            let opened = self.reopen(&mut actor, &summary, step, now).await;
+            let opened = self.reopen(&mut actor, &ended, &summary, step, now).await;
             let batch = match opened {
                 Ok(batch) => batch,
                 Err(error) => {
@@ -111,30 +112,25 @@ impl Engine {
     async fn reopen(
         &self,
         actor: &mut Actor,
+        ended: &Summary,
         summary: &Summary,
         step: scones_asl::Step,
         now: scones_asl::Timestamp,
     ) -> Result<super::actor::Batch, ApiError> {
         let mut batch = actor.reopen(step, now).map_err(ApiError::internal)?;
-        self.shared.index.write(summary).await?;
+        if let Err(error) = self.shared.index.write(summary).await {
+            self.close(ended).await;
+            return Err(error.into());
+        }
         match actor.append(&mut batch).await {
             Ok(()) => Ok(batch),
             Err(Lost::Closed | Lost::Fenced) => Err(fault::unavailable()),
         }
     }
+}
 
-    /// A client that asks twice gets the same answer.
-    async fn redriven_already(&self, summary: &Summary, token: Option<&str>) -> Result<ApiTimestamp, ApiError> {
-        let listed = self.shared.index.get(summary).await?;
-        let redrive = listed.and_then(|listed| listed.redrive);
-        match redrive {
-            Some(redrive) if token.is_some() && redrive.token.as_deref() == token => Ok(redrive.date),
-            _ => Err(fault::not_redrivable(&summary.arn, Status::Running.as_str())),
-        }
-    }
-
-    /// How an execution was redriven, if it was.
-    pub(crate) async fn redrive_of(&self, summary: &Summary) -> Result<Option<Redrive>, Error> {
-        Ok(self.shared.index.get(summary).await?.and_then(|listed| listed.redrive))
-    }
+/// When a client asked with this token before: it gets the same answer.
+fn redriven_already(summary: &Summary, token: Option<&str>) -> Option<ApiTimestamp> {
+    let redrive = summary.redrive.as_ref()?;
+    (token.is_some() && redrive.token.as_deref() == token).then_some(redrive.date)
 }

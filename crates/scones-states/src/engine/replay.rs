@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use scones_api::Timestamp as ApiTimestamp;
-use scones_asl::{HistoryEvent, Input, Timestamp};
+use scones_asl::{HistoryEvent, Timestamp};
 
 use super::{
     Engine, Refusal,
@@ -78,7 +78,7 @@ impl Engine {
         let Cause::Start(origin) = &first.cause else {
             return Err(damaged("entry 0 is not a start".to_owned()));
         };
-        let mut summary = Summary::of(origin);
+        let summary = Summary::of(origin);
         let machine = self.machine_of(origin).await?;
         let start = origin.start().map_err(|error| damaged(format!("its input: {error}")))?;
         let (mut run, step) = pace::step(&machine, || Run::start(Arc::clone(&machine), start));
@@ -91,10 +91,6 @@ impl Engine {
             }
             match entry.cause {
                 Cause::Input(input) => {
-                    if matches!(input, Input::Redrive) {
-                        let date = ApiTimestamp::from_millis(entry.now.0);
-                        summary.redrive = Some(Redrive::after(summary.redrive.as_ref(), date, None));
-                    }
                     let step = pace::step(&machine, || run.apply(input, entry.now));
                     problem = difference(entries.position() - 1, &step.events, &entry.events);
                 }
@@ -105,9 +101,13 @@ impl Engine {
         let mut journal = Journal::at(Arc::clone(&self.shared.store), execution_arn, entries.position());
         if let Some(problem) = problem {
             last.now = self
-                .abandon(execution_arn, problem, last.event, &mut run, &mut journal)
+                .abandon(execution_arn, problem, &last, &mut run, &mut journal)
                 .await?;
         }
+        let summary = Summary {
+            redrive: last.redrive,
+            ..summary
+        };
         let summary = match run.outcome() {
             Some(outcome) => summary.ended(outcome, ApiTimestamp::from_millis(last.now.0)),
             None => summary,
@@ -121,7 +121,7 @@ impl Engine {
         &self,
         execution_arn: &str,
         problem: String,
-        last_event: u64,
+        last: &Last,
         run: &mut Run,
         journal: &mut Journal,
     ) -> Result<Timestamp, Error> {
@@ -132,7 +132,7 @@ impl Engine {
         );
         let now = self.shared.now();
         let cause = format!("The execution's history cannot be replayed: {problem}");
-        let entry = Entry::abandoned(problem, cause, last_event, journal.writer(), now);
+        let entry = Entry::abandoned(problem, cause, last.event, journal.writer(), now, last.redrive.clone());
         let damaged = |problem: String| Error::History {
             execution: execution_arn.to_owned(),
             problem,
@@ -151,6 +151,7 @@ impl Engine {
 struct Last {
     event: u64,
     now: Timestamp,
+    redrive: Option<Redrive>,
 }
 
 impl Last {
@@ -158,6 +159,7 @@ impl Last {
         Self {
             event: entry.events.last().map_or(0, |event| event.id),
             now: entry.now,
+            redrive: entry.redrive.clone(),
         }
     }
 

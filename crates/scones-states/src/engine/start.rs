@@ -13,6 +13,7 @@ use super::{
     journal::{self, Journal, Lost},
     message::MAILBOX,
     pace,
+    redrive::Redrive,
     run::Run,
 };
 use crate::{Error, fault};
@@ -38,6 +39,8 @@ pub(crate) struct Description {
     pub(crate) origin: Origin,
     /// How it ended, and when.
     pub(crate) ending: Option<(Outcome, ApiTimestamp)>,
+    /// How it was redriven last, if it was.
+    pub(crate) redrive: Option<Redrive>,
 }
 
 impl Engine {
@@ -123,7 +126,7 @@ impl Engine {
     async fn existing(&self, there: Description) -> Result<Started, ApiError> {
         let execution_arn = &there.origin.execution_arn;
         let mut summary = Summary::of(&there.origin);
-        summary.redrive = self.redrive_of(&summary).await?;
+        summary.redrive = there.redrive.clone();
         if there.ending.is_none() {
             self.shared.index.write(&summary).await?;
             self.wake(execution_arn).await?;
@@ -163,6 +166,7 @@ impl Engine {
         let mut ending = Ending {
             now: first.now,
             outcome: first.outcome,
+            redrive: None,
         };
         // One that failed at once may have been redriven since.
         if !matches!(ending.outcome, Some(Outcome::Succeeded { .. })) {
@@ -178,6 +182,7 @@ impl Engine {
         Ok(Some(Description {
             origin: *origin,
             ending: ended,
+            redrive: ending.redrive,
         }))
     }
 }

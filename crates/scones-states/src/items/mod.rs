@@ -29,9 +29,9 @@ pub(crate) async fn open(source: &ItemSource, _objects: &Arc<dyn ObjectStore>) -
 
 impl Items {
     /// How many there are, where that is known.
-    pub(crate) fn count(&self) -> Option<usize> {
+    pub(crate) fn count(&self) -> Option<u64> {
         match self {
-            Self::Given(items) => Some(items.len()),
+            Self::Given(items) => u64::try_from(items.len()).ok(),
         }
     }
 

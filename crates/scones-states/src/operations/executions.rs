@@ -9,7 +9,7 @@ use super::{encryption::Encryption, machines::Resolved};
 use crate::{
     States,
     catalog::{Logging, MachineType, Tracing},
-    engine::{Answer, Command, Origin, Refusal, Started, Status, Summary},
+    engine::{Answer, Command, Origin, Refusal, Started, Status},
     fault, limits,
     names::{self, ExecutionName, MachineName},
 };
@@ -246,12 +246,12 @@ impl States {
         if there.ending.is_some() {
             self.engine.settled(&input.execution_arn).await;
         }
-        let redrive = self.engine.redrive_of(&Summary::of(&there.origin)).await?;
+        let redrive = there.redrive;
         let is_child = there.origin.child_of.is_some();
         let (outcome, stop_date) = there.ending.unzip();
         let status = Status::of(outcome.as_ref());
         let (error, cause) = outcome.as_ref().map(failure).unwrap_or_default();
-        let reason = not_redrivable(status);
+        let (redrive_status, redrive_status_reason) = redrive_status(status, is_child);
         Ok(DescribedExecution {
             execution_arn: input.execution_arn,
             state_machine_version_arn: there.origin.version_arn(),
@@ -271,12 +271,8 @@ impl States {
             cause,
             redrive_count: redrive.as_ref().map_or(0, |redrive| redrive.count),
             redrive_date: redrive.map(|redrive| redrive.date),
-            redrive_status: match reason {
-                Some(_) => "NOT_REDRIVABLE",
-                None if is_child => "REDRIVABLE_BY_MAP_RUN",
-                None => "REDRIVABLE",
-            },
-            redrive_status_reason: reason,
+            redrive_status,
+            redrive_status_reason,
         })
     }
 
@@ -322,7 +318,9 @@ impl States {
                 .check()?;
         }
         let arn = &input.execution_arn;
-        self.execution_name(arn)?;
+        if self.execution_name(arn)?.machine.contains('/') {
+            return Err(fault::redriven_by_map_run(arn));
+        }
         let redrive_date = self.engine.redrive(arn, input.client_token.as_deref()).await?;
         Ok(RedrivenExecution { redrive_date })
     }
@@ -430,11 +428,15 @@ impl Data {
     }
 }
 
-/// Why an execution cannot be redriven, if it cannot.
-pub(crate) fn not_redrivable(status: Status) -> Option<String> {
+/// Whether an execution can be redriven, as the API says it, and why not.
+pub(crate) fn redrive_status(status: Status, is_child: bool) -> (&'static str, Option<String>) {
     match status {
-        Status::Running | Status::Succeeded => Some(format!("Execution is {} and cannot be redriven", status.as_str())),
-        Status::Failed | Status::TimedOut | Status::Aborted => None,
+        Status::Running | Status::Succeeded => (
+            "NOT_REDRIVABLE",
+            Some(format!("Execution is {} and cannot be redriven", status.as_str())),
+        ),
+        Status::Failed | Status::TimedOut | Status::Aborted if is_child => ("REDRIVABLE_BY_MAP_RUN", None),
+        Status::Failed | Status::TimedOut | Status::Aborted => ("REDRIVABLE", None),
     }
 }
 

@@ -106,7 +106,11 @@ impl States {
         let next_token = next_token(&scope, &mut page, limit)?;
         let mut map_runs = Vec::with_capacity(page.len());
         for (_, map_run_arn) in page {
-            let record = self.map_run(&map_run_arn).await?;
+            // A beginning that was interrupted may have left its name alone.
+            let Some(record) = self.engine.shared.map_runs.all.get(map_run_key(&map_run_arn)).await? else {
+                continue;
+            };
+            let record = record.value;
             let machine = map_run_key(&map_run_arn)
                 .rsplit_once(':')
                 .map_or("", |(machine, _)| machine);
@@ -144,6 +148,8 @@ impl States {
             ));
         }
         self.map_run(arn).await?;
+        // Two updates take effect in the order in which they are kept.
+        let _held = self.engine.shared.run_lock(arn).lock().await;
         let changed = self
             .engine
             .shared

@@ -7,7 +7,10 @@ use scones_asl::{
 };
 
 use super::child::Child;
-use crate::{items::Items, limits::PAYLOAD_BYTES_MAX};
+use crate::{engine::pace, items::Items, limits::PAYLOAD_BYTES_MAX};
+
+/// Items that are prepared before other tasks get a turn.
+const ITEMS_AT_ONCE: u64 = 64;
 
 /// The children of a run, one after another.
 pub(crate) struct Batches {
@@ -85,7 +88,10 @@ impl Batches {
         };
         let index = self.index;
         self.index += 1;
-        run.item_input(index, item).map(|input| Some(input.to_string()))
+        if index.is_multiple_of(ITEMS_AT_ONCE) {
+            tokio::task::yield_now().await;
+        }
+        pace::compute(run.selects_with_jsonata(), || run.item_input(index, item)).map(|input| Some(input.to_string()))
     }
 }
 

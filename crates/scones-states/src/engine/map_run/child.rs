@@ -1,23 +1,18 @@
 //! The child executions of a map run.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use scones_api::ApiError;
+use scones_api::{ApiError, Timestamp as ApiTimestamp};
 use scones_asl::{Machine, Outcome, map_run::MapRun};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::record;
+use super::{Live, record};
 use crate::{
     Error,
-    engine::{Description, Engine, Origin, Started, Status, index::Summary},
+    engine::{Description, Engine, Origin, Started, Status, Summary},
 };
-
-/// First pause after a failed attempt to start or to look at a child.
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-/// Longest such pause.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// What makes an execution the child of a map run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +21,8 @@ pub(crate) struct ChildOf {
     pub(crate) map_run_arn: String,
     /// The Map state whose processor it runs.
     pub(crate) state_name: String,
+    /// Counts the children of the run from 0.
+    pub(crate) number: u64,
     /// The items that it works on.
     pub(crate) items: u64,
 }
@@ -85,6 +82,7 @@ pub(crate) fn origin(engine: &Engine, parent: &Origin, run: &MapRun, child: &Chi
         child_of: Some(ChildOf {
             map_run_arn: run.arn.clone(),
             state_name: run.state_name.clone(),
+            number: child.number,
             items: child.items,
         }),
     }
@@ -107,48 +105,81 @@ impl Engine {
         }
     }
 
-    /// Runs a child to its end, or finds the one that was run already. Ends
-    /// only when the child has: a store that fails is asked again.
-    /// With `redrives` a child that failed before the run's last redrive is
-    /// redriven.
-    pub(crate) async fn run_child(self, origin: Origin, machine: Arc<Machine>, child: Child, redrives: u64) -> Ended {
+    /// Runs a child to its end, or finds the one that was run already. One
+    /// that failed before `redriven` is redriven. A store that fails is asked
+    /// again.
+    ///
+    /// # Errors
+    /// The child's history is damaged.
+    pub(super) async fn run_child(
+        self,
+        live: Arc<Live>,
+        origin: Origin,
+        machine: Arc<Machine>,
+        child: Child,
+        redriven: Option<ApiTimestamp>,
+    ) -> Result<Ended, Error> {
         let Child { number, items, .. } = child;
-        let mut pause = PAUSE_MIN;
-        loop {
-            match self.child_to_its_end(&origin, &machine, redrives).await {
-                Ok(description) => {
-                    return Ended {
-                        number,
-                        items,
-                        description,
-                    };
-                }
-                Err(error) => {
-                    tracing::warn!(execution = origin.execution_arn, %error, "a child execution waits for the store");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
-                }
+        let execution_arn = origin.execution_arn.clone();
+        // A task of its own, which nobody cuts: what is half begun would run
+        // with nobody who knows of it.
+        let engine = self.clone();
+        let begin = live.starts.track_future({
+            let live = Arc::clone(&live);
+            async move {
+                let begin = || engine.begin_child(&live, &origin, &machine, redriven);
+                engine.patiently("a child execution begins", begin).await
             }
+        });
+        match self.shared.tracker.spawn(begin).await {
+            Ok(begun) => begun?,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+        let description = self
+            .patiently("a child execution is waited for", || self.ended(&execution_arn))
+            .await?;
+        Ok(Ended {
+            number,
+            items,
+            description,
+        })
     }
 
-    async fn child_to_its_end(
+    async fn begin_child(
         &self,
+        live: &Live,
         origin: &Origin,
         machine: &Arc<Machine>,
-        redrives: u64,
-    ) -> Result<Description, ApiError> {
-        let started = self.begin(origin.clone(), Arc::clone(machine), true).await?;
-        if let Started::Existing(there) = started
-            && let Some((outcome, _)) = &there.ending
-            && !matches!(outcome, Outcome::Succeeded { .. })
-        {
-            let redriven = self.redrive_of(&Summary::of(&there.origin)).await?;
-            if redriven.map_or(0, |redrive| redrive.count) < redrives {
-                self.redrive(&origin.execution_arn, None).await?;
+        redriven: Option<ApiTimestamp>,
+    ) -> Result<(), Error> {
+        if live.closed.is_cancelled() {
+            // Whoever would wait for the child is gone.
+            return Ok(());
+        }
+        let unavailable = |error: ApiError| {
+            tracing::debug!(execution = origin.execution_arn, %error, "a child execution does not begin");
+            Error::Unavailable
+        };
+        // It says whether a history is damaged, which a start does not.
+        self.describe(&origin.execution_arn).await?;
+        let begun = self.begin(origin.clone(), Arc::clone(machine), true).await;
+        let Started::Existing(there) = begun.map_err(unavailable)? else {
+            return Ok(());
+        };
+        let failed_before = match (&there.ending, redriven) {
+            (Some((outcome, stopped)), Some(redriven)) => {
+                !matches!(outcome, Outcome::Succeeded { .. }) && *stopped <= redriven
+            }
+            _ => false,
+        };
+        if failed_before {
+            match self.redrive(&origin.execution_arn, None).await {
+                // One that cannot be redriven stays as it ended.
+                Err(error) if error.status >= 500 => return Err(unavailable(error)),
+                _ => {}
             }
         }
-        Ok(self.ended(&origin.execution_arn).await?)
+        Ok(())
     }
 
     /// The executions of a map run that have not ended.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     engine::{Description, Status},
     limits::PAYLOAD_BYTES_MAX,
-    operations::executions::not_redrivable,
+    operations::executions::redrive_status,
 };
 
 /// The children's results in the order of the items, within the limit of a payload.
@@ -84,14 +84,14 @@ pub(crate) fn described(child: &Description) -> Value {
     let origin = &child.origin;
     let outcome = child.ending.as_ref().map(|(outcome, _)| outcome);
     let status = Status::of(outcome);
-    let reason = not_redrivable(status);
+    let (redrive_status, reason) = redrive_status(status, true);
     let mut described = json!({
         "ExecutionArn": origin.execution_arn,
         "Input": origin.input,
         "InputDetails": {"Included": true},
         "Name": origin.name,
-        "RedriveCount": 0,
-        "RedriveStatus": if reason.is_some() { "NOT_REDRIVABLE" } else { "REDRIVABLE" },
+        "RedriveCount": child.redrive.as_ref().map_or(0, |redrive| redrive.count),
+        "RedriveStatus": redrive_status,
         "StartDate": origin.started.to_iso8601(),
         "StateMachineArn": origin.machine_arn,
         "Status": status.as_str(),

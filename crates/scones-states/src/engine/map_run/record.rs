@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use scones_api::Timestamp;
-use scones_asl::{TaskId, map_run::exceeds};
+use scones_asl::{
+    TaskId,
+    map_run::{MapRun, exceeds},
+};
 use scones_store::{Collection, Error, ListQuery, Store};
 use serde::{Deserialize, Serialize};
 
@@ -29,12 +32,19 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    pub(crate) fn of(run: &MapRun) -> Self {
+        Self {
+            max_concurrency: run.max_concurrency,
+            tolerated_failure_count: run.tolerated_failure_count,
+            tolerated_failure_percentage: run.tolerated_failure_percentage,
+        }
+    }
+
     /// Whether more items have failed than may.
     pub(crate) fn are_exceeded(&self, tally: &Tally) -> bool {
         let items = &tally.items;
         let failed = items.failed + items.timed_out + items.aborted;
-        // The share is known once all items are.
-        let percentage = self.tolerated_failure_percentage.filter(|_| tally.complete);
+        let percentage = self.tolerated_failure_percentage.filter(|_| tally.total_is_known);
         let undecided = self.tolerated_failure_percentage.is_some() && percentage.is_none();
         let count = self.tolerated_failure_count.or(undecided.then_some(u64::MAX));
         exceeds(failed, items.total, count, percentage)
@@ -91,18 +101,19 @@ impl Counts {
 pub(crate) struct Tally {
     pub(crate) executions: Counts,
     pub(crate) items: Counts,
-    /// Every item has been read.
-    pub(crate) complete: bool,
+    /// No more items come: shares of them can be told.
+    #[serde(skip)]
+    pub(crate) total_is_known: bool,
 }
 
 impl Tally {
-    /// A child with so many items is to be run.
-    pub(crate) fn expect(&mut self, items: u64) {
-        self.executions.expect(1);
+    /// So many children with so many items in all are to be run.
+    pub(crate) fn expect(&mut self, children: u64, items: u64) {
+        self.executions.expect(children);
         self.items.expect(items);
     }
 
-    /// It has begun.
+    /// A child with so many items has begun.
     pub(crate) fn begin(&mut self, items: u64) {
         self.executions.begin(1);
         self.items.begin(items);
@@ -143,12 +154,30 @@ pub(crate) struct MapRunRecord {
     pub(crate) redriven: Option<Timestamp>,
 }
 
+impl MapRunRecord {
+    /// A run that begins, or goes on after a redrive.
+    pub(crate) fn of(run: &MapRun, execution_arn: &str, now: Timestamp) -> Self {
+        Self {
+            arn: run.arn.clone(),
+            execution_arn: execution_arn.to_owned(),
+            task: run.task,
+            status: MapRunStatus::Running,
+            started: now,
+            stopped: None,
+            settings: Settings::of(run),
+            tally: Tally::default(),
+            redrive_count: run.redrive_count,
+            redriven: (run.redrive_count > 0).then_some(now),
+        }
+    }
+}
+
 /// The tables.
 #[derive(Clone)]
 pub(crate) struct MapRuns {
     /// By `MACHINE/LABEL:ID`.
     pub(crate) all: Collection<MapRunRecord>,
-    /// ARNs by `EXECUTION/START/ID`.
+    /// ARNs by `EXECUTION/TASK/ID`, in the order of their beginnings.
     by_execution: Collection<String>,
     /// ARNs of those that have not ended.
     open: Collection<String>,
@@ -188,12 +217,7 @@ impl MapRuns {
             self.all.put(key(&record.arn), &record).await?;
             return Ok(record);
         }
-        let listed = format!(
-            "{}/{:015}/{}",
-            record.execution_arn,
-            record.started.as_millis(),
-            id(&record.arn)
-        );
+        let listed = format!("{}/{:020}/{}", record.execution_arn, record.task.0, id(&record.arn));
         // The record goes last: a run that is there is also found.
         self.open.put(key(&record.arn), &record.arn).await?;
         self.by_execution.put(&listed, &record.arn).await?;
@@ -202,22 +226,14 @@ impl MapRuns {
     }
 
     /// Writes how a run ended; settings stay as they were updated last.
-    pub(crate) async fn end(
-        &self,
-        arn: &str,
-        status: MapRunStatus,
-        now: Timestamp,
-        tally: Option<Tally>,
-    ) -> Result<(), Error> {
+    pub(crate) async fn end(&self, arn: &str, status: MapRunStatus, now: Timestamp, tally: Tally) -> Result<(), Error> {
         self.all
             .update(key(arn), |record| -> Result<(), Error> {
                 if record.status == MapRunStatus::Running {
                     record.status = status;
                     record.stopped = Some(now);
                 }
-                if let Some(tally) = tally {
-                    record.tally = tally;
-                }
+                record.tally = tally;
                 Ok(())
             })
             .await?;
@@ -255,7 +271,7 @@ mod tests {
     fn counts_add_up() {
         let mut tally = Tally::default();
         for _ in 0..4 {
-            tally.expect(2);
+            tally.expect(1, 2);
         }
         for _ in 0..3 {
             tally.begin(2);
@@ -283,15 +299,15 @@ mod tests {
             tolerated_failure_percentage: percentage,
         };
         let mut tally = Tally::default();
-        tally.expect(1);
+        tally.expect(1, 1);
         tally.begin(1);
         tally.end(1, Status::Failed);
         assert!(settings(None, None).are_exceeded(&tally));
         assert!(settings(Some(0), Some(50.0)).are_exceeded(&tally));
         assert!(!settings(None, Some(50.0)).are_exceeded(&tally));
-        tally.complete = true;
+        tally.total_is_known = true;
         assert!(settings(None, Some(50.0)).are_exceeded(&tally));
-        tally.expect(1);
+        tally.expect(1, 1);
         assert!(!settings(None, Some(50.0)).are_exceeded(&tally));
     }
 }
