@@ -37,6 +37,10 @@ pub const JSONATA_DEPTH_MAX: usize = 1_000;
 pub const JSONATA_SEQUENCE_MAX: usize = 1_000_000;
 /// Milliseconds after which a JSONata evaluation is given up.
 pub const JSONATA_MILLISECONDS_MAX: u64 = 10_000;
+/// Problems of one severity that are kept of one definition. AWS returns 100.
+pub const DIAGNOSTICS_MAX: usize = 200;
+/// Problems after which misspelt names get no suggestion any more.
+pub const SUGGESTIONS_MAX: usize = 50;
 /// Deepest nesting of workflows (maps and parallels) that a definition may have.
 pub const WORKFLOW_DEPTH_MAX: usize = 32;
 /// Deepest nesting of JSON values, states and Boolean choice expressions.

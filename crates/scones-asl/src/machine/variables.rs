@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{State, StateKind, Workflow};
+use crate::json::element;
 use crate::template::Template;
 
 /// Assignments in an inner scope of a variable that an outer scope assigns:
@@ -30,7 +31,7 @@ fn visit(workflow: &Workflow, location: &str, outer: &HashSet<String>, found: &m
             StateKind::Map(map) => visit(&map.processor, &format!("{here}/ItemProcessor"), &scope, found),
             StateKind::Parallel { branches, .. } => {
                 for (index, branch) in branches.iter().enumerate() {
-                    visit(branch, &format!("{here}/Branches/{index}"), &scope, found);
+                    visit(branch, &element(&format!("{here}/Branches"), index), &scope, found);
                 }
             }
             _ => {}
