@@ -151,8 +151,13 @@ impl Scanner<'_> {
             let start = self.at;
             let key = self.string();
             let child = join(location, &key);
-            let within = |outer: &String| child.strip_prefix(outer.as_str()).is_some_and(|rest| rest.starts_with('/'));
-            if self.keys.insert(child.clone(), start..self.at).is_some() && !self.duplicates.last().is_some_and(within) {
+            let within = |outer: &String| {
+                child
+                    .strip_prefix(outer.as_str())
+                    .is_some_and(|rest| rest.starts_with('/'))
+            };
+            if self.keys.insert(child.clone(), start..self.at).is_some() && !self.duplicates.last().is_some_and(within)
+            {
                 self.duplicates.push(child.clone());
             }
             self.blank();

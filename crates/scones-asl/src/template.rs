@@ -73,7 +73,11 @@ impl Template {
 
     /// Compiles the template of a JSONata state; `field` is the name of the
     /// field that holds it, `available` what `$states` has there.
-    pub(crate) fn compile_jsonata(value: &Value, field: &str, available: Available) -> Result<Self, Vec<TemplateError>> {
+    pub(crate) fn compile_jsonata(
+        value: &Value,
+        field: &str,
+        available: Available,
+    ) -> Result<Self, Vec<TemplateError>> {
         let mut errors = Vec::new();
         let template = Self::jsonata(value, field, available, &mut errors);
         if errors.is_empty() {

@@ -121,7 +121,11 @@ fn condition(entry: &Fields<'_>, depth: usize) -> Option<Condition> {
         entry.wrong_here("The rule is nested too deeply");
         return None;
     }
-    let around: &[&str] = if depth == 0 { &["Next", "Comment", "Assign"] } else { &["Comment"] };
+    let around: &[&str] = if depth == 0 {
+        &["Next", "Comment", "Assign"]
+    } else {
+        &["Comment"]
+    };
     let allowed: Vec<&str> = around.iter().chain(&["Variable"]).chain(OPERATORS).copied().collect();
     entry.allow_only(&allowed);
     let operators: Vec<&str> = entry.names().filter(|name| OPERATORS.contains(name)).collect();

@@ -344,7 +344,9 @@ impl<'a> Fields<'a> {
             TemplateProblem::Expression(problem) => (
                 Code::SchemaValidationFailed,
                 &template,
-                format!("The value for the field '{field}' must be a valid JSONPath or a valid intrinsic function call"),
+                format!(
+                    "The value for the field '{field}' must be a valid JSONPath or a valid intrinsic function call"
+                ),
                 Some(problem.to_string()),
             ),
             TemplateProblem::Twice => (

@@ -35,7 +35,9 @@ pub(super) fn check(workflow: &Fields<'_>, states: &Fields<'_>) {
 }
 
 fn edges<'a>(states: &Fields<'a>, from: &'a str) -> Vec<Edge<'a>> {
-    let Some(state) = states.get(from) else { return Vec::new() };
+    let Some(state) = states.get(from) else {
+        return Vec::new();
+    };
     let location = states.at(from);
     let mut found = Vec::new();
     let mut named = |object: &'a Value, location: &str, field: &str| {
@@ -90,13 +92,21 @@ fn no_end(states: &Fields<'_>) {
 /// else leads to gets a warning of ours.
 fn unreachable(states: &Fields<'_>, start: Option<&str>, edges: &[Edge<'_>]) {
     let Some(start) = start else { return };
-    let mut named: HashSet<&str> = edges.iter().filter(|edge| edge.from != edge.to).map(|edge| edge.to).collect();
+    let mut named: HashSet<&str> = edges
+        .iter()
+        .filter(|edge| edge.from != edge.to)
+        .map(|edge| edge.to)
+        .collect();
     named.insert(start);
     let reached = reached(start, edges);
     for name in states.names().filter(|name| !reached.contains(name)) {
         let location = states.at(name);
         states.problem(Problem {
-            severity: if named.contains(name) { Severity::Warning } else { Severity::Error },
+            severity: if named.contains(name) {
+                Severity::Warning
+            } else {
+                Severity::Error
+            },
             code: Code::MissingTransitionTarget,
             place: Place::Key(&location),
             hint: Some("let another state's `Next` name it, or remove it".to_owned()),

@@ -78,10 +78,17 @@ impl Machine {
         match Self::parse(definition) {
             Err(problems) => problems,
             Ok(machine) => {
-                let mut problems = if express { machine.express_problems() } else { Vec::new() };
+                let mut problems = if express {
+                    machine.express_problems()
+                } else {
+                    Vec::new()
+                };
                 let positions = Positions::scan(definition);
                 for problem in &mut problems {
-                    problem.span = problem.location.as_deref().and_then(|place| positions.value_span(place));
+                    problem.span = problem
+                        .location
+                        .as_deref()
+                        .and_then(|place| positions.value_span(place));
                 }
                 problems.extend(machine.warnings);
                 problems

@@ -101,11 +101,15 @@ pub(super) struct Context {
 /// The language that an object asks for. AWS reads anything but `JSONPath` as
 /// JSONata, besides refusing it.
 pub(super) fn query_language(fields: &Fields<'_>) -> Option<QueryLanguage> {
-    const LANGUAGES: &[(&str, QueryLanguage)] =
-        &[("JSONPath", QueryLanguage::JsonPath), ("JSONata", QueryLanguage::Jsonata)];
-    fields
-        .has("QueryLanguage")
-        .then(|| fields.one_of("QueryLanguage", LANGUAGES).unwrap_or(QueryLanguage::Jsonata))
+    const LANGUAGES: &[(&str, QueryLanguage)] = &[
+        ("JSONPath", QueryLanguage::JsonPath),
+        ("JSONata", QueryLanguage::Jsonata),
+    ];
+    fields.has("QueryLanguage").then(|| {
+        fields
+            .one_of("QueryLanguage", LANGUAGES)
+            .unwrap_or(QueryLanguage::Jsonata)
+    })
 }
 
 /// A nested workflow: a branch or an item processor.

@@ -9,7 +9,11 @@ use crate::json::{element, join};
 
 /// Whether a text looks like a path or an intrinsic function.
 fn looks_like_path(text: &str) -> bool {
-    text == "$" || text == "$$" || ["$.", "$$.", "$[", "States."].iter().any(|start| text.starts_with(start))
+    text == "$"
+        || text == "$$"
+        || ["$.", "$$.", "$[", "States."]
+            .iter()
+            .any(|start| text.starts_with(start))
 }
 
 /// Warns of paths in a payload template under names without `.$`.

@@ -5,7 +5,10 @@ use scones_asl::{Machine, Severity};
 use serde_json::{Value, json};
 
 fn problems(definition: &str) -> Vec<String> {
-    Machine::check(definition, false).iter().map(ToString::to_string).collect()
+    Machine::check(definition, false)
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// Every problem of a definition: `CODE: message at /location`.
@@ -20,7 +23,10 @@ fn check_state(state: Value, expect: &str) {
 
 /// The same with `SCHEMA_VALIDATION_FAILED`, and the location below the state.
 fn check_schema(state: Value, message: &str, location: &str) {
-    check_state(state, &format!("SCHEMA_VALIDATION_FAILED: {message} at /States/S{location}"));
+    check_state(
+        state,
+        &format!("SCHEMA_VALIDATION_FAILED: {message} at /States/S{location}"),
+    );
 }
 
 fn accept(state: Value) {
@@ -61,7 +67,10 @@ fn what_is_no_definition() {
     );
     let long = format!("{{\"Comment\": \"{}\",}}", "é".repeat(600));
     let problem = &problems(&long)[0];
-    assert!(problem.contains("é\"[truncated 115 chars]; line: 1, column: 616]"), "{problem}");
+    assert!(
+        problem.contains("é\"[truncated 116 chars]; line: 1, column: 617]"),
+        "{problem}"
+    );
     assert!(Machine::parse(&"[".repeat(100_000)).is_err());
     assert!(Machine::parse(&" ".repeat(1_048_577)).is_err());
 }
@@ -71,9 +80,8 @@ fn transitions_that_lead_nowhere() {
     let two =
         |first: Value, second: Value| json!({"StartAt": "A", "States": {"A": first, "Classify": second}}).to_string();
     let next = |name: &str| json!({"Type": "Pass", "Next": name});
-    let missing = |name: &str, location: &str| {
-        format!("MISSING_TRANSITION_TARGET: Missing 'Next' target: {name} at {location}")
-    };
+    let missing =
+        |name: &str, location: &str| format!("MISSING_TRANSITION_TARGET: Missing 'Next' target: {name} at {location}");
     let unreachable = "MISSING_TRANSITION_TARGET: State \"Classify\" is not reachable. at /States/Classify";
     let no_end = "MISSING_END_STATE: Workflow has no terminal state at null";
     check(
@@ -85,7 +93,10 @@ fn transitions_that_lead_nowhere() {
         &two(pass(), json!({"Type": "Pass", "Next": "Classify"})),
         &[unreachable],
     );
-    check(&two(next("Gone"), next("A")), &[&missing("Gone", "/States/A/Next"), no_end]);
+    check(
+        &two(next("Gone"), next("A")),
+        &[&missing("Gone", "/States/A/Next"), no_end],
+    );
     check(&two(next("Classify"), next("A")), &[no_end]);
     let choice = json!({"Type": "Choice", "Default": "X", "Choices": [
         {"Variable": "$.a", "IsNull": true, "Next": "Y"}, {"Variable": "$.a", "IsNull": false, "Next": "Classify"}]});
@@ -154,7 +165,10 @@ fn names_that_are_nearly_right() {
         json!({"StartAt": "Elsewhere", "States": {"A": pass()}}),
         "no state is called `Elsewhere`",
     );
-    check(json!({"StartAt": "A", "States": {"A": {"Type": "Tusk"}}}), "did you mean `Task`?");
+    check(
+        json!({"StartAt": "A", "States": {"A": {"Type": "Tusk"}}}),
+        "did you mean `Task`?",
+    );
     check(
         json!({"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true, "ResultPth": "$"}}}),
         "did you mean `ResultPath`?",
@@ -169,7 +183,11 @@ fn fields_that_are_wrong() {
         "/Type",
     );
     check_schema(json!({"End": true}), "These fields are required: [Type]", "");
-    check_schema(json!({"Type": "Task", "End": true}), "These fields are required: [Resource]", "");
+    check_schema(
+        json!({"Type": "Task", "End": true}),
+        "These fields are required: [Resource]",
+        "",
+    );
     check_schema(
         json!({"Type": "Parallel", "Branches": [], "End": true}),
         "Value cannot be empty",
@@ -250,7 +268,9 @@ fn fields_that_are_wrong() {
     let long = "x".repeat(81);
     check(
         &json!({"StartAt": long, "States": {&long: pass()}}).to_string(),
-        &[&format!("INVALID_STATE_NAME: State name must have 1 to 80 characters at /States/{long}")],
+        &[&format!(
+            "INVALID_STATE_NAME: State name must have 1 to 80 characters at /States/{long}"
+        )],
     );
 }
 
@@ -273,7 +293,12 @@ fn fields_that_a_state_does_not_have() {
     refused("Succeed", json!({}), "End", json!(true));
     refused("Fail", json!({}), "InputPath", json!("$"));
     refused("Fail", json!({}), "Assign", json!({}));
-    refused("Parallel", json!({"End": true, "Branches": [{"StartAt": "P", "States": {"P": pass()}}]}), "TimeoutSeconds", json!(1));
+    refused(
+        "Parallel",
+        json!({"End": true, "Branches": [{"StartAt": "P", "States": {"P": pass()}}]}),
+        "TimeoutSeconds",
+        json!(1),
+    );
     check(
         &json!({"StartAt": "S", "States": {"S": pass()}, "Extra": 1}).to_string(),
         &["SCHEMA_VALIDATION_FAILED: Field 'Extra' is not supported at /"],
@@ -309,8 +334,16 @@ fn retriers_and_catchers() {
         "0]/ErrorEquals[1]",
     );
     check(json!([1]), "Expected value of type Object", "0]");
-    check(named("BackoffRate", json!(0.5)), "Minimum value is 1.0", "0]/BackoffRate");
-    check(named("IntervalSeconds", json!(0)), "Minimum value is 1", "0]/IntervalSeconds");
+    check(
+        named("BackoffRate", json!(0.5)),
+        "Minimum value is 1.0",
+        "0]/BackoffRate",
+    );
+    check(
+        named("IntervalSeconds", json!(0)),
+        "Minimum value is 1",
+        "0]/IntervalSeconds",
+    );
     check(
         named("IntervalSeconds", json!(1.5)),
         "Expected value of type Integer",
@@ -338,7 +371,9 @@ fn retriers_and_catchers() {
         "These fields are required: [ErrorEquals, Next]",
         "/Catch[0]",
     );
-    accept(retry(json!([{"ErrorEquals": ["E"], "IntervalSeconds": 3.0, "MaxAttempts": 0, "BackoffRate": 1, "MaxDelaySeconds": 31_622_400, "JitterStrategy": "FULL"}])));
+    accept(retry(
+        json!([{"ErrorEquals": ["E"], "IntervalSeconds": 3.0, "MaxAttempts": 0, "BackoffRate": 1, "MaxDelaySeconds": 31_622_400, "JitterStrategy": "FULL"}]),
+    ));
 }
 
 #[test]
@@ -352,14 +387,26 @@ fn choice_rules() {
             "{definition}"
         );
     };
-    check(json!({"Variable": "$.a", "IsNull": true}), "These fields are required: [Next]", "");
+    check(
+        json!({"Variable": "$.a", "IsNull": true}),
+        "These fields are required: [Next]",
+        "",
+    );
     check(
         json!({"Variable": "$.a", "IsNull": true, "End": true}),
         "Field 'End' is not supported",
         "",
     );
-    check(json!({"IsNull": true, "Next": "End"}), "These fields are required: [Variable]", "");
-    check(json!({"Variable": "$.a", "Next": "End"}), "A comparison operator is required", "");
+    check(
+        json!({"IsNull": true, "Next": "End"}),
+        "These fields are required: [Variable]",
+        "",
+    );
+    check(
+        json!({"Variable": "$.a", "Next": "End"}),
+        "A comparison operator is required",
+        "",
+    );
     check(
         json!({"Variable": "$.a", "IsNull": true, "StringEquals": "x", "Next": "End"}),
         "There should only be one of the following fields: [IsNull, StringEquals]",
@@ -385,11 +432,7 @@ fn choice_rules() {
         "Value is not a Reference Path",
         "/Variable",
     );
-    check(
-        json!({"And": [], "Next": "End"}),
-        "Value cannot be empty",
-        "/And",
-    );
+    check(json!({"And": [], "Next": "End"}), "Value cannot be empty", "/And");
     check(
         json!({"And": [{"Variable": "$.a", "IsNull": true, "Next": "End"}], "Next": "End"}),
         "Field 'Next' is not supported",
@@ -458,10 +501,7 @@ fn jsonata_expressions_are_read() {
         );
     };
     invalid("{% 1 + %}", "Unexpected end of expression");
-    invalid(
-        "{% \"open %}",
-        "String literal must be terminated by a matching quote",
-    );
+    invalid("{% \"open %}", "String literal must be terminated by a matching quote");
     let unclosed = "A JSONata expression must begin with '{%' and end with '%}'";
     invalid("{% 1", unclosed);
     invalid("1 %}", unclosed);
@@ -491,7 +531,9 @@ fn jsonata_expressions_are_read() {
     ] {
         accept(output(json!(format!("{{% {expression} %}}"))));
     }
-    let mut catch = task(json!({"QueryLanguage": "JSONata", "Catch": [{"ErrorEquals": ["E"], "Output": "{% $states.errorOutput.Cause %}", "Next": "S"}]}));
+    let mut catch = task(
+        json!({"QueryLanguage": "JSONata", "Catch": [{"ErrorEquals": ["E"], "Output": "{% $states.errorOutput.Cause %}", "Next": "S"}]}),
+    );
     accept(catch.clone());
     catch["Output"] = json!("{% $states.errorOutput %}");
     check_state(
@@ -538,7 +580,9 @@ fn problems_point_into_the_text() {
         "\"x\"",
     );
     check(
-        &state("{\"Type\": \"Task\", \"End\": true, \"Resource\": \"arn:aws:states:::sqs:sendMessage.waitForTaskToken\"}"),
+        &state(
+            "{\"Type\": \"Task\", \"End\": true, \"Resource\": \"arn:aws:states:::sqs:sendMessage.waitForTaskToken\"}",
+        ),
         "\"arn:aws:states:::sqs:sendMessage.waitForTaskToken\"",
     );
     check("{\n\n\"a\": tru}", "}");
@@ -597,7 +641,12 @@ fn express_machines_do_not_wait_for_callbacks() {
 #[test]
 fn many_mistakes_are_reported_in_bounded_time() {
     let states: serde_json::Map<String, Value> = (0..5_000)
-        .map(|index| (format!("State{index}"), json!({"Type": "Pass", "Next": format!("Stat{index}")})))
+        .map(|index| {
+            (
+                format!("State{index}"),
+                json!({"Type": "Pass", "Next": format!("Stat{index}")}),
+            )
+        })
         .collect();
     let definition = json!({"StartAt": "State0", "States": states}).to_string();
     let problems = Machine::parse(&definition).unwrap_err();
@@ -607,9 +656,37 @@ fn many_mistakes_are_reported_in_bounded_time() {
 /// JSON with the language's words in it.
 fn definition() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(vec![
-        "StartAt", "States", "Type", "Next", "End", "Task", "Map", "Choice", "Choices", "Catch", "Retry", "Pass", "Wait",
-        "Parameters", "Output", "Branches", "ItemProcessor", "QueryLanguage", "JSONata", "$.a", "{% x %}", "{%", "a.$",
-        "ErrorEquals", "Not", "And", "Variable", "Assign", "Parallel", "Seconds", "Resource",
+        "StartAt",
+        "States",
+        "Type",
+        "Next",
+        "End",
+        "Task",
+        "Map",
+        "Choice",
+        "Choices",
+        "Catch",
+        "Retry",
+        "Pass",
+        "Wait",
+        "Parameters",
+        "Output",
+        "Branches",
+        "ItemProcessor",
+        "QueryLanguage",
+        "JSONata",
+        "$.a",
+        "{% x %}",
+        "{%",
+        "a.$",
+        "ErrorEquals",
+        "Not",
+        "And",
+        "Variable",
+        "Assign",
+        "Parallel",
+        "Seconds",
+        "Resource",
     ]);
     let leaf = prop_oneof![
         word.clone().prop_map(Value::from),
@@ -620,8 +697,10 @@ fn definition() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(5, 64, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((word.clone(), inner), 0..6)
-                .prop_map(|fields| fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+            prop::collection::vec((word.clone(), inner), 0..6).prop_map(|fields| fields
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect()),
         ]
     })
 }

@@ -76,7 +76,9 @@ fn report<'a>(problem: &'a Diagnostic, source: &'a str, name: &'a str) -> Vec<an
     let mut group = match problem.span {
         Some(span) => {
             // Of a value of several lines the first one is underlined.
-            let end = source[span.start..span.end].find('\n').map_or(span.end, |line| span.start + line);
+            let end = source[span.start..span.end]
+                .find('\n')
+                .map_or(span.end, |line| span.start + line);
             let annotation = AnnotationKind::Primary.span(span.start..end);
             title.element(Snippet::source(source).path(name).annotation(annotation))
         }
