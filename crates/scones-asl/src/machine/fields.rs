@@ -146,8 +146,9 @@ impl<'a> Fields<'a> {
 
     /// Reports every field that the language does not define here.
     pub(super) fn allow_only(&self, allowed: &[&str]) {
-        for name in self.names().filter(|name| !allowed.contains(name)) {
+        for name in self.names() {
             let (message, hint) = match schema::other_language(name, self.language) {
+                None if allowed.contains(&name) => continue,
                 Some(other) => {
                     let message = format!(
                         "The QueryLanguage is set to '{}', but field '{name}' is only supported for the '{other}' \

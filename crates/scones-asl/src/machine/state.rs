@@ -6,9 +6,7 @@ use super::diagnostic::{Code, Severity};
 use super::fields::Fields;
 use super::parse::{Context, Names, nested, query_language};
 use super::schema::{TYPES, fields_of};
-use super::{
-    FailText, QueryLanguage, Resource, Seconds, State, StateKind, Task, WaitUntil, choice, flow, map, warn,
-};
+use super::{FailText, QueryLanguage, Resource, Seconds, State, StateKind, Task, WaitUntil, choice, flow, map, warn};
 use crate::intrinsic::Expression;
 use crate::limits::SECONDS_MAX;
 use crate::time::parse_instant;

@@ -7,10 +7,11 @@ use super::fields::Fields;
 use super::{Machine, Pattern, Resource, StateKind, Workflow};
 use crate::json::element;
 
-/// Reports state names that occur twice anywhere in the machine.
+/// Reports names and labels that occur twice anywhere in the machine, and
+/// variables that are not one's own.
 pub(super) fn names_and_variables(workflow: &Workflow, root: &Fields<'_>) {
-    let mut locations = HashMap::new();
-    unique_names(workflow, root, &root.location, &mut locations);
+    let mut seen = Seen::default();
+    seen.visit(workflow, root, &root.location);
     let problems: BTreeSet<(String, String)> = super::variables::shadowed(workflow, &root.location)
         .into_iter()
         .collect();
@@ -25,29 +26,71 @@ pub(super) fn names_and_variables(workflow: &Workflow, root: &Fields<'_>) {
     }
 }
 
-fn unique_names(workflow: &Workflow, root: &Fields<'_>, location: &str, seen: &mut HashMap<String, String>) {
-    for state in &workflow.states {
-        let here = format!("{location}/States/{}", state.name);
-        if let Some(first) = seen.insert(state.name.clone(), here.clone()) {
-            root.problem(Problem {
-                code: Code::DuplicateStateName,
-                place: Place::Key(&here),
-                hint: Some(format!("the other one is at {first}")),
-                ..Problem::schema(&here, format!("Duplicate State name: {}", state.name))
-            });
-        }
-        match &state.kind {
-            StateKind::Map(map) => {
-                unique_names(&map.processor, root, &format!("{here}/ItemProcessor"), seen);
+/// Where each name and each label was met first.
+#[derive(Default)]
+struct Seen {
+    names: HashMap<String, String>,
+    labels: HashMap<String, String>,
+}
+
+impl Seen {
+    fn visit(&mut self, workflow: &Workflow, root: &Fields<'_>, location: &str) {
+        for state in &workflow.states {
+            let here = format!("{location}/States/{}", state.name);
+            if let Some(first) = self.names.insert(state.name.clone(), here.clone()) {
+                let message = format!("Duplicate State name: {}", state.name);
+                twice(
+                    root,
+                    Code::DuplicateStateName,
+                    Place::Key(&here),
+                    &here,
+                    message,
+                    &first,
+                );
             }
-            StateKind::Parallel { branches, .. } => {
-                for (index, branch) in branches.iter().enumerate() {
-                    unique_names(branch, root, &element(&format!("{here}/Branches"), index), seen);
+            match &state.kind {
+                StateKind::Map(map) => {
+                    let label = map
+                        .distributed
+                        .as_ref()
+                        .and_then(|distributed| distributed.label.as_ref());
+                    if let Some(label) = label {
+                        self.label(label, root, &format!("{here}/Label"));
+                    }
+                    self.visit(&map.processor, root, &format!("{here}/ItemProcessor"));
                 }
+                StateKind::Parallel { branches, .. } => {
+                    for (index, branch) in branches.iter().enumerate() {
+                        self.visit(branch, root, &element(&format!("{here}/Branches"), index));
+                    }
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
+
+    fn label(&mut self, label: &str, root: &Fields<'_>, here: &str) {
+        if let Some(first) = self.labels.insert(label.to_owned(), here.to_owned()) {
+            let message = format!("Duplicate label: {label}");
+            twice(
+                root,
+                Code::DuplicateLabelName,
+                Place::Value(here),
+                here,
+                message,
+                &first,
+            );
+        }
+    }
+}
+
+fn twice(root: &Fields<'_>, code: Code, place: Place<'_>, location: &str, message: String, first: &str) {
+    root.problem(Problem {
+        code,
+        place,
+        hint: Some(format!("the other one is at {first}")),
+        ..Problem::schema(location, message)
+    });
 }
 
 pub(super) fn express_problems(machine: &Machine) -> Vec<Diagnostic> {

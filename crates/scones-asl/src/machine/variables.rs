@@ -28,7 +28,12 @@ fn visit(workflow: &Workflow, location: &str, outer: &HashSet<String>, found: &m
     for state in &workflow.states {
         let here = format!("{location}/States/{}", state.name);
         match &state.kind {
-            StateKind::Map(map) => visit(&map.processor, &format!("{here}/ItemProcessor"), &scope, found),
+            StateKind::Map(map) => {
+                // The child executions of a distributed map see nothing of their parent.
+                let none = HashSet::new();
+                let seen = if map.distributed.is_some() { &none } else { &scope };
+                visit(&map.processor, &format!("{here}/ItemProcessor"), seen, found);
+            }
             StateKind::Parallel { branches, .. } => {
                 for (index, branch) in branches.iter().enumerate() {
                     visit(branch, &element(&format!("{here}/Branches"), index), &scope, found);

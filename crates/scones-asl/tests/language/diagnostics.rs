@@ -616,6 +616,31 @@ fn names_and_fields_are_unique() {
 }
 
 #[test]
+fn distributed_maps_have_labels_and_scopes_of_their_own() {
+    let map = |label: &str, pass: &str, next: Value| {
+        let mut map = json!({"Type": "Map", "Label": label, "Assign": {"x": 1}, "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": pass,
+            "States": {pass: {"Type": "Pass", "Assign": {"x": 1}, "End": true}}}});
+        map.as_object_mut().unwrap().extend(next.as_object().unwrap().clone());
+        map
+    };
+    let definition = |second: &str| {
+        json!({"StartAt": "A", "States": {
+            "A": map("one", "P", json!({"Next": "B"})), "B": map(second, "Q", json!({"End": true}))}})
+    };
+    check(&definition("two").to_string(), &[]);
+    check(
+        &definition("one").to_string(),
+        &["DUPLICATE_LABEL_NAME: Duplicate label: one at /States/B/Label"],
+    );
+    check_schema(
+        json!({"Type": "Map", "End": true}),
+        "These fields are required: [ItemProcessor]",
+        "",
+    );
+}
+
+#[test]
 fn express_machines_do_not_wait_for_callbacks() {
     let check = |resource: &str, expect: &str| {
         let definition = json!({"StartAt": "S", "States": {"S": {"Type": "Task", "Resource": resource, "End": true}}});
