@@ -56,15 +56,10 @@ fn literal(text: &str) -> String {
     };
     let mut literal = String::from(quote);
     for character in text.chars() {
-        match character {
-            '\n' => literal.push_str("\\n"),
-            '\r' => literal.push_str("\\r"),
-            '\t' => literal.push_str("\\t"),
-            '\\' => literal.push_str("\\\\"),
-            _ if character == quote => literal.extend(['\\', quote]),
-            _ if character.is_control() => literal.push_str(&format!("\\x{:02x}", u32::from(character))),
-            _ => literal.push(character),
+        if character == quote || character == '\\' {
+            literal.push('\\');
         }
+        literal.push(character);
     }
     literal.push(quote);
     literal

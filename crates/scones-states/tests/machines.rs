@@ -377,7 +377,8 @@ async fn definitions_are_refused_with_every_error() {
     };
     refused("a?", r#""Label contains invalid character: '?'""#).await;
     refused("a\"", r#"'Label contains invalid character: \'"\''"#).await;
-    refused("a\u{7f}", r#""Label contains invalid character: '\x7f'""#).await;
+    refused("a\u{7f}", r#""Label contains invalid character: '\\x7f'""#).await;
+    refused("a\\", r#""Label contains invalid character: '\\\\'""#).await;
     refused(&"x".repeat(41), "'Label cannot exceed 40 characters'").await;
 }
 

@@ -168,7 +168,7 @@ fn label(fields: &Fields<'_>) -> Option<Option<String>> {
     } else if label.chars().count() > LABEL_CHARS_MAX {
         format!("Label cannot exceed {LABEL_CHARS_MAX} characters")
     } else if let Some(character) = label.chars().find(refused) {
-        format!("Label contains invalid character: '{character}'")
+        format!("Label contains invalid character: '{}'", escaped(character))
     } else {
         return Some(Some(label.to_owned()));
     };
@@ -180,6 +180,18 @@ fn label(fields: &Fields<'_>) -> Option<Option<String>> {
         None,
     );
     None
+}
+
+/// A character that can be seen.
+fn escaped(character: char) -> String {
+    match character {
+        '\n' => "\\n".to_owned(),
+        '\r' => "\\r".to_owned(),
+        '\t' => "\\t".to_owned(),
+        '\\' => "\\\\".to_owned(),
+        _ if character.is_control() => format!("\\x{:02x}", u32::from(character)),
+        _ => character.to_string(),
+    }
 }
 
 fn percentage(fields: &Fields<'_>) -> Option<Option<Percentage>> {

@@ -401,10 +401,7 @@ impl Parser<'_> {
     /// Functions takes any other word as a text: `[?(@.status == Done)]`.
     fn word(&mut self) -> Parsed<Operand> {
         let start = self.at;
-        while self
-            .peek()
-            .is_some_and(|c| c.is_alphanumeric() || "+-._".contains(c))
-        {
+        while self.peek().is_some_and(|c| c.is_alphanumeric() || "+-._".contains(c)) {
             self.at += 1;
         }
         let word = self.slice(start);
