@@ -10,107 +10,90 @@ use std::sync::Arc;
 use scones_asl::{Effect, Execution, Input, Machine, Outcome, Resource, Start, TaskCall, TimerId, Timestamp};
 use serde_json::{Value, json};
 
+/// A task's `Resource` may be any URI; here it names a closure.
 const DEFINITION: &str = r#"{
   "StartAt": "Classify",
   "States": {
     "Classify": {
       "Type": "Task",
-      "Resource": "arn:aws:lambda:us-east-1:000000000000:function:classify",
+      "Resource": "image:classify",
       "ResultPath": "$.label",
       "Retry": [{"ErrorEquals": ["Busy"], "IntervalSeconds": 2}],
       "Next": "Store"
     },
-    "Store": {
-      "Type": "Task",
-      "Resource": "arn:aws:lambda:us-east-1:000000000000:function:store",
-      "End": true
-    }
+    "Store": {"Type": "Task", "Resource": "image:store", "End": true}
   }
 }"#;
 
 /// A task: its input to its output, or to an error's name.
-type Task = Box<dyn FnMut(&Value) -> Result<Value, String>>;
+type Task = Box<dyn FnMut(&Value) -> Result<Value, &'static str>>;
 
 fn main() {
-    let machine = Machine::parse(DEFINITION).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let mut attempts = 0;
+    let classify = move |_: &Value| {
+        attempts += 1;
+        (attempts == 3).then(|| json!("cat")).ok_or("Busy")
+    };
+    let store = |input: &Value| Ok(json!({"stored": input}));
     let mut tasks: HashMap<&str, Task> = HashMap::new();
-    tasks.insert(
-        "classify",
-        Box::new(move |_| {
-            attempts += 1;
-            if attempts < 3 {
-                Err("Busy".to_owned())
-            } else {
-                Ok(json!("cat"))
-            }
-        }),
-    );
-    tasks.insert("store", Box::new(|input| Ok(json!({"stored": input}))));
+    tasks.insert("classify", Box::new(classify));
+    tasks.insert("store", Box::new(store));
 
+    let machine = Machine::parse(DEFINITION).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let start = Start::of(r#"{"image": "a.png"}"#, Timestamp(0)).unwrap_or_else(|error| panic!("{error}"));
+    match run(machine, start, &mut tasks) {
+        Some(Outcome::Succeeded { output }) => println!("succeeded with {output}"),
+        other => println!("ended with {other:?}"),
+    }
+}
+
+/// The whole driver: it performs what each step asks for, one thing after
+/// another, and lets the clock jump to the next timer when nothing runs.
+fn run(machine: Machine, start: Start, tasks: &mut HashMap<&str, Task>) -> Option<Outcome> {
+    let (mut now, mut timers, mut inputs) = (start.start, BTreeSet::<(Timestamp, TimerId)>::new(), Vec::new());
     let (mut execution, mut step) = Execution::start(Arc::new(machine), start);
-    let (mut now, mut timers) = (Timestamp(0), BTreeSet::<(Timestamp, TimerId)>::new());
     loop {
         for event in &step.events {
-            println!(
-                "{:>6} ms  {:>2}  {}",
-                event.timestamp.0,
-                event.id,
-                event.kind.type_name()
-            );
+            let (time, name) = (event.timestamp.0, event.kind.type_name());
+            println!("{time:>6} ms  {:>2}  {name}", event.id);
         }
-        let mut next = None;
         for effect in step.effects {
             match effect {
-                Effect::Invoke(call) => next = Some(perform(&mut tasks, &call)),
+                Effect::Invoke(call) => inputs.push(perform(tasks, &call)),
                 Effect::SetTimer { timer, due } => drop(timers.insert((due, timer))),
                 Effect::CancelTimer(timer) => timers.retain(|(_, other)| *other != timer),
                 // This machine has no distributed maps.
                 Effect::StartMapRun(_) | Effect::CancelTask(_) => {}
-                Effect::Finish(outcome) => return report(&outcome),
+                Effect::Finish(outcome) => return Some(outcome),
             }
         }
-        // Nothing runs: the clock jumps to the next timer.
-        let input = next.or_else(|| {
+        let input = inputs.pop().or_else(|| {
             let (due, timer) = timers.pop_first()?;
             now = due;
             Some(Input::TimerFired { timer })
         });
-        match input {
-            Some(input) => step = execution.apply(input, now),
-            None => return,
-        }
+        step = execution.apply(input?, now);
     }
 }
 
 fn perform(tasks: &mut HashMap<&str, Task>, call: &TaskCall) -> Input {
     let task = call.task;
-    let name = match &call.resource {
-        Resource::Lambda { arn } => arn.rsplit(':').next().unwrap_or_default(),
-        _ => "",
+    let result = match &call.resource {
+        Resource::Service { action, .. } => match tasks.get_mut(action.as_str()) {
+            Some(perform) => perform(&call.parameters),
+            None => Err("NoSuchTask"),
+        },
+        _ => Err("NoSuchTask"),
     };
-    match tasks.get_mut(name).map(|perform| perform(&call.parameters)) {
-        Some(Ok(output)) => Input::TaskSucceeded {
+    match result {
+        Ok(output) => Input::TaskSucceeded {
             task,
             output: output.to_string(),
         },
-        Some(Err(error)) => Input::TaskFailed {
+        Err(error) => Input::TaskFailed {
             task,
-            error: Some(error),
+            error: Some(error.to_owned()),
             cause: None,
         },
-        None => Input::TaskFailed {
-            task,
-            error: Some("NoSuchTask".to_owned()),
-            cause: None,
-        },
-    }
-}
-
-fn report(outcome: &Outcome) {
-    match outcome {
-        Outcome::Succeeded { output } => println!("succeeded with {output}"),
-        other => println!("ended with {other:?}"),
     }
 }

@@ -3,12 +3,18 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use serde_json::{Number, Value};
 
-/// A range of a source text: one-based lines and columns, the end exclusive.
+/// A range of a source text: in bytes, and as one-based lines and columns. The
+/// end is exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
+    /// Offset of the first byte, from 0.
+    pub start: usize,
+    /// Offset of the byte after the last.
+    pub end: usize,
     /// Line of the first character, from 1.
     pub line: usize,
     /// Column of the first character, from 1, in characters.
@@ -19,11 +25,12 @@ pub struct Span {
     pub end_column: usize,
 }
 
-/// Byte positions of every value of a JSON text, by JSON pointer.
+/// Byte positions of every value and key of a JSON text, by location: `/a/b[0]/c`.
 pub(crate) struct Positions<'a> {
     text: &'a str,
-    ranges: HashMap<String, (usize, usize)>,
-    /// Pointers of keys that an object holds twice.
+    values: HashMap<String, Range<usize>>,
+    keys: HashMap<String, Range<usize>>,
+    /// Locations of keys that an object holds twice.
     pub(crate) duplicates: Vec<String>,
 }
 
@@ -33,32 +40,52 @@ impl<'a> Positions<'a> {
         let mut scanner = Scanner {
             bytes: text.as_bytes(),
             at: 0,
-            ranges: HashMap::new(),
+            values: HashMap::new(),
+            keys: HashMap::new(),
             duplicates: Vec::new(),
         };
         scanner.value(String::new());
         Self {
             text,
-            ranges: scanner.ranges,
+            values: scanner.values,
+            keys: scanner.keys,
             duplicates: scanner.duplicates,
         }
     }
 
-    /// Where the value at `pointer`, or its nearest enclosing value, stands.
-    pub(crate) fn span(&self, pointer: &str) -> Option<Span> {
-        let mut pointer = if pointer == "/" { "" } else { pointer };
+    /// Where the value at `location`, or its nearest enclosing value, stands.
+    pub(crate) fn value_span(&self, location: &str) -> Option<Span> {
+        let mut location = if location == "/" { "" } else { location };
         loop {
-            if let Some(&(start, end)) = self.ranges.get(pointer) {
-                return Some(self.range(start, end));
+            if let Some(range) = self.values.get(location) {
+                return Some(self.span(range));
             }
-            pointer = &pointer[..pointer.rfind('/')?];
+            location = &location[..location.rfind(['/', '['])?];
         }
     }
 
-    fn range(&self, start: usize, end: usize) -> Span {
-        let (line, column) = line_and_column(self.text, start);
-        let (end_line, end_column) = line_and_column(self.text, end);
-        Span {
+    /// Where the key of the value at `location` stands; an element of an array
+    /// has none, so its value is given.
+    pub(crate) fn key_span(&self, location: &str) -> Option<Span> {
+        match self.keys.get(location) {
+            Some(range) => Some(self.span(range)),
+            None => self.value_span(location),
+        }
+    }
+
+    fn span(&self, range: &Range<usize>) -> Span {
+        Span::of(self.text, range.clone())
+    }
+}
+
+impl Span {
+    /// The range of a text, which must begin and end between characters.
+    pub(crate) fn of(text: &str, range: Range<usize>) -> Self {
+        let (line, column) = line_and_column(text, range.start);
+        let (end_line, end_column) = line_and_column(text, range.end);
+        Self {
+            start: range.start,
+            end: range.end,
             line,
             column,
             end_line,
@@ -77,7 +104,8 @@ fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
 struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
-    ranges: HashMap<String, (usize, usize)>,
+    values: HashMap<String, Range<usize>>,
+    keys: HashMap<String, Range<usize>>,
     duplicates: Vec<String>,
 }
 
@@ -88,12 +116,12 @@ impl Scanner<'_> {
         }
     }
 
-    fn value(&mut self, pointer: String) {
+    fn value(&mut self, location: String) {
         self.blank();
         let start = self.at;
         match self.bytes.get(self.at) {
-            Some(b'{') => self.object(&pointer),
-            Some(b'[') => self.array(&pointer),
+            Some(b'{') => self.object(&location),
+            Some(b'[') => self.array(&location),
             Some(b'"') => drop(self.string()),
             _ => {
                 while self
@@ -105,10 +133,10 @@ impl Scanner<'_> {
                 }
             }
         }
-        self.ranges.insert(pointer, (start, self.at));
+        self.values.insert(location, start..self.at);
     }
 
-    fn object(&mut self, pointer: &str) {
+    fn object(&mut self, location: &str) {
         self.at += 1;
         loop {
             self.blank();
@@ -120,9 +148,16 @@ impl Scanner<'_> {
                 }
                 _ => break,
             }
+            let start = self.at;
             let key = self.string();
-            let child = join(pointer, &key);
-            if self.ranges.contains_key(&child) {
+            let child = join(location, &key);
+            let within = |outer: &String| {
+                child
+                    .strip_prefix(outer.as_str())
+                    .is_some_and(|rest| rest.starts_with('/'))
+            };
+            if self.keys.insert(child.clone(), start..self.at).is_some() && !self.duplicates.last().is_some_and(within)
+            {
                 self.duplicates.push(child.clone());
             }
             self.blank();
@@ -132,7 +167,7 @@ impl Scanner<'_> {
         self.at += 1;
     }
 
-    fn array(&mut self, pointer: &str) {
+    fn array(&mut self, location: &str) {
         self.at += 1;
         for index in 0usize.. {
             self.blank();
@@ -143,7 +178,7 @@ impl Scanner<'_> {
             if matches!(self.bytes.get(self.at), Some(b']') | None) {
                 break;
             }
-            self.value(join(pointer, &index.to_string()));
+            self.value(element(location, index));
         }
         self.at += 1;
     }
@@ -163,11 +198,15 @@ impl Scanner<'_> {
     }
 }
 
-/// Appends one segment to a location such as `/States/Work`.
-///
-/// AWS writes state names as they are, so nothing is escaped.
-pub(crate) fn join(pointer: &str, segment: &str) -> String {
-    format!("{pointer}/{segment}")
+/// The location of a field: `/States/Work`. AWS writes names as they are, so
+/// nothing is escaped.
+pub(crate) fn join(location: &str, field: &str) -> String {
+    format!("{location}/{field}")
+}
+
+/// The location of an array's element, as AWS writes it: `/States/Work/Catch[0]`.
+pub(crate) fn element(location: &str, index: usize) -> String {
+    format!("{location}[{index}]")
 }
 
 /// Compares two numbers by value: exact for integers, otherwise as doubles.
@@ -236,10 +275,13 @@ mod tests {
     fn finds_lines_and_columns() {
         let text = "{\n  \"a\": [1, \"é\", {\"b\": true}],\n  \"a\": 2}";
         let positions = Positions::scan(text);
-        let span = positions.span("/a/2/b").unwrap();
+        let span = positions.value_span("/a[2]/b").unwrap();
         assert_eq!((span.line, span.column, span.end_column), (2, 23, 27));
+        let span = positions.key_span("/a[2]/b").unwrap();
+        assert_eq!((span.line, span.column, span.end_column), (2, 18, 21));
         assert_eq!(positions.duplicates, ["/a"]);
-        assert_eq!(positions.span("/nowhere").unwrap().line, 1);
+        assert_eq!(positions.value_span("/nowhere").unwrap().line, 1);
+        assert_eq!(positions.key_span("/a[1]").unwrap().column, 3);
     }
 
     #[test]

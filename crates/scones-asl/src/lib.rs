@@ -18,6 +18,10 @@
 //! - `jsonata`: the JSONata query language
 //! - `limits`: every limit, with AWS's value
 //!
+//! What a task calls is up to the driver: an AWS service, or a closure. The
+//! example `closures` has a driver of thirty lines that runs a definition in
+//! virtual time. This is a machine that needs none:
+//!
 //! ```
 //! use std::sync::Arc;
 //! use scones_asl::{Execution, Machine, Start, Status, Timestamp};

@@ -3,6 +3,10 @@
 
 /// Largest input, output or result of a state, in UTF-8 bytes (256 KiB).
 pub const PAYLOAD_BYTES_MAX: usize = 262_144;
+/// Largest size of the variables that one `Assign` sets, in UTF-8 bytes (256 KiB).
+pub const ASSIGN_BYTES_MAX: usize = 262_144;
+/// Largest size of all the variables of a workflow, in UTF-8 bytes (10 MiB).
+pub const VARIABLES_BYTES_MAX: usize = 10_485_760;
 /// Largest definition, in UTF-8 bytes (1 MiB).
 pub const DEFINITION_BYTES_MAX: usize = 1_048_576;
 /// Events that one standard execution may write.
@@ -25,8 +29,8 @@ pub const RETRY_INTERVAL_SECONDS_DEFAULT: u64 = 1;
 pub const RETRY_BACKOFF_DEFAULT: f64 = 2.0;
 /// Largest `MaxDelaySeconds` of a retrier (one year).
 pub const RETRY_MAX_DELAY_SECONDS_MAX: u64 = 31_622_400;
-/// Deepest nesting of intrinsic function calls.
-pub const INTRINSIC_DEPTH_MAX: usize = 10;
+/// Most intrinsic function calls in one field, the nested ones included.
+pub const INTRINSIC_CALLS_MAX: usize = 10;
 /// Longest text that the Base64 and hash functions accept, in characters.
 pub const INTRINSIC_TEXT_CHARS_MAX: usize = 10_000;
 /// Most elements that `States.ArrayRange` may make.
@@ -37,6 +41,10 @@ pub const JSONATA_DEPTH_MAX: usize = 1_000;
 pub const JSONATA_SEQUENCE_MAX: usize = 1_000_000;
 /// Milliseconds after which a JSONata evaluation is given up.
 pub const JSONATA_MILLISECONDS_MAX: u64 = 10_000;
+/// Problems of one severity that are kept of one definition. AWS returns 100.
+pub const DIAGNOSTICS_MAX: usize = 200;
+/// Problems after which misspelt names get no suggestion any more.
+pub const SUGGESTIONS_MAX: usize = 50;
 /// Deepest nesting of workflows (maps and parallels) that a definition may have.
 pub const WORKFLOW_DEPTH_MAX: usize = 32;
 /// Deepest nesting of JSON values, states and Boolean choice expressions.

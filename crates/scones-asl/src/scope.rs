@@ -15,6 +15,11 @@ use crate::time::Timestamp;
 /// The variables of one workflow, in order of assignment.
 pub(crate) type Variables = IndexMap<String, Value>;
 
+/// The size of variables, in UTF-8 bytes of JSON.
+pub(crate) fn size<'v>(values: impl Iterator<Item = &'v Value>) -> usize {
+    values.map(|value| value.to_string().len()).sum()
+}
+
 /// Everything that an expression may read.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'a> {

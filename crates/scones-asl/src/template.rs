@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::error::EvaluationError;
 use crate::intrinsic::{Expression, ExpressionError};
-use crate::jsonata;
+use crate::json::{element, join};
+use crate::jsonata::{self, Available};
 use crate::scope::Scope;
 
 /// A compiled payload template.
@@ -27,61 +28,99 @@ pub(crate) enum Template {
 pub(crate) struct TemplateError {
     /// Location below the template: `/field/inner.$`.
     pub(crate) location: String,
+    /// The field's own name.
     pub(crate) field: String,
-    pub(crate) error: ExpressionError,
+    pub(crate) problem: TemplateProblem,
+}
+
+/// What is wrong with a field of a template.
+pub(crate) enum TemplateProblem {
+    Expression(ExpressionError),
+    /// The field is there both with and without `.$`.
+    Twice,
+    Jsonata(jsonata::Refusal),
 }
 
 impl Template {
-    pub(crate) fn compile(value: &Value) -> Result<Self, TemplateError> {
+    /// Compiles the payload template of a JSONPath state.
+    pub(crate) fn compile(value: &Value) -> Result<Self, Vec<TemplateError>> {
+        let mut errors = Vec::new();
+        let template = Self::json_path(value, "", &mut errors);
+        if errors.is_empty() { Ok(template) } else { Err(errors) }
+    }
+
+    fn json_path(value: &Value, location: &str, errors: &mut Vec<TemplateError>) -> Self {
         match value {
             Value::Object(fields) if has_expression(value) => {
-                Self::distinct(fields)?;
-                fields
-                    .iter()
-                    .map(|(name, value)| Self::field(name, value))
-                    .collect::<Result<_, _>>()
-                    .map(Self::Object)
+                Self::distinct(fields, location, errors);
+                let mut compiled = Vec::with_capacity(fields.len());
+                for (name, value) in fields {
+                    compiled.push(Self::field(name, value, &join(location, name), errors));
+                }
+                Self::Object(compiled)
             }
-            Value::Array(elements) if has_expression(value) => elements
-                .iter()
-                .enumerate()
-                .map(|(index, element)| Self::compile(element).map_err(|error| error.below(&index.to_string())))
-                .collect::<Result<_, _>>()
-                .map(Self::Array),
-            literal => Ok(Self::Literal(literal.clone())),
+            Value::Array(elements) if has_expression(value) => {
+                let elements = elements.iter().enumerate();
+                Self::Array(
+                    elements
+                        .map(|(index, value)| Self::json_path(value, &element(location, index), errors))
+                        .collect(),
+                )
+            }
+            literal => Self::Literal(literal.clone()),
         }
     }
 
-    /// Compiles the template of a JSONata state; `location` is the field's name.
-    pub(crate) fn compile_jsonata(value: &Value, location: &str) -> Result<Self, TemplateError> {
+    /// Compiles the template of a JSONata state; `field` is the name of the
+    /// field that holds it, `available` what `$states` has there.
+    pub(crate) fn compile_jsonata(
+        value: &Value,
+        field: &str,
+        available: Available,
+    ) -> Result<Self, Vec<TemplateError>> {
+        let mut errors = Vec::new();
+        let template = Self::jsonata(value, field, available, &mut errors);
+        if errors.is_empty() {
+            return Ok(template);
+        }
+        for error in &mut errors {
+            error.location.drain(..field.len());
+        }
+        Err(errors)
+    }
+
+    fn jsonata(value: &Value, location: &str, available: Available, errors: &mut Vec<TemplateError>) -> Self {
         match value {
-            Value::String(text) => match jsonata::Expression::parse(text, location) {
-                Ok(Some(expression)) => Ok(Self::Jsonata(Box::new(expression))),
-                Ok(None) => Ok(Self::Literal(value.clone())),
-                Err(message) => Err(TemplateError {
-                    location: String::new(),
-                    field: location.to_owned(),
-                    error: ExpressionError::Call(message),
-                }),
+            Value::String(text) => match jsonata::Expression::parse(text, location, available) {
+                Ok(Some(expression)) => Self::Jsonata(Box::new(expression)),
+                Ok(None) => Self::Literal(value.clone()),
+                Err(refusals) => {
+                    errors.extend(refusals.into_iter().map(|refusal| TemplateError {
+                        location: location.to_owned(),
+                        field: location.to_owned(),
+                        problem: TemplateProblem::Jsonata(refusal),
+                    }));
+                    Self::Literal(Value::Null)
+                }
             },
-            Value::Object(fields) => fields
-                .iter()
-                .map(|(name, value)| {
-                    let compiled = Self::compile_jsonata(value, &format!("{location}/{name}"));
-                    Ok((name.clone(), compiled.map_err(|error| error.below(name))?))
-                })
-                .collect::<Result<_, _>>()
-                .map(Self::Object),
-            Value::Array(elements) => elements
-                .iter()
-                .enumerate()
-                .map(|(index, element)| {
-                    Self::compile_jsonata(element, &format!("{location}[{index}]"))
-                        .map_err(|error| error.below(&index.to_string()))
-                })
-                .collect::<Result<_, _>>()
-                .map(Self::Array),
-            literal => Ok(Self::Literal(literal.clone())),
+            Value::Object(fields) => Self::Object(
+                fields
+                    .iter()
+                    .map(|(name, value)| {
+                        let compiled = Self::jsonata(value, &join(location, name), available, errors);
+                        (name.clone(), compiled)
+                    })
+                    .collect(),
+            ),
+            Value::Array(elements) => {
+                let elements = elements.iter().enumerate();
+                Self::Array(
+                    elements
+                        .map(|(index, value)| Self::jsonata(value, &element(location, index), available, errors))
+                        .collect(),
+                )
+            }
+            literal => Self::Literal(literal.clone()),
         }
     }
 
@@ -102,38 +141,37 @@ impl Template {
         })
     }
 
-    /// A field may not be there both with and without `.$`.
-    fn distinct(fields: &Map<String, Value>) -> Result<(), TemplateError> {
-        match fields.keys().find(|name| fields.contains_key(&format!("{name}.$"))) {
-            None => Ok(()),
-            Some(name) => Err(TemplateError {
-                location: format!("/{name}.$"),
-                field: format!("{name}.$"),
-                error: ExpressionError::Call(format!("the field '{name}' is there twice")),
-            }),
+    /// Reports the fields that are there both with and without `.$`.
+    fn distinct(fields: &Map<String, Value>, location: &str, errors: &mut Vec<TemplateError>) {
+        for name in fields.keys().filter(|name| fields.contains_key(&format!("{name}.$"))) {
+            errors.push(TemplateError {
+                location: format!("{}.$", join(location, name)),
+                field: name.clone(),
+                problem: TemplateProblem::Twice,
+            });
         }
     }
 
-    fn field(name: &str, value: &Value) -> Result<(String, Self), TemplateError> {
+    fn field(name: &str, value: &Value, location: &str, errors: &mut Vec<TemplateError>) -> (String, Self) {
         let Some(plain) = name.strip_suffix(".$") else {
-            return Ok((
-                name.to_owned(),
-                Self::compile(value).map_err(|error| error.below(name))?,
-            ));
+            return (name.to_owned(), Self::json_path(value, location, errors));
         };
         let text = value.as_str().ok_or(ExpressionError::NotText);
-        let expression = text.and_then(Expression::parse).map_err(|error| TemplateError {
-            location: format!("/{name}"),
-            field: name.to_owned(),
-            error,
-        })?;
-        Ok((
-            plain.to_owned(),
-            Self::Expression {
+        let compiled = match text.and_then(Expression::parse) {
+            Ok(expression) => Self::Expression {
                 field: name.to_owned(),
                 expression,
             },
-        ))
+            Err(error) => {
+                errors.push(TemplateError {
+                    location: location.to_owned(),
+                    field: name.to_owned(),
+                    problem: TemplateProblem::Expression(error),
+                });
+                Self::Literal(Value::Null)
+            }
+        };
+        (plain.to_owned(), compiled)
     }
 
     pub(crate) fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
@@ -158,15 +196,6 @@ impl Template {
             Self::Object(fields) => fields.iter().map(|(name, _)| name.clone()).collect(),
             Self::Literal(Value::Object(fields)) => fields.keys().cloned().collect(),
             _ => Vec::new(),
-        }
-    }
-}
-
-impl TemplateError {
-    fn below(self, segment: &str) -> Self {
-        Self {
-            location: format!("/{segment}{}", self.location),
-            ..self
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use scones_api::ApiError;
+use scones_asl::{Code, Diagnostic, Severity};
 
 use crate::limits;
 
@@ -27,6 +28,41 @@ pub(crate) fn invalid_definition(reason: impl Display) -> ApiError {
         "InvalidDefinition",
         format!("Invalid State Machine Definition: '{reason}'"),
     )
+}
+
+/// Errors of a definition that CreateStateMachine's message names.
+const PROBLEMS_SHOWN_MAX: usize = 10;
+
+/// The refusal of a definition for its errors.
+pub(crate) fn refused_definition(definition: &str, problems: &[Diagnostic]) -> ApiError {
+    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+    let mut label = errors.clone().filter(|problem| problem.code == Code::InvalidLabelName);
+    if let Some(problem) = label.next() {
+        // Recorded clients got the label's problem as a literal of Python.
+        let problem = literal(&problem.message);
+        let message = format!("Error=ValueError Args=[{problem}] in definition '{definition}'.");
+        return error("InvalidDefinition", message);
+    }
+    let texts: Vec<String> = errors.take(PROBLEMS_SHOWN_MAX).map(ToString::to_string).collect();
+    invalid_definition(texts.join(", "))
+}
+
+/// A text as Python writes it in source code.
+fn literal(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
+    let mut literal = String::from(quote);
+    for character in text.chars() {
+        if character == quote || character == '\\' {
+            literal.push('\\');
+        }
+        literal.push(character);
+    }
+    literal.push(quote);
+    literal
 }
 
 pub(crate) fn invalid_input(reason: impl Display) -> ApiError {

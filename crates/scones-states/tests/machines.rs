@@ -346,6 +346,43 @@ async fn definitions_are_diagnosed() {
 }
 
 #[tokio::test]
+async fn definitions_are_refused_with_every_error() {
+    let server = server().await;
+    let check = async |definition: Value, expect: &str| {
+        let request = create("m", json!({"definition": definition.to_string()}));
+        let refused = server.refused("CreateStateMachine", request).await;
+        assert_eq!(refused, format!("InvalidDefinition: {expect}"));
+    };
+    let pass = |next: &str| json!({"Type": "Pass", "Next": next});
+    check(
+        json!({"StartAt": "A", "States": {"A": pass("Z"), "B": {"Type": "Succeed"}}}),
+        "Invalid State Machine Definition: 'MISSING_TRANSITION_TARGET: Missing 'Next' target: Z at /States/A/Next, \
+         MISSING_TRANSITION_TARGET: State \"B\" is not reachable. at /States/B'",
+    )
+    .await;
+    check(
+        json!({"StartAt": "A", "States": {"A": pass("B"), "B": pass("A")}}),
+        "Invalid State Machine Definition: 'MISSING_END_STATE: Workflow has no terminal state at null'",
+    )
+    .await;
+    let label = |label: &str| {
+        json!({"StartAt": "M", "States": {"M": {"Type": "Map", "Label": label, "End": true, "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "P",
+            "States": {"P": {"Type": "Pass", "End": true}}}}}})
+    };
+    let refused = async |text: &str, literal: &str| {
+        let definition = label(text);
+        let expect = format!("Error=ValueError Args=[{literal}] in definition '{definition}'.");
+        check(definition, &expect).await;
+    };
+    refused("a?", r#""Label contains invalid character: '?'""#).await;
+    refused("a\"", r#"'Label contains invalid character: \'"\''"#).await;
+    refused("a\u{7f}", r#""Label contains invalid character: '\\x7f'""#).await;
+    refused("a\\", r#""Label contains invalid character: '\\\\'""#).await;
+    refused(&"x".repeat(41), "'Label cannot exceed 40 characters'").await;
+}
+
+#[tokio::test]
 async fn workers_take_activities() {
     let server = Arc::new(server().await);
     let activity = server.ok("CreateActivity", json!({"name": "look"})).await["activityArn"].clone();

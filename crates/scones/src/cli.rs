@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{DataArgs, ServerArgs};
 
@@ -37,6 +37,11 @@ pub(crate) enum Command {
     Data {
         #[command(subcommand)]
         command: DataCommand,
+    },
+    /// Work with definitions of state machines
+    Asl {
+        #[command(subcommand)]
+        command: AslCommand,
     },
     /// Run one of the three Scones functions under the Lambda Runtime API
     #[command(hide = true)]
@@ -122,6 +127,32 @@ pub(crate) struct ImportArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum AslCommand {
+    /// Check definitions in the Amazon States Language, and show each problem in its place
+    #[command(after_help = ASL_CHECK_EXAMPLES)]
+    Check(AslCheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AslCheckArgs {
+    /// Definitions as JSON; `-` reads one from stdin
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The type of the state machines: Express ones wait for no callbacks
+    #[arg(long = "type", value_enum, ignore_case = true, default_value_t = MachineType::Standard)]
+    pub(crate) machine_type: MachineType,
+    /// Print a JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MachineType {
+    Standard,
+    Express,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum WorkerCommand {
     /// Train the model of a job's directory
     Train {
@@ -166,3 +197,9 @@ Examples:
   scones data import cifar-100-python.tar.gz --classes bicycle,motorcycle --output data/
   scones data import photos/ --output data/        one folder a class
   scones data import photos/train.lst --output data/";
+
+const ASL_CHECK_EXAMPLES: &str = "\
+Examples:
+  scones asl check order.asl.json          each problem with its line, its code and a suggestion
+  scones asl check --type express *.asl.json
+  scones asl check --json - < order.asl.json";

@@ -35,8 +35,8 @@ fn nothing_to_do_shows_what_there_is() {
 #[test]
 fn help_of_a_command_has_examples() {
     let directory = tempfile::tempdir().unwrap();
-    for command in ["demo", "up", "env", "doctor"] {
-        let shown = scones(directory.path(), &[command, "--help"]);
+    for command in [&["demo"][..], &["up"], &["env"], &["doctor"], &["asl", "check"]] {
+        let shown = scones(directory.path(), &[command, &["--help"]].concat());
         assert!(shown.starts_with("exit 0") && shown.contains("Examples:"), "{shown}");
     }
 }
@@ -213,4 +213,53 @@ fn the_environment_is_printed_while_no_server_runs() {
 fn a_worker_that_cannot_be_run_says_so() {
     let directory = tempfile::tempdir().unwrap();
     insta::assert_snapshot!(scones(directory.path(), &["worker", "exec", "--", "no-such-program"]));
+}
+
+#[test]
+fn problems_of_a_definition_are_shown_in_their_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let definition = r#"{
+  "StartAt": "Serialize",
+  "States": {
+    "Serialize": {
+      "Type": "Pass",
+      "Parameters": {"key": "$.key"},
+      "Next": "Clasify"
+    },
+    "Classify": {
+      "Type": "Task",
+      "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+      "Retries": [],
+      "TimeoutSeconds": 0,
+      "QueryLanguage": "JSONata",
+      "Arguments": {"FunctionName": "{% phone %}"}
+    }
+  }
+}
+"#;
+    fs::write(directory.path().join("order.asl.json"), definition).unwrap();
+    insta::assert_snapshot!(scones(directory.path(), &["asl", "check", "order.asl.json"]));
+}
+
+#[test]
+fn a_definition_without_problems_is_said_to_be_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let definition = r#"{"StartAt": "A", "States": {"A": {"Type": "Task", "End": true,
+        "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken"}}}"#;
+    fs::write(directory.path().join("a.json"), definition).unwrap();
+    insta::assert_snapshot!(scones(directory.path(), &["asl", "check", "a.json", "a.json"]));
+    insta::assert_snapshot!(scones(
+        directory.path(),
+        &["asl", "check", "--type", "EXPRESS", "--json", "a.json"]
+    ));
+}
+
+#[test]
+fn a_definition_that_cannot_be_read_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.json"), "{\n  \"StartAt\": \"A\",\n}\n").unwrap();
+    fs::write(directory.path().join("b.json"), b"\xff").unwrap();
+    insta::assert_snapshot!(scones(directory.path(), &["asl", "check", "a.json"]));
+    insta::assert_snapshot!(scones(directory.path(), &["asl", "check", "b.json"]));
+    insta::assert_snapshot!(scones(directory.path(), &["asl", "check", "-"]));
 }

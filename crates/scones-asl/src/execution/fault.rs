@@ -115,12 +115,8 @@ impl Execution {
             };
             let (output, assigned) =
                 self.output_and_assign(frame, catcher.output.as_ref(), catcher.assign.as_ref(), extra)?;
-            let output = output.unwrap_or_else(|| error.clone().into()).text();
-            return Ok(Exit {
-                output,
-                assigned,
-                transition: Transition::Next(catcher.next),
-            });
+            let output = output.unwrap_or_else(|| error.clone().into());
+            return Self::leaving(frame, output, assigned, Transition::Next(catcher.next));
         }
         let values = catcher
             .assign
@@ -133,13 +129,8 @@ impl Execution {
         };
         let raw = Payload::from_text(Arc::clone(&frame.input));
         let output = data_flow::apply_result_path(&catcher.result_path, raw, error.into())
-            .map_err(|error| error.at(&frame.state().name, frame.entered_event))?
-            .text();
-        Ok(Exit {
-            output,
-            assigned,
-            transition: Transition::Next(catcher.next),
-        })
+            .map_err(|error| error.at(&frame.state().name, frame.entered_event))?;
+        Self::leaving(frame, output, assigned, Transition::Next(catcher.next))
     }
 }
 

@@ -11,13 +11,13 @@ use super::{Alarm, Execution};
 use crate::data_flow;
 use crate::error::{EvaluationError, Fault, names};
 use crate::event::{EventKind, StateEntered, StateExited, Truncation};
-use crate::limits::{PAYLOAD_BYTES_MAX, SECONDS_MAX};
+use crate::limits::{ASSIGN_BYTES_MAX, PAYLOAD_BYTES_MAX, SECONDS_MAX, VARIABLES_BYTES_MAX};
 use crate::machine::{
     FailText, Outcome, QueryLanguage, ResultPath, Seconds, Selection, StateKind, Transition, WaitUntil,
 };
 use crate::path::Path;
 use crate::payload::{Evaluated, Payload};
-use crate::scope::Variables;
+use crate::scope::{Variables, size};
 use crate::template::Template;
 use crate::time::{Timestamp, parse_instant};
 
@@ -235,15 +235,31 @@ impl Execution {
                 (output.unwrap_or(result), assigned)
             }
         };
+        Self::leaving(frame, output, assigned, transition).map(Turn::Exits)
+    }
+
+    /// The exit of a state, whose output and variables must be within their limits.
+    pub(super) fn leaving(
+        frame: &Frame,
+        output: Payload,
+        assigned: Variables,
+        transition: Transition,
+    ) -> Result<Exit, Fault> {
         let output = output.text();
-        if output.len() > PAYLOAD_BYTES_MAX {
-            return Err(Fault::data_limit(&state.name));
+        let kept = || frame.variables.iter().filter(|(name, _)| !assigned.contains_key(*name));
+        let fits = output.len() <= PAYLOAD_BYTES_MAX
+            && (assigned.is_empty() || {
+                let new = size(assigned.values());
+                new <= ASSIGN_BYTES_MAX && new + size(kept().map(|(_, value)| value)) <= VARIABLES_BYTES_MAX
+            });
+        if !fits {
+            return Err(Fault::data_limit(&frame.state().name));
         }
-        Ok(Turn::Exits(Exit {
+        Ok(Exit {
             output,
             assigned,
             transition,
-        }))
+        })
     }
 
     /// The exit of a Task, Parallel or Map state that has its result.
@@ -282,13 +298,8 @@ impl Execution {
                         (output.unwrap_or(input), assigned)
                     }
                 };
-                let output = output.text();
                 let transition = Transition::Next(rule.next);
-                return Ok(Turn::Exits(Exit {
-                    output,
-                    assigned,
-                    transition,
-                }));
+                return Self::leaving(frame, output, assigned, transition).map(Turn::Exits);
             }
         }
         match default {

@@ -25,11 +25,15 @@ pub(super) fn integer(value: &Value) -> Result<i64, String> {
     }
 }
 
+/// Its arguments are integers of 32 bits.
 pub(super) fn add(arguments: &[Value], _: &Scope<'_>) -> Evaluated {
-    integer(&arguments[0])?
-        .checked_add(integer(&arguments[1])?)
-        .map(Value::from)
-        .ok_or_else(|| "the sum is not an integer of 64 bits".to_owned())
+    let term = |value: &Value| {
+        let integer = integer(value)?;
+        let small =
+            i32::try_from(integer).map_err(|_| format!("{integer} is not between {} and {}", i32::MIN, i32::MAX))?;
+        Ok::<i64, String>(small.into())
+    };
+    Ok(Value::from(term(&arguments[0])? + term(&arguments[1])?))
 }
 
 /// From the first number, included, to the second, excluded.

@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use super::{Argument, Call, ExpressionError, Function};
-use crate::limits::INTRINSIC_DEPTH_MAX;
+use crate::limits::INTRINSIC_CALLS_MAX;
 use crate::path::Path;
 
 pub(super) fn call(text: &str) -> Result<Call, ExpressionError> {
-    let mut parser = Parser { text, at: 0 };
-    let call = parser.call(1)?;
+    let mut parser = Parser { text, at: 0, calls: 0 };
+    let call = parser.call()?;
     parser.blank();
     if parser.at < text.len() {
         return Err(parser.error("unexpected text after the call"));
@@ -32,6 +32,7 @@ pub(super) fn unescape(text: &str) -> String {
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+    calls: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -56,11 +57,12 @@ impl<'a> Parser<'a> {
         found
     }
 
-    fn call(&mut self, depth: usize) -> Result<Call, ExpressionError> {
+    fn call(&mut self) -> Result<Call, ExpressionError> {
         let start = self.at;
         let function = self.function()?;
-        if depth > INTRINSIC_DEPTH_MAX {
-            return Err(self.error(&format!("calls may be nested {INTRINSIC_DEPTH_MAX} deep at most")));
+        self.calls += 1;
+        if self.calls > INTRINSIC_CALLS_MAX {
+            return Err(self.error(&format!("a field may have {INTRINSIC_CALLS_MAX} calls at most")));
         }
         let mut arguments = Vec::new();
         self.blank();
@@ -73,7 +75,7 @@ impl<'a> Parser<'a> {
                 return Err(self.error("expected ',' or ')'"));
             }
             self.blank();
-            arguments.push(self.argument(depth)?);
+            arguments.push(self.argument()?);
             self.blank();
         }
         let (least, most) = function.arity();
@@ -102,11 +104,11 @@ impl<'a> Parser<'a> {
         Ok(function)
     }
 
-    fn argument(&mut self, depth: usize) -> Result<Argument, ExpressionError> {
+    fn argument(&mut self) -> Result<Argument, ExpressionError> {
         match self.rest().chars().next() {
             Some('\'') => self.quoted().map(Argument::Text),
             Some('$') => self.path().map(Argument::Path),
-            Some('S') => self.call(depth + 1).map(Argument::Call),
+            Some('S') => self.call().map(Argument::Call),
             _ => self.literal().map(Argument::Literal),
         }
     }

@@ -5,6 +5,7 @@
 //! away what is not pure (the clock, its own random numbers, `$eval`), and
 //! words its failures as AWS does. Its values stay within one evaluation.
 
+mod check;
 mod functions;
 mod value;
 
@@ -28,6 +29,35 @@ pub(crate) struct Expression {
     location: String,
 }
 
+/// Why a definition with an expression is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It is not JSONata.
+    Invalid(String),
+    /// It refers to something that Step Functions does not have.
+    Unsupported(String),
+}
+
+/// What `$states` has besides `input` and `context`, where an expression stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Available {
+    /// `result`, which the states without one may name too.
+    Result,
+    /// `errorOutput`, in a catcher.
+    ErrorOutput,
+}
+
+const UNCLOSED: &str = "A JSONata expression must begin with '{%' and end with '%}'";
+
+/// The message of JSONata's parser as AWS shows it, without the code before it.
+fn without_code(message: &str) -> String {
+    let coded = |code: &str| code.len() == 5 && code[1..].bytes().all(|byte| byte.is_ascii_digit());
+    match message.split_once(": ") {
+        Some((code, text)) if code.is_ascii() && coded(code) => text.to_owned(),
+        _ => message.to_owned(),
+    }
+}
+
 /// What every expression of one template sees, converted once.
 pub(crate) struct Session {
     bindings: Vec<(String, JValue)>,
@@ -37,13 +67,22 @@ impl Expression {
     /// Reads a field's text; nothing where it is no expression.
     ///
     /// # Errors
-    /// What is wrong with the expression.
-    pub(crate) fn parse(text: &str, location: &str) -> Result<Option<Self>, String> {
+    /// Everything that is wrong with the expression.
+    pub(crate) fn parse(text: &str, location: &str, available: Available) -> Result<Option<Self>, Vec<Refusal>> {
         let Some(source) = text.strip_prefix("{%").and_then(|text| text.strip_suffix("%}")) else {
-            return Ok(None);
+            // With a blank in front or behind it is a plain text.
+            return if text.starts_with("{%") || text.ends_with("%}") {
+                Err(vec![Refusal::Invalid(UNCLOSED.to_owned())])
+            } else {
+                Ok(None)
+            };
         };
         let source = source.trim().to_owned();
-        let ast = parser::parse(&source).map_err(|error| error.to_string())?;
+        let ast = parser::parse(&source).map_err(|error| vec![Refusal::Invalid(without_code(&error.to_string()))])?;
+        let refused = check::references(&ast, available);
+        if !refused.is_empty() {
+            return Err(refused.into_iter().map(Refusal::Unsupported).collect());
+        }
         Ok(Some(Self {
             source,
             ast,

@@ -2,17 +2,60 @@
 
 use super::fields::Fields;
 use super::parse::Names;
-use super::{QueryLanguage, Rule, StateKind, flow};
+use super::{QueryLanguage, Rule, StateKind, flow, warn};
 use crate::choice::{Comparison, Condition, Operand, Relation, Subject, Test};
 use crate::limits::EXPRESSION_DEPTH_MAX;
 use crate::template::Template;
 
+/// What a rule may test.
+const OPERATORS: &[&str] = &[
+    "And",
+    "Or",
+    "Not",
+    "StringMatches",
+    "IsNull",
+    "IsPresent",
+    "IsNumeric",
+    "IsString",
+    "IsBoolean",
+    "IsTimestamp",
+    "BooleanEquals",
+    "BooleanEqualsPath",
+    "StringEquals",
+    "StringEqualsPath",
+    "StringLessThan",
+    "StringLessThanPath",
+    "StringLessThanEquals",
+    "StringLessThanEqualsPath",
+    "StringGreaterThan",
+    "StringGreaterThanPath",
+    "StringGreaterThanEquals",
+    "StringGreaterThanEqualsPath",
+    "NumericEquals",
+    "NumericEqualsPath",
+    "NumericLessThan",
+    "NumericLessThanPath",
+    "NumericLessThanEquals",
+    "NumericLessThanEqualsPath",
+    "NumericGreaterThan",
+    "NumericGreaterThanPath",
+    "NumericGreaterThanEquals",
+    "NumericGreaterThanEqualsPath",
+    "TimestampEquals",
+    "TimestampEqualsPath",
+    "TimestampLessThan",
+    "TimestampLessThanPath",
+    "TimestampLessThanEquals",
+    "TimestampLessThanEqualsPath",
+    "TimestampGreaterThan",
+    "TimestampGreaterThanPath",
+    "TimestampGreaterThanEquals",
+    "TimestampGreaterThanEqualsPath",
+];
+
 pub(super) fn parse(fields: &Fields<'_>, names: &Names<'_>) -> Option<StateKind> {
-    for field in ["Next", "End"].into_iter().filter(|field| fields.has(field)) {
-        fields.wrong(field, format!("The field '{field}' is not supported in Choice states"));
-    }
     let default = match fields.text("Default") {
-        Some(default) => names.resolve(default, fields, "Default").map(Some),
+        Some(default) => names.resolve(default).map(Some),
         None => (!fields.has("Default")).then_some(None),
     };
     if !fields.require("Choices") {
@@ -48,11 +91,8 @@ fn rule(entry: &Fields<'_>, names: &Names<'_>) -> Option<Rule> {
         Some(None)
     };
     let assign = flow::assign(entry);
-    let next = if entry.require("Next") {
-        entry.text("Next").and_then(|next| names.resolve(next, entry, "Next"))
-    } else {
-        None
-    };
+    entry.require("Next");
+    let next = entry.text("Next").and_then(|next| names.resolve(next));
     Some(Rule {
         condition: condition?,
         next: next?,
@@ -69,7 +109,7 @@ fn jsonata_condition(entry: &Fields<'_>) -> Option<Condition> {
     }
     let template = entry.template("Condition")?;
     if matches!(&template, Template::Literal(value) if !value.is_boolean()) {
-        entry.wrong("Condition", "Expected a JSONata expression or a Boolean");
+        entry.wrong_because("Condition", "Expected value of type Boolean", "or a JSONata expression");
         return None;
     }
     Some(Condition::Jsonata(template))
@@ -77,19 +117,18 @@ fn jsonata_condition(entry: &Fields<'_>) -> Option<Condition> {
 
 /// A rule or an operand of `And`, `Or` and `Not`.
 fn condition(entry: &Fields<'_>, depth: usize) -> Option<Condition> {
-    if depth > 0 {
-        if entry.has("Next") {
-            entry.wrong("Next", "The field 'Next' is only supported in the outermost rule");
-        }
-        if depth > EXPRESSION_DEPTH_MAX {
-            entry.wrong_here("The rule is nested too deeply");
-            return None;
-        }
+    if depth > EXPRESSION_DEPTH_MAX {
+        entry.wrong_here("The rule is nested too deeply");
+        return None;
     }
-    let operators: Vec<&str> = entry
-        .names()
-        .filter(|name| !matches!(*name, "Variable" | "Next" | "Comment" | "Assign"))
-        .collect();
+    let around: &[&str] = if depth == 0 {
+        &["Next", "Comment", "Assign"]
+    } else {
+        &["Comment"]
+    };
+    let allowed: Vec<&str> = around.iter().chain(&["Variable"]).chain(OPERATORS).copied().collect();
+    entry.allow_only(&allowed);
+    let operators: Vec<&str> = entry.names().filter(|name| OPERATORS.contains(name)).collect();
     match operators.as_slice() {
         ["And"] => all(entry, "And", depth).map(Condition::And),
         ["Or"] => all(entry, "Or", depth).map(Condition::Or),
@@ -98,9 +137,7 @@ fn condition(entry: &Fields<'_>, depth: usize) -> Option<Condition> {
             condition(&inner, depth + 1).map(|inner| Condition::Not(Box::new(inner)))
         }
         [operator] => {
-            if !entry.require("Variable") {
-                return None;
-            }
+            entry.require("Variable");
             let variable = entry.definite_path("Variable");
             let test = test(entry, operator);
             Some(Condition::Test {
@@ -112,11 +149,8 @@ fn condition(entry: &Fields<'_>, depth: usize) -> Option<Condition> {
             entry.wrong_here("A comparison operator is required");
             None
         }
-        _ => {
-            entry.wrong_here(format!(
-                "Only one comparison operator is allowed: [{}]",
-                operators.join(", ")
-            ));
+        several => {
+            entry.at_most_one(several);
             None
         }
     }
@@ -151,10 +185,7 @@ fn test(entry: &Fields<'_>, operator: &str) -> Option<Test> {
     let (name, from_path) = operator
         .strip_suffix("Path")
         .map_or((operator, false), |name| (name, true));
-    let Some((subject, relation)) = comparison(name) else {
-        entry.wrong(operator, format!("'{operator}' is not a comparison operator"));
-        return None;
-    };
+    let (subject, relation) = comparison(name)?;
     let operand = if from_path {
         Operand::Path(entry.definite_path(operator)?)
     } else {
@@ -192,6 +223,7 @@ fn literal(entry: &Fields<'_>, operator: &str, subject: Subject) -> Option<Opera
     match subject {
         Subject::String => {
             entry.text(operator)?;
+            warn::no_path(entry, operator);
         }
         Subject::Numeric => {
             entry.number(operator)?;

@@ -1,8 +1,9 @@
 //! Problems of a definition, in AWS's words and with their place in the text.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use crate::json::{Positions, Span};
+use crate::limits::{DIAGNOSTICS_MAX, SUGGESTIONS_MAX};
 
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,21 +25,38 @@ impl Severity {
     }
 }
 
-/// The kind of a problem.
+/// The kind of a problem, as the API reference lists them
+/// (`ValidateStateMachineDefinitionDiagnostic`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     /// The text is not JSON.
     InvalidJsonDescription,
     /// A field is missing, of the wrong type, or has a value that is not allowed.
     SchemaValidationFailed,
+    /// A JSONata expression that cannot be parsed.
+    InvalidJsonataExpression,
+    /// A JSONata expression that refers to something that is not there.
+    UnsupportedJsonataExpression,
+    /// A name that no state may have.
+    InvalidStateName,
+    /// Two states of one machine share a name.
+    DuplicateStateName,
     /// A transition names no state, or no transition leads to a state.
     MissingTransitionTarget,
     /// No state of a workflow ends it.
     MissingEndState,
-    /// Two states of one machine share a name.
-    DuplicateStateName,
-    /// A field that the language does not define.
-    UnknownField,
+    /// Workflows inside workflows, beyond the limit.
+    TooDeeplyNested,
+    /// A label that no distributed map may have.
+    InvalidLabelName,
+    /// Two distributed maps of one machine share a label.
+    DuplicateLabelName,
+    /// A warning: a text looks like a path, but its field's name lacks `.$`.
+    NoDollar,
+    /// A warning: a text looks like a path, but its field's name lacks `Path`.
+    NoPath,
+    /// A warning: a path in the `Result` of a Pass state stays a text.
+    PassResultIsStatic,
 }
 
 impl Code {
@@ -48,11 +66,27 @@ impl Code {
         match self {
             Self::InvalidJsonDescription => "INVALID_JSON_DESCRIPTION",
             Self::SchemaValidationFailed => "SCHEMA_VALIDATION_FAILED",
+            Self::InvalidJsonataExpression => "INVALID_JSONATA_EXPRESSION",
+            Self::UnsupportedJsonataExpression => "UNSUPPORTED_JSONATA_EXPRESSION",
+            Self::InvalidStateName => "INVALID_STATE_NAME",
+            Self::DuplicateStateName => "DUPLICATE_STATE_NAME",
             Self::MissingTransitionTarget => "MISSING_TRANSITION_TARGET",
             Self::MissingEndState => "MISSING_END_STATE",
-            Self::DuplicateStateName => "DUPLICATE_STATE_NAME",
-            Self::UnknownField => "UNKNOWN_FIELD",
+            Self::TooDeeplyNested => "TOO_DEEPLY_NESTED",
+            Self::InvalidLabelName => "INVALID_LABEL_NAME",
+            Self::DuplicateLabelName => "DUPLICATE_LABEL_NAME",
+            Self::NoDollar => "NO_DOLLAR",
+            Self::NoPath => "NO_PATH",
+            Self::PassResultIsStatic => "PASS_RESULT_IS_STATIC",
         }
+    }
+
+    /// AWS reports what is wrong with the graph after what is wrong with the fields.
+    fn is_of_the_graph(self) -> bool {
+        matches!(
+            self,
+            Self::DuplicateStateName | Self::MissingTransitionTarget | Self::MissingEndState
+        )
     }
 }
 
@@ -65,7 +99,7 @@ pub struct Diagnostic {
     pub code: Code,
     /// What is wrong, without the place.
     pub message: String,
-    /// Where, as AWS writes it: `/States/Work/Next`. Absent where AWS gives none.
+    /// Where, as AWS writes it: `/States/Work/Catch[0]/Next`. Absent where AWS gives none.
     pub location: Option<String>,
     /// Where in the source text; absent when the text could not be read at all.
     pub span: Option<Span>,
@@ -74,51 +108,43 @@ pub struct Diagnostic {
 }
 
 impl fmt::Display for Diagnostic {
-    /// `CODE: message at /location`, the form that CreateStateMachine returns.
+    /// `CODE: message at /location`, the form that CreateStateMachine returns;
+    /// a problem without a location is `at null` there.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.code.as_str(), self.message)?;
-        match &self.location {
-            Some(location) => write!(formatter, " at {location}"),
-            None => Ok(()),
-        }
+        let location = self.location.as_deref().unwrap_or("null");
+        write!(formatter, "{}: {} at {location}", self.code.as_str(), self.message)
     }
 }
 
-impl Diagnostic {
-    /// The problem with its source line underlined, as a compiler shows it:
-    ///
-    /// ```text
-    /// error[MISSING_TRANSITION_TARGET]: Missing 'Next' target: Gone
-    ///   --> order.asl.json:4:12
-    ///    |
-    ///  4 |   "Next": "Gone"
-    ///    |           ^^^^^^
-    ///    = hint: no state is called `Gone`
-    /// ```
-    ///
-    /// `source` is the definition that was parsed, `file` its name.
-    #[must_use]
-    pub fn render(&self, source: &str, file: &str) -> String {
-        let severity = self.severity.as_str().to_lowercase();
-        let mut text = format!("{severity}[{}]: {}\n", self.code.as_str(), self.message);
-        if let Some(span) = self.span {
-            let line = source.lines().nth(span.line - 1).unwrap_or_default();
-            // A value of several lines is underlined to the end of its first.
-            let end = if span.end_line == span.line {
-                span.end_column
-            } else {
-                line.chars().count() + 1
-            };
-            let marks = "^".repeat(end.saturating_sub(span.column).max(1));
-            let number = span.line.to_string();
-            let (margin, indent) = (" ".repeat(number.len()), " ".repeat(span.column - 1));
-            let _ = writeln!(text, " {margin}--> {file}:{}:{}", span.line, span.column);
-            let _ = writeln!(text, " {margin} |\n {number} | {line}\n {margin} | {indent}{marks}");
+/// A problem that has been found, and where to show it.
+pub(super) struct Problem<'p> {
+    pub(super) severity: Severity,
+    pub(super) code: Code,
+    pub(super) location: Option<&'p str>,
+    pub(super) place: Place<'p>,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+/// What is underlined in the source text.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'p> {
+    Value(&'p str),
+    /// The key before a value that would be many lines.
+    Key(&'p str),
+}
+
+impl<'p> Problem<'p> {
+    /// A `SCHEMA_VALIDATION_FAILED` error at a value.
+    pub(super) fn schema(location: &'p str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code: Code::SchemaValidationFailed,
+            location: Some(location),
+            place: Place::Value(location),
+            message: message.into(),
+            hint: None,
         }
-        if let Some(hint) = &self.hint {
-            let _ = writeln!(text, "   = hint: {hint}");
-        }
-        text
     }
 }
 
@@ -140,39 +166,52 @@ impl<'a> Collector<'a> {
         self.positions.duplicates.clone()
     }
 
-    /// A `SCHEMA_VALIDATION_FAILED` error.
-    pub(super) fn schema(&mut self, location: &str, message: impl Into<String>) {
-        self.report(Severity::Error, Code::SchemaValidationFailed, location, message, None);
+    /// How many problems of a severity there are.
+    fn count(&self, severity: Severity) -> usize {
+        self.diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.severity == severity)
+            .count()
     }
 
-    pub(super) fn report(
-        &mut self,
-        severity: Severity,
-        code: Code,
-        location: &str,
-        message: impl Into<String>,
-        hint: Option<String>,
-    ) {
+    /// Looks for the name that is meant by a misspelt one; not for the many
+    /// mistakes of a text that is no definition, where that takes too long.
+    pub(super) fn meant<'n>(&self, name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+        (self.diagnostics.len() < SUGGESTIONS_MAX)
+            .then(|| nearest(name, names))
+            .flatten()
+    }
+
+    /// Keeps a problem, unless there are more than anyone reads.
+    pub(super) fn report(&mut self, problem: Problem<'_>) {
+        if self.count(problem.severity) >= DIAGNOSTICS_MAX {
+            return;
+        }
+        let span = match problem.place {
+            Place::Value(location) => self.positions.value_span(location),
+            Place::Key(location) => self.positions.key_span(location),
+        };
+        let root = |location: &str| if location.is_empty() { "/" } else { location }.to_owned();
         self.diagnostics.push(Diagnostic {
-            severity,
-            code,
-            message: message.into(),
-            location: Some(if location.is_empty() { "/" } else { location }.to_owned()),
-            span: self.positions.span(location),
-            hint,
+            severity: problem.severity,
+            code: problem.code,
+            message: problem.message,
+            location: problem.location.map(root),
+            span,
+            hint: problem.hint,
         });
     }
 
-    /// All problems, errors before warnings.
+    /// All problems: errors before warnings, fields before the graph.
     pub(super) fn finish(&mut self) -> Vec<Diagnostic> {
         let mut diagnostics = std::mem::take(&mut self.diagnostics);
-        diagnostics.sort_by_key(|diagnostic| diagnostic.severity);
+        diagnostics.sort_by_key(|diagnostic| (diagnostic.severity, diagnostic.code.is_of_the_graph()));
         diagnostics
     }
 }
 
 /// The name that is meant by a misspelt one, if any is near enough.
-pub(super) fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let allowed = (name.chars().count() / 3).max(1);
     names
         .map(|candidate| (distance(name, candidate), candidate))

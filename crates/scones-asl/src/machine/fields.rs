@@ -5,11 +5,12 @@ use std::cell::RefCell;
 
 use serde_json::{Map, Value};
 
-use super::QueryLanguage;
-use super::diagnostic::{Code, Collector, Severity, nearest};
-use crate::json::join;
+use super::diagnostic::{Code, Collector, Place, Problem, Severity};
+use super::{QueryLanguage, schema, warn};
+use crate::json::{element, join};
+use crate::jsonata::{Available, Refusal};
 use crate::path::Path;
-use crate::template::Template;
+use crate::template::{Template, TemplateError, TemplateProblem};
 
 /// An object of the definition and where it stands.
 #[derive(Clone)]
@@ -19,6 +20,8 @@ pub(super) struct Fields<'a> {
     problems: &'a RefCell<Collector<'a>>,
     /// The query language of the state that the object is part of.
     pub(super) language: QueryLanguage,
+    /// What its JSONata expressions can see.
+    available: Available,
 }
 
 impl<'a> Fields<'a> {
@@ -28,6 +31,7 @@ impl<'a> Fields<'a> {
             location,
             problems,
             language: QueryLanguage::JsonPath,
+            available: Available::Result,
         }
     }
 
@@ -39,18 +43,37 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The same object, as part of a catcher, where `$states.errorOutput` exists.
+    pub(super) fn in_catcher(&self) -> Self {
+        Self {
+            available: Available::ErrorOutput,
+            ..self.clone()
+        }
+    }
+
     pub(super) fn at(&self, name: &str) -> String {
         join(&self.location, name)
     }
 
     /// Reports a mistake at a field.
     pub(super) fn wrong(&self, name: &str, message: impl Into<String>) {
-        self.problems.borrow_mut().schema(&self.at(name), message);
+        self.problem(Problem::schema(&self.at(name), message));
+    }
+
+    /// Reports a mistake at a field, and what to do about it.
+    pub(super) fn wrong_because(&self, name: &str, message: impl Into<String>, hint: impl Into<String>) {
+        self.problem(Problem {
+            hint: Some(hint.into()),
+            ..Problem::schema(&self.at(name), message)
+        });
     }
 
     /// Reports a mistake at the object itself.
     pub(super) fn wrong_here(&self, message: impl Into<String>) {
-        self.problems.borrow_mut().schema(&self.location, message);
+        self.problem(Problem {
+            place: Place::Key(&self.location),
+            ..Problem::schema(&self.location, message)
+        });
     }
 
     pub(super) fn report(
@@ -61,9 +84,21 @@ impl<'a> Fields<'a> {
         message: impl Into<String>,
         hint: Option<String>,
     ) {
-        self.problems
-            .borrow_mut()
-            .report(severity, code, location, message, hint);
+        self.problem(Problem {
+            severity,
+            code,
+            hint,
+            ..Problem::schema(location, message)
+        });
+    }
+
+    pub(super) fn problem(&self, problem: Problem<'_>) {
+        self.problems.borrow_mut().report(problem);
+    }
+
+    /// The name that is probably meant by a misspelt one.
+    pub(super) fn meant<'n>(&self, name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+        self.problems.borrow().meant(name, names)
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
@@ -80,26 +115,59 @@ impl<'a> Fields<'a> {
 
     /// Reports the absence of a field.
     pub(super) fn require(&self, name: &str) -> bool {
-        let present = self.has(name);
-        if !present {
-            self.wrong_here(format!("The field '{name}' is required but was missing"));
+        self.require_all(&[name])
+    }
+
+    /// Reports the absence of any of the fields.
+    pub(super) fn require_all(&self, names: &[&str]) -> bool {
+        let missing: Vec<&str> = names.iter().copied().filter(|name| !self.has(name)).collect();
+        if !missing.is_empty() {
+            self.wrong_here(format!("These fields are required: [{}]", missing.join(", ")));
         }
-        present
+        missing.is_empty()
     }
 
     /// Reports two fields of which one at most may be present.
     pub(super) fn exclusive(&self, first: &str, second: &str) {
-        if self.has(first) && self.has(second) {
-            self.wrong_here(format!("You cannot use both '{first}' and '{second}' at the same time"));
-        }
+        self.at_most_one(&[first, second]);
     }
 
-    /// Warns of fields that the language does not define here.
+    /// Reports fields of which one at most may be present; false if there are more.
+    pub(super) fn at_most_one(&self, names: &[&str]) -> bool {
+        let given = names.iter().filter(|name| self.has(name)).count();
+        if given > 1 {
+            self.wrong_here(format!(
+                "There should only be one of the following fields: [{}]",
+                names.join(", ")
+            ));
+        }
+        given <= 1
+    }
+
+    /// Reports every field that the language does not define here.
     pub(super) fn allow_only(&self, allowed: &[&str]) {
-        for name in self.names().filter(|name| !allowed.contains(name)) {
-            let hint = nearest(name, allowed.iter().copied()).map(|meant| format!("did you mean '{meant}'?"));
-            let message = format!("The field '{name}' is not supported here");
-            self.report(Severity::Warning, Code::UnknownField, &self.at(name), message, hint);
+        for name in self.names() {
+            let (message, hint) = match schema::other_language(name, self.language) {
+                None if allowed.contains(&name) => continue,
+                Some(other) => {
+                    let message = format!(
+                        "The QueryLanguage is set to '{}', but field '{name}' is only supported for the '{other}' \
+                         QueryLanguage",
+                        self.language
+                    );
+                    (message, None)
+                }
+                None => {
+                    let meant = self.meant(name, allowed.iter().copied().filter(|field| !self.has(field)));
+                    let hint = meant.map(|meant| format!("did you mean `{meant}`?"));
+                    (format!("Field '{name}' is not supported"), hint)
+                }
+            };
+            self.problem(Problem {
+                place: Place::Key(&self.at(name)),
+                hint,
+                ..Problem::schema(&self.location, message)
+            });
         }
     }
 
@@ -154,20 +222,25 @@ impl<'a> Fields<'a> {
 
     pub(super) fn object(&self, name: &str) -> Option<Fields<'a>> {
         let object = self.typed(name, "Object", Value::as_object)?;
-        Some(Fields::new(object, self.at(name), self.problems).with_language(self.language))
+        Some(self.inner(object, self.at(name)))
+    }
+
+    fn inner(&self, object: &'a Map<String, Value>, location: String) -> Self {
+        Self {
+            object,
+            location,
+            ..self.clone()
+        }
     }
 
     /// The elements of a list of objects.
     pub(super) fn objects(&self, name: &str) -> Vec<Fields<'a>> {
         let mut found = Vec::new();
         for (index, value) in self.list(name).into_iter().flatten().enumerate() {
-            let location = format!("{}/{index}", self.at(name));
+            let location = element(&self.at(name), index);
             match value.as_object() {
-                Some(object) => found.push(Fields::new(object, location, self.problems).with_language(self.language)),
-                None => self
-                    .problems
-                    .borrow_mut()
-                    .schema(&location, "Expected value of type Object"),
+                Some(object) => found.push(self.inner(object, location)),
+                None => self.problem(Problem::schema(&location, "Expected value of type Object")),
             }
         }
         found
@@ -181,9 +254,15 @@ impl<'a> Fields<'a> {
         if values.is_empty() {
             self.wrong(name, "Value cannot be empty");
         }
-        let texts: Vec<String> = values.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-        if texts.len() != values.len() {
-            self.wrong(name, "Expected an array of strings");
+        let mut texts = Vec::with_capacity(values.len());
+        for (index, value) in values.iter().enumerate() {
+            match value.as_str() {
+                Some(text) => texts.push(text.to_owned()),
+                None => {
+                    let location = element(&self.at(name), index);
+                    self.problem(Problem::schema(&location, "Expected value of type String"));
+                }
+            }
         }
         texts
     }
@@ -192,18 +271,21 @@ impl<'a> Fields<'a> {
     pub(super) fn integer(&self, name: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
         let value = self.typed(name, "Integer", |value| {
             let number = value.as_number()?;
-            number.as_u64().or_else(|| whole(number.as_f64()?))
+            whole(number.as_f64()?).map(|rounded| number.as_u64().map_or(rounded, i128::from))
         })?;
-        if range.contains(&value) {
-            return Some(value);
+        self.within(name, &value, &i128::from(*range.start()), &i128::from(*range.end()))
+            .then(|| u64::try_from(value).ok())
+            .flatten()
+    }
+
+    /// Reports a number outside its range.
+    pub(super) fn within<N: PartialOrd + std::fmt::Debug>(&self, name: &str, value: &N, least: &N, most: &N) -> bool {
+        if value < least {
+            self.wrong(name, format!("Minimum value is {least:?}"));
+        } else if value > most {
+            self.wrong(name, format!("Maximum value is {most:?}"));
         }
-        let message = if value < *range.start() {
-            format!("Value must be at least {}", range.start())
-        } else {
-            format!("Value must be at most {}", range.end())
-        };
-        self.wrong(name, message);
-        None
+        least <= value && value <= most
     }
 
     pub(super) fn number(&self, name: &str) -> Option<f64> {
@@ -214,8 +296,8 @@ impl<'a> Fields<'a> {
         let text = self.text(name)?;
         match Path::parse(text) {
             Ok(path) => Some(path),
-            Err(_) => {
-                self.wrong(name, format!("Value is not a valid JSONPath: {text}"));
+            Err(error) => {
+                self.wrong_because(name, "Value must be a valid JSONPath.", error.to_string());
                 None
             }
         }
@@ -227,46 +309,73 @@ impl<'a> Fields<'a> {
         if path.is_definite() {
             return Some(path);
         }
-        self.wrong(name, format!("Value is not a Reference Path: {path}"));
+        self.not_a_reference(name);
         None
+    }
+
+    pub(super) fn not_a_reference(&self, name: &str) {
+        let hint = "use names and indexes only: `$.orders[0].id`";
+        self.wrong_because(name, "Value is not a Reference Path", hint);
     }
 
     pub(super) fn template(&self, name: &str) -> Option<Template> {
         let value = self.get(name)?;
         let compiled = match self.language {
             QueryLanguage::JsonPath => Template::compile(value),
-            QueryLanguage::Jsonata => Template::compile_jsonata(value, name),
+            QueryLanguage::Jsonata => Template::compile_jsonata(value, name, self.available),
         };
-        match compiled {
-            Ok(template) => Some(template),
-            Err(error) => {
-                let location = format!("{}{}", self.at(name), error.location);
-                let message = match self.language {
-                    QueryLanguage::JsonPath => format!(
-                        "The value for the field '{}' must be a valid JSONPath or a valid \
-                         intrinsic function call",
-                        error.field
-                    ),
-                    QueryLanguage::Jsonata => {
-                        format!(
-                            "The value for the field '{}' must be a valid JSONata expression",
-                            error.field
-                        )
-                    }
-                };
-                let hint = Some(error.error.to_string());
-                self.report(Severity::Error, Code::SchemaValidationFailed, &location, message, hint);
-                None
+        let errors = match compiled {
+            Ok(template) => {
+                warn::no_dollar(self, name, value);
+                return Some(template);
             }
+            Err(errors) => errors,
+        };
+        for error in errors {
+            self.template_error(name, &error);
         }
+        None
+    }
+
+    /// AWS points at the template for a path and at the expression for JSONata.
+    fn template_error(&self, name: &str, error: &TemplateError) {
+        let (template, place) = (self.at(name), format!("{}{}", self.at(name), error.location));
+        let field = &error.field;
+        let (code, location, message, hint) = match &error.problem {
+            TemplateProblem::Expression(problem) => (
+                Code::SchemaValidationFailed,
+                &template,
+                format!(
+                    "The value for the field '{field}' must be a valid JSONPath or a valid intrinsic function call"
+                ),
+                Some(problem.to_string()),
+            ),
+            TemplateProblem::Twice => (
+                Code::SchemaValidationFailed,
+                &template,
+                format!("There should only be one of the following fields: [{field}, {field}.$]"),
+                None,
+            ),
+            TemplateProblem::Jsonata(Refusal::Invalid(message)) => {
+                (Code::InvalidJsonataExpression, &place, message.clone(), None)
+            }
+            TemplateProblem::Jsonata(Refusal::Unsupported(message)) => (
+                Code::UnsupportedJsonataExpression,
+                &place,
+                message.clone(),
+                Some("the input is `$states.input`; variables are named as `$name`".to_owned()),
+            ),
+        };
+        self.problem(Problem {
+            code,
+            place: Place::Value(&place),
+            hint,
+            ..Problem::schema(location, message)
+        });
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the range is checked"
-)]
-fn whole(number: f64) -> Option<u64> {
-    (number.fract() == 0.0 && (0.0..1e15).contains(&number)).then_some(number as u64)
+#[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
+fn whole(number: f64) -> Option<i128> {
+    (number.fract() == 0.0 && number.abs() < 1e30).then_some(number as i128)
 }

@@ -31,7 +31,7 @@ pub(super) fn result_path(fields: &Fields<'_>) -> Option<ResultPath> {
         Some(_) => {
             let path = fields.path("ResultPath")?;
             if path.root != Root::Input || !path.is_reference() {
-                fields.wrong("ResultPath", format!("Value is not a Reference Path: {path}"));
+                fields.not_a_reference("ResultPath");
                 return None;
             }
             Some(if path.is_root() {
@@ -48,13 +48,10 @@ pub(super) fn transition(fields: &Fields<'_>, names: &Names<'_>) -> Option<Trans
     let ends = fields.boolean("End");
     match (fields.get("Next"), ends) {
         (Some(_), Some(true)) => {
-            fields.wrong_here("You cannot use both 'Next' and 'End' at the same time");
+            fields.at_most_one(&["Next", "End"]);
             None
         }
-        (Some(_), _) => {
-            let next = fields.text("Next")?;
-            names.resolve(next, fields, "Next").map(Transition::Next)
-        }
+        (Some(_), _) => names.resolve(fields.text("Next")?).map(Transition::Next),
         (None, Some(true)) => Some(Transition::End),
         (None, _) => {
             fields.wrong_here("The state must have either 'Next' or 'End': true");

@@ -9,7 +9,7 @@ use super::{
     Batcher, CsvHeaders, Distributed, Items, Map, Percentage, QueryLanguage, Reader, ReaderFormat, Resource, StateKind,
     Workflow, Writer, flow,
 };
-use crate::limits::{LABEL_CHARS_MAX, READER_CSV_HEADER_BYTES_MAX};
+use crate::limits::{LABEL_CHARS_MAX, READER_CSV_HEADER_BYTES_MAX, READER_ITEMS_MAX};
 use crate::map_run::{Delimiter, InputType, ManifestType, OutputType, Transformation};
 use std::sync::Arc;
 
@@ -63,7 +63,13 @@ fn refuse_distributed(fields: &Fields<'_>) {
             fields.wrong(field, message);
         } else {
             let hint = Some("set 'ProcessorConfig.Mode' to DISTRIBUTED".to_owned());
-            fields.report(Severity::Warning, Code::UnknownField, &fields.at(field), message, hint);
+            fields.report(
+                Severity::Warning,
+                Code::SchemaValidationFailed,
+                &fields.at(field),
+                message,
+                hint,
+            );
         }
     }
 }
@@ -72,7 +78,7 @@ fn refuse_distributed(fields: &Fields<'_>) {
 /// executions are Express ones.
 fn processor(fields: &Fields<'_>, context: Context) -> Option<(Arc<Workflow>, Option<bool>)> {
     let Some(name) = ["ItemProcessor", "Iterator"].into_iter().find(|name| fields.has(name)) else {
-        fields.wrong_here("The field 'ItemProcessor' is required but was missing");
+        fields.require("ItemProcessor");
         return None;
     };
     let processor = fields.object(name)?;
@@ -156,25 +162,41 @@ fn optional<T>(fields: &Fields<'_>, name: &str, read: impl FnOnce(&Fields<'_>) -
 }
 
 fn label(fields: &Fields<'_>) -> Option<Option<String>> {
+    const SPECIAL: &str = "?*<>{}[]:;,\\|^~$#%&`\"";
     if !fields.has("Label") {
         return Some(None);
     }
     let label = fields.text("Label")?;
-    let special = "?*<>{}[]:;,\\|^~$#%&`\"";
-    let valid = !label.is_empty()
-        && label.chars().count() <= LABEL_CHARS_MAX
-        && !label
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control() || special.contains(c));
-    if !valid {
-        fields.wrong(
-            "Label",
-            format!(
-                "A label has 1 to {LABEL_CHARS_MAX} characters, without white space, wildcards, brackets or {special}"
-            ),
-        );
+    let refused = |c: &char| c.is_whitespace() || c.is_control() || SPECIAL.contains(*c);
+    let message = if label.is_empty() {
+        "Value cannot be empty".to_owned()
+    } else if label.chars().count() > LABEL_CHARS_MAX {
+        format!("Label cannot exceed {LABEL_CHARS_MAX} characters")
+    } else if let Some(character) = label.chars().find(refused) {
+        format!("Label contains invalid character: '{}'", escaped(character))
+    } else {
+        return Some(Some(label.to_owned()));
+    };
+    fields.report(
+        Severity::Error,
+        Code::InvalidLabelName,
+        &fields.at("Label"),
+        message,
+        None,
+    );
+    None
+}
+
+/// A character that can be seen.
+fn escaped(character: char) -> String {
+    match character {
+        '\n' => "\\n".to_owned(),
+        '\r' => "\\r".to_owned(),
+        '\t' => "\\t".to_owned(),
+        '\\' => "\\\\".to_owned(),
+        _ if character.is_control() => format!("\\x{:02x}", u32::from(character)),
+        _ => character.to_string(),
     }
-    valid.then(|| Some(label.to_owned()))
 }
 
 fn percentage(fields: &Fields<'_>) -> Option<Option<Percentage>> {
@@ -186,12 +208,11 @@ fn percentage(fields: &Fields<'_>) -> Option<Option<Percentage>> {
             .template(NAME)
             .map(|template| Some(Percentage::Template(template)));
     }
-    if let Some(value) = fields.get(NAME) {
-        let percentage = value.as_f64().filter(|percentage| (0.0..=100.0).contains(percentage));
-        if percentage.is_none() {
-            fields.wrong(NAME, "Value must be a number from 0 to 100");
-        }
-        return percentage.map(|percentage| Some(Percentage::Literal(percentage)));
+    if fields.has(NAME) {
+        let percentage = fields.number(NAME)?;
+        return fields
+            .within(NAME, &percentage, &0.0, &100.0)
+            .then_some(Some(Percentage::Literal(percentage)));
     }
     if fields.has(PATH) {
         return fields.definite_path(PATH).map(|path| Some(Percentage::Path(path)));
@@ -289,7 +310,7 @@ fn format(fields: &Fields<'_>) -> Option<ReaderFormat> {
             ("TAB", Delimiter::Tab),
         ],
     );
-    let max_items = flow::seconds(fields, "MaxItems", 0..=u64::MAX);
+    let max_items = flow::seconds(fields, "MaxItems", 0..=READER_ITEMS_MAX);
     let items_pointer = pointer(fields);
     let headers = headers(fields);
     let (input_type, headers) = (input_type?, headers?);

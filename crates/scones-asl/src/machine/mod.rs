@@ -4,13 +4,17 @@ mod choice;
 mod diagnostic;
 mod fields;
 mod flow;
+mod graph;
 mod map;
 mod parse;
 mod resource;
 mod retry;
+mod schema;
 mod state;
+mod syntax;
 mod validate;
 mod variables;
+mod warn;
 
 use std::sync::Arc;
 
@@ -22,6 +26,7 @@ pub(crate) use retry::{Catcher, Jitter, Retrier};
 
 use crate::choice::Condition;
 use crate::intrinsic::Expression;
+use crate::json::{Positions, element};
 use crate::map_run::{CsvHeaders, Delimiter, InputType, ManifestType, OutputType, Transformation};
 use crate::path::Path;
 use crate::template::Template;
@@ -63,6 +68,32 @@ impl Machine {
     /// Every problem found, errors first; at least one of them is an error.
     pub fn parse(definition: &str) -> Result<Self, Vec<Diagnostic>> {
         parse::parse(definition)
+    }
+
+    /// Every problem of a definition, errors before warnings. An Express
+    /// machine has more of them: it runs neither `.sync` nor
+    /// `.waitForTaskToken` tasks, nor activities.
+    #[must_use]
+    pub fn check(definition: &str, express: bool) -> Vec<Diagnostic> {
+        match Self::parse(definition) {
+            Err(problems) => problems,
+            Ok(machine) => {
+                let mut problems = if express {
+                    machine.express_problems()
+                } else {
+                    Vec::new()
+                };
+                let positions = Positions::scan(definition);
+                for problem in &mut problems {
+                    problem.span = problem
+                        .location
+                        .as_deref()
+                        .and_then(|place| positions.value_span(place));
+                }
+                problems.extend(machine.warnings);
+                problems
+            }
+        }
     }
 
     /// The definition's own `Comment`.
@@ -397,7 +428,7 @@ impl Workflow {
                 StateKind::Map(map) => map.processor.resources(&format!("{here}/ItemProcessor"), found),
                 StateKind::Parallel { branches, .. } => {
                     for (index, branch) in branches.iter().enumerate() {
-                        branch.resources(&format!("{here}/Branches/{index}"), found);
+                        branch.resources(&element(&format!("{here}/Branches"), index), found);
                     }
                 }
                 _ => {}

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::diagnostic::{Code, Collector, Diagnostic, Severity, nearest};
+use super::diagnostic::{Code, Collector, Diagnostic, Place, Problem, Severity};
 use super::fields::Fields;
-use super::{Machine, QueryLanguage, Workflow, state, validate};
-use crate::json::{Span, join};
+use super::{Machine, QueryLanguage, Workflow, graph, state, syntax, validate};
 use crate::limits::{DEFINITION_BYTES_MAX, SECONDS_MAX, STATE_NAME_CHARS_MAX, WORKFLOW_DEPTH_MAX};
 
 const MACHINE_FIELDS: &[&str] = &[
@@ -20,7 +19,7 @@ const MACHINE_FIELDS: &[&str] = &[
     "TimeoutSeconds",
     "QueryLanguage",
 ];
-const WORKFLOW_FIELDS: &[&str] = &["Comment", "StartAt", "States", "ProcessorConfig", "QueryLanguage"];
+const WORKFLOW_FIELDS: &[&str] = &["Comment", "StartAt", "States", "ProcessorConfig"];
 
 pub(super) fn parse(definition: &str) -> Result<Machine, Vec<Diagnostic>> {
     if definition.len() > DEFINITION_BYTES_MAX {
@@ -41,13 +40,10 @@ pub(super) fn parse(definition: &str) -> Result<Machine, Vec<Diagnostic>> {
     let machine = machine(&fields);
     let duplicates = collector.borrow().duplicates();
     for duplicate in duplicates {
-        fields.report(
-            Severity::Error,
-            Code::SchemaValidationFailed,
-            &duplicate,
-            "Duplicate field",
-            None,
-        );
+        fields.problem(Problem {
+            place: Place::Key(&duplicate),
+            ..Problem::schema(&duplicate, "Duplicate field")
+        });
     }
     let mut diagnostics = collector.borrow_mut().finish();
     match machine {
@@ -74,52 +70,13 @@ fn read_json(definition: &str) -> Result<Value, Vec<Diagnostic>> {
     if definition.trim().is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_str(definition).map_err(|error| {
-        let (line, column, message) = match unrecognised(definition) {
-            Some((token, column)) => (
-                1,
-                column,
-                format!(
-                    "Unrecognized token '{token}': was expecting (JSON String, Number, Array, Object \
-                     or token 'null', 'true' or 'false')"
-                ),
-            ),
-            None => (error.line().max(1), error.column().max(1), error.to_string()),
-        };
-        let source = format!("[Source: (String)\"{definition}\"; line: {line}, column: {column}]");
-        vec![Diagnostic {
-            span: Some(Span {
-                line,
-                column,
-                end_line: line,
-                end_column: column + 1,
-            }),
-            message: format!("{message}\n at {source}"),
-            location: Some(source),
-            ..whole(Code::InvalidJsonDescription, String::new())
-        }]
-    })
-}
-
-/// The word that a text without any JSON begins with, and the column after it.
-fn unrecognised(definition: &str) -> Option<(&str, usize)> {
-    let end = definition
-        .find(|c: char| !c.is_alphanumeric())
-        .unwrap_or(definition.len());
-    let word = &definition[..end];
-    let known = matches!(word, "null" | "true" | "false");
-    (word.starts_with(char::is_alphabetic) && !known).then(|| (word, word.chars().count() + 1))
+    serde_json::from_str(definition).map_err(|error| vec![syntax::problem(definition, &error)])
 }
 
 fn machine(fields: &Fields<'_>) -> Option<Machine> {
     fields.allow_only(MACHINE_FIELDS);
     let comment = fields.text("Comment").map(str::to_owned);
-    if let Some(version) = fields.text("Version").filter(|version| *version != "1.0") {
-        fields.wrong(
-            "Version",
-            format!("Version '{version}' is not supported: expected '1.0'"),
-        );
-    }
+    fields.one_of_or("Version", &[("1.0", ())]);
     let timeout_seconds = fields.integer("TimeoutSeconds", 1..=SECONDS_MAX);
     let language = query_language(fields).unwrap_or(QueryLanguage::JsonPath);
     let workflow = workflow(fields, Context { language, depth: 0 });
@@ -141,26 +98,31 @@ pub(super) struct Context {
     pub(super) depth: usize,
 }
 
-/// The language that an object asks for.
+/// The language that an object asks for. AWS reads anything but `JSONPath` as
+/// JSONata, besides refusing it.
 pub(super) fn query_language(fields: &Fields<'_>) -> Option<QueryLanguage> {
-    match fields.text("QueryLanguage")? {
-        "JSONPath" => Some(QueryLanguage::JsonPath),
-        "JSONata" => Some(QueryLanguage::Jsonata),
-        other => {
-            fields.wrong(
-                "QueryLanguage",
-                format!("The field 'QueryLanguage' should have one of these values: [JSONPath, JSONata], not {other}"),
-            );
-            None
-        }
-    }
+    const LANGUAGES: &[(&str, QueryLanguage)] = &[
+        ("JSONPath", QueryLanguage::JsonPath),
+        ("JSONata", QueryLanguage::Jsonata),
+    ];
+    fields.has("QueryLanguage").then(|| {
+        fields
+            .one_of("QueryLanguage", LANGUAGES)
+            .unwrap_or(QueryLanguage::Jsonata)
+    })
 }
 
 /// A nested workflow: a branch or an item processor.
 pub(super) fn nested(fields: &Fields<'_>, context: Context) -> Option<Arc<Workflow>> {
     fields.allow_only(WORKFLOW_FIELDS);
     if context.depth >= WORKFLOW_DEPTH_MAX {
-        fields.wrong_here(format!("States are nested more than {WORKFLOW_DEPTH_MAX} deep"));
+        fields.report(
+            Severity::Error,
+            Code::TooDeeplyNested,
+            &fields.location,
+            format!("States are nested more than {WORKFLOW_DEPTH_MAX} deep"),
+            None,
+        );
         return None;
     }
     workflow(
@@ -174,13 +136,7 @@ pub(super) fn nested(fields: &Fields<'_>, context: Context) -> Option<Arc<Workfl
 }
 
 fn workflow(fields: &Fields<'_>, context: Context) -> Option<Workflow> {
-    let missing: Vec<&str> = ["States", "StartAt"]
-        .into_iter()
-        .filter(|name| !fields.has(name))
-        .collect();
-    if !missing.is_empty() {
-        fields.wrong_here(format!("These fields are required: [{}]", missing.join(", ")));
-    }
+    fields.require_all(&["States", "StartAt"]);
     let states = fields.object("States")?;
     let names = Names::of(&states);
     if names.order.is_empty() {
@@ -189,32 +145,34 @@ fn workflow(fields: &Fields<'_>, context: Context) -> Option<Workflow> {
     }
     for name in &names.order {
         if name.is_empty() || name.chars().count() > STATE_NAME_CHARS_MAX {
-            states.wrong(
-                name,
-                format!("State name must have 1 to {STATE_NAME_CHARS_MAX} characters"),
-            );
+            let location = states.at(name);
+            states.problem(Problem {
+                code: Code::InvalidStateName,
+                place: Place::Key(&location),
+                ..Problem::schema(
+                    &location,
+                    format!("State name must have 1 to {STATE_NAME_CHARS_MAX} characters"),
+                )
+            });
         }
     }
-    let start = fields
-        .text("StartAt")
-        .and_then(|start| names.resolve(start, fields, "StartAt"));
+    let start = fields.text("StartAt").and_then(|start| names.resolve(start));
     let parsed: Vec<_> = names
         .order
         .iter()
         .filter_map(|name| Some((name, states.object(name)?)))
         .map(|(name, fields)| state::parse(name, &fields, &names, context))
         .collect();
+    graph::check(fields, &states);
     let complete = parsed.len() == names.order.len() && parsed.iter().all(Option::is_some);
     let parsed: Vec<_> = parsed.into_iter().flatten().collect();
     if !complete {
         return None;
     }
-    let workflow = Workflow {
+    Some(Workflow {
         start: start?,
         states: parsed,
-    };
-    validate::reachability(&workflow, &states);
-    Some(workflow)
+    })
 }
 
 /// The states of one workflow by name.
@@ -230,22 +188,8 @@ impl<'a> Names<'a> {
         Self { order, index }
     }
 
-    /// The state that `field` names; a wrong name is reported.
-    pub(super) fn resolve(&self, name: &str, fields: &Fields<'_>, field: &str) -> Option<usize> {
-        if let Some(&index) = self.index.get(name) {
-            return Some(index);
-        }
-        let hint = nearest(name, self.order.iter().copied()).map_or_else(
-            || format!("no state is called `{name}`"),
-            |meant| format!("no state is called `{name}`; did you mean `{meant}`?"),
-        );
-        fields.report(
-            Severity::Error,
-            Code::MissingTransitionTarget,
-            &join(&fields.location, field),
-            format!("Missing '{field}' target: {name}"),
-            Some(hint),
-        );
-        None
+    /// The state of that name. The check of the graph reports a wrong one.
+    pub(super) fn resolve(&self, name: &str) -> Option<usize> {
+        self.index.get(name).copied()
     }
 }

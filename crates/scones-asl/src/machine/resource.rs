@@ -40,8 +40,18 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// Reads an ARN; nothing where it names nothing that a task can call.
+    /// Reads an ARN, or another URI as the language's specification allows:
+    /// `image:classify` is the action `classify` of the service `image`, which
+    /// a driver may know. Nothing where it names nothing that a task can call.
     pub(super) fn parse(arn: &str) -> Option<Self> {
+        if let Some((service, action)) = uri(arn) {
+            return Some(Self::Service {
+                service: service.to_owned(),
+                resource: action.to_owned(),
+                action: action.to_owned(),
+                pattern: Pattern::RequestResponse,
+            });
+        }
         let parts: Vec<&str> = arn.splitn(6, ':').collect();
         let &["arn", partition, service, region, _, rest] = parts.as_slice() else {
             return None;
@@ -102,6 +112,16 @@ impl Resource {
             Self::Service { service, .. } => service,
         }
     }
+}
+
+/// The scheme and the rest of a URI that is no ARN.
+fn uri(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        && !rest.is_empty()
+        && !rest.contains(char::is_whitespace);
+    (valid && scheme != "arn").then_some((scheme, rest))
 }
 
 /// `function:NAME` with an optional version or alias.
@@ -229,6 +249,10 @@ mod tests {
         );
         check("arn:aws:states:::dynamodb:scan", "none");
         check("arn:aws:states:::nothing:here", "none");
+        check("image:classify", "image classify RequestResponse");
+        check("image:", "none");
+        check("an image:classify", "none");
+        check("arn:image", "none");
         check("lambda", "none");
         check("", "none");
     }

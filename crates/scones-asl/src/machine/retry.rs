@@ -86,26 +86,17 @@ fn retrier(entry: &Fields<'_>, last: bool) -> Option<Retrier> {
         "MaxDelaySeconds",
         "JitterStrategy",
     ]);
+    entry.require("ErrorEquals");
     let error_equals = error_equals(entry, last);
     let given = |name: &str, valid: bool| !entry.has(name) || valid;
     let interval = entry.integer("IntervalSeconds", 1..=SECONDS_MAX);
     let attempts = entry.integer("MaxAttempts", 0..=RETRY_ATTEMPTS_MAX);
     let delay = entry.integer("MaxDelaySeconds", 1..=RETRY_MAX_DELAY_SECONDS_MAX);
     let backoff = entry.number("BackoffRate");
-    if backoff.is_some_and(|rate| rate < 1.0) {
-        entry.wrong("BackoffRate", "Value must be at least 1.0");
+    if let Some(rate) = backoff {
+        entry.within("BackoffRate", &rate, &1.0, &f64::MAX);
     }
-    let jitter = match entry.text("JitterStrategy") {
-        None | Some("NONE") => Jitter::None,
-        Some("FULL") => Jitter::Full,
-        Some(_) => {
-            entry.wrong(
-                "JitterStrategy",
-                "The field 'JitterStrategy' should have one of these values: [FULL, NONE]",
-            );
-            Jitter::None
-        }
-    };
+    let jitter = entry.one_of_or("JitterStrategy", &[("FULL", Jitter::Full), ("NONE", Jitter::None)]);
     let valid = given("IntervalSeconds", interval.is_some())
         && given("MaxAttempts", attempts.is_some())
         && given("MaxDelaySeconds", delay.is_some())
@@ -117,7 +108,7 @@ fn retrier(entry: &Fields<'_>, last: bool) -> Option<Retrier> {
         max_attempts: attempts.map_or(RETRY_ATTEMPTS_DEFAULT, |n| u32::try_from(n).unwrap_or(u32::MAX)),
         backoff_rate: backoff.unwrap_or(RETRY_BACKOFF_DEFAULT),
         max_delay_seconds: delay,
-        jitter,
+        jitter: jitter?.unwrap_or(Jitter::None),
     })
 }
 
@@ -136,6 +127,7 @@ pub(super) fn catchers(fields: &Fields<'_>, names: &Names<'_>) -> Option<Vec<Cat
 }
 
 fn catcher(entry: &Fields<'_>, last: bool, names: &Names<'_>) -> Option<Catcher> {
+    let entry = &entry.in_catcher();
     let output_field = match entry.language {
         QueryLanguage::JsonPath => "ResultPath",
         QueryLanguage::Jsonata => "Output",
@@ -146,14 +138,11 @@ fn catcher(entry: &Fields<'_>, last: bool, names: &Names<'_>) -> Option<Catcher>
     } else {
         Some(None)
     };
+    entry.require_all(&["ErrorEquals", "Next"]);
     let error_equals = error_equals(entry, last);
     let result_path = flow::result_path(entry);
     let assign = flow::assign(entry);
-    let next = if entry.require("Next") {
-        entry.text("Next").and_then(|next| names.resolve(next, entry, "Next"))
-    } else {
-        None
-    };
+    let next = entry.text("Next").and_then(|next| names.resolve(next));
     Some(Catcher {
         error_equals: error_equals?,
         next: next?,
@@ -164,9 +153,6 @@ fn catcher(entry: &Fields<'_>, last: bool, names: &Names<'_>) -> Option<Catcher>
 }
 
 fn error_equals(entry: &Fields<'_>, last: bool) -> Option<Vec<String>> {
-    if !entry.require("ErrorEquals") {
-        return None;
-    }
     let errors = entry.texts("ErrorEquals");
     let all = errors.iter().any(|error| error == names::ALL);
     if all && errors.len() > 1 {

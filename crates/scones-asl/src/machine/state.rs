@@ -2,160 +2,20 @@
 
 use serde_json::Value;
 
-use super::diagnostic::{Code, Severity, nearest};
+use super::diagnostic::{Code, Severity};
 use super::fields::Fields;
 use super::parse::{Context, Names, nested, query_language};
-use super::{FailText, QueryLanguage, Resource, Seconds, State, StateKind, Task, WaitUntil, choice, flow, map};
+use super::schema::{TYPES, fields_of};
+use super::{FailText, QueryLanguage, Resource, Seconds, State, StateKind, Task, WaitUntil, choice, flow, map, warn};
 use crate::intrinsic::Expression;
 use crate::limits::SECONDS_MAX;
 use crate::time::parse_instant;
-
-const TYPES: &[&str] = &["Task", "Wait", "Pass", "Succeed", "Fail", "Choice", "Parallel", "Map"];
-
-/// Fields that a state may have besides `Type`, `Comment` and `QueryLanguage`.
-fn fields_of(kind: &str) -> &'static [&'static str] {
-    match kind {
-        "Pass" => &[
-            "InputPath",
-            "OutputPath",
-            "Parameters",
-            "Result",
-            "ResultPath",
-            "Assign",
-            "Next",
-            "End",
-        ],
-        "Task" => &[
-            "InputPath",
-            "OutputPath",
-            "Parameters",
-            "ResultSelector",
-            "ResultPath",
-            "Assign",
-            "Next",
-            "End",
-            "Retry",
-            "Catch",
-            "Resource",
-            "TimeoutSeconds",
-            "TimeoutSecondsPath",
-            "HeartbeatSeconds",
-            "HeartbeatSecondsPath",
-            "Credentials",
-        ],
-        "Choice" => &["InputPath", "OutputPath", "Assign", "Choices", "Default"],
-        "Wait" => &[
-            "InputPath",
-            "OutputPath",
-            "Assign",
-            "Next",
-            "End",
-            "Seconds",
-            "SecondsPath",
-            "Timestamp",
-            "TimestampPath",
-        ],
-        "Succeed" => &["InputPath", "OutputPath"],
-        "Fail" => &["Error", "ErrorPath", "Cause", "CausePath"],
-        "Parallel" => &[
-            "InputPath",
-            "OutputPath",
-            "Parameters",
-            "ResultSelector",
-            "ResultPath",
-            "Assign",
-            "Next",
-            "End",
-            "Retry",
-            "Catch",
-            "Branches",
-        ],
-        _ => &[
-            "InputPath",
-            "OutputPath",
-            "Parameters",
-            "ItemSelector",
-            "ResultSelector",
-            "ResultPath",
-            "Assign",
-            "Next",
-            "End",
-            "Retry",
-            "Catch",
-            "ItemsPath",
-            "ItemProcessor",
-            "Iterator",
-            "MaxConcurrency",
-            "MaxConcurrencyPath",
-            "Label",
-            "ItemReader",
-            "ItemBatcher",
-            "ResultWriter",
-            "ToleratedFailureCount",
-            "ToleratedFailureCountPath",
-            "ToleratedFailurePercentage",
-            "ToleratedFailurePercentagePath",
-        ],
-    }
-}
-
-/// Fields that only one of the query languages has.
-const JSONATA_FIELDS: &[&str] = &["Arguments", "Output", "Items", "Condition"];
-const JSONPATH_FIELDS: &[&str] = &[
-    "InputPath",
-    "OutputPath",
-    "Parameters",
-    "ResultSelector",
-    "ResultPath",
-    "ItemsPath",
-    "SecondsPath",
-    "TimestampPath",
-    "TimeoutSecondsPath",
-    "HeartbeatSecondsPath",
-    "MaxConcurrencyPath",
-    "ErrorPath",
-    "CausePath",
-    "ToleratedFailureCountPath",
-    "ToleratedFailurePercentagePath",
-    "Result",
-];
-
-/// Every field that a state of a type may have in a query language.
-fn allowed(kind: &str, language: QueryLanguage) -> Vec<&'static str> {
-    let mut allowed = vec!["Type", "Comment", "QueryLanguage"];
-    allowed.extend(fields_of(kind));
-    if language == QueryLanguage::Jsonata {
-        allowed.retain(|field| !JSONPATH_FIELDS.contains(field));
-        allowed.extend(match kind {
-            "Fail" => &[][..],
-            "Task" | "Parallel" => &["Arguments", "Output"],
-            "Map" => &["Items", "Output"],
-            _ => &["Output"],
-        });
-    }
-    allowed
-}
 
 pub(super) fn parse(name: &str, fields: &Fields<'_>, names: &Names<'_>, context: Context) -> Option<State> {
     if !fields.require("Type") {
         return None;
     }
-    let kind_name = fields.text("Type")?;
-    if !TYPES.contains(&kind_name) {
-        let hint = nearest(kind_name, TYPES.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
-        let message = format!(
-            "The field 'Type' should have one of these values: [{}]",
-            TYPES.join(", ")
-        );
-        fields.report(
-            Severity::Error,
-            Code::SchemaValidationFailed,
-            &fields.at("Type"),
-            message,
-            hint,
-        );
-        return None;
-    }
+    let kind_name = type_of(fields)?;
     let language = query_language(fields);
     if context.language == QueryLanguage::Jsonata && language == Some(QueryLanguage::JsonPath) {
         fields.wrong_here("'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine");
@@ -163,15 +23,7 @@ pub(super) fn parse(name: &str, fields: &Fields<'_>, names: &Names<'_>, context:
     }
     let language = language.unwrap_or(context.language);
     let fields = &fields.with_language(language);
-    let allowed = allowed(kind_name, language);
-    for field in fields.names().filter(|field| !allowed.contains(field)) {
-        if JSONATA_FIELDS.contains(&field) || TYPES.iter().any(|other| fields_of(other).contains(&field)) {
-            fields.wrong(
-                field,
-                format!("The field '{field}' is not supported in {language} {kind_name} states"),
-            );
-        }
-    }
+    let allowed = fields_of(kind_name, language);
     fields.allow_only(&allowed);
     fields.text("Comment");
     let supports = |field: &str| allowed.contains(&field);
@@ -199,6 +51,23 @@ pub(super) fn parse(name: &str, fields: &Fields<'_>, names: &Names<'_>, context:
     })
 }
 
+fn type_of<'a>(fields: &Fields<'a>) -> Option<&'a str> {
+    let kind = fields.text("Type")?;
+    if !TYPES.contains(&kind) {
+        let meant = fields.meant(kind, TYPES.iter().copied());
+        let message = format!(
+            "The field 'Type' should have one of these values: [{}]",
+            TYPES.join(", ")
+        );
+        match meant {
+            Some(meant) => fields.wrong_because("Type", message, format!("did you mean `{meant}`?")),
+            None => fields.wrong("Type", message),
+        }
+        return None;
+    }
+    Some(kind)
+}
+
 fn kind(name: &str, fields: &Fields<'_>, names: &Names<'_>, context: Context) -> Option<StateKind> {
     match name {
         "Pass" => pass(fields, names),
@@ -213,6 +82,7 @@ fn kind(name: &str, fields: &Fields<'_>, names: &Names<'_>, context: Context) ->
 }
 
 fn pass(fields: &Fields<'_>, names: &Names<'_>) -> Option<StateKind> {
+    warn::pass_result(fields);
     let parameters = flow::payload(fields, flow::arguments(fields));
     let result_path = flow::result_path(fields);
     let transition = flow::transition(fields, names);
@@ -251,18 +121,27 @@ fn task(fields: &Fields<'_>, names: &Names<'_>) -> Option<StateKind> {
 }
 
 fn resource(fields: &Fields<'_>) -> Option<Resource> {
-    let arn = fields.text("Resource")?;
-    let resource = Resource::parse(arn);
-    if resource.is_none() {
-        let message = if arn.starts_with("arn:") {
+    let text = fields.text("Resource")?;
+    let resource = Resource::parse(text);
+    let is_arn = text.starts_with("arn:");
+    let message = "Value is not a valid resource ARN";
+    match &resource {
+        Some(_) if is_arn => {}
+        Some(_) => fields.report(
+            Severity::Warning,
+            Code::SchemaValidationFailed,
+            &fields.at("Resource"),
+            message,
+            Some("only a driver of your own can run it".to_owned()),
+        ),
+        None if is_arn => fields.wrong(
+            "Resource",
             format!(
-                "The resource provided {arn} is not recognized. The value is not a valid resource ARN, \
+                "The resource provided {text} is not recognized. The value is not a valid resource ARN, \
                  or the resource is not available in this region."
-            )
-        } else {
-            "Value is not a valid resource ARN".to_owned()
-        };
-        fields.wrong("Resource", message);
+            ),
+        ),
+        None => fields.wrong("Resource", message),
     }
     resource
 }
@@ -281,6 +160,7 @@ fn credentials(fields: &Fields<'_>) -> Option<Option<crate::template::Template>>
 
 fn wait(fields: &Fields<'_>, names: &Names<'_>) -> Option<StateKind> {
     const FORMS: [&str; 4] = ["Seconds", "SecondsPath", "Timestamp", "TimestampPath"];
+    fields.at_most_one(&FORMS);
     let given: Vec<&str> = FORMS.into_iter().filter(|form| fields.has(form)).collect();
     let expression = fields.language == QueryLanguage::Jsonata
         && given.first().is_some_and(|form| {
@@ -302,13 +182,11 @@ fn wait(fields: &Fields<'_>, names: &Names<'_>) -> Option<StateKind> {
             }
             valid.then(|| WaitUntil::Timestamp(text.to_owned()))
         }),
-        _ => {
-            fields.wrong_here(format!(
-                "Exactly one of these fields is required: [{}]",
-                FORMS.join(", ")
-            ));
+        [] => {
+            fields.wrong_here(format!("One of these fields is required: [{}]", FORMS.join(", ")));
             None
         }
+        _ => None,
     };
     let transition = flow::transition(fields, names);
     Some(StateKind::Wait {
@@ -343,6 +221,7 @@ fn fail_text(fields: &Fields<'_>, name: &str) -> Option<FailText> {
         return fields.template(name).map(FailText::Template);
     }
     if fields.has(name) {
+        warn::no_path(fields, name);
         return fields.text(name).map(|text| FailText::Literal(text.to_owned()));
     }
     if !fields.has(&path_name) {
@@ -356,10 +235,8 @@ fn fail_text(fields: &Fields<'_>, name: &str) -> Option<FailText> {
     match Expression::parse(text) {
         Ok(expression) if allowed => Some(FailText::Expression(expression)),
         _ => {
-            fields.wrong(
-                &path_name,
-                format!("Value is not a Reference Path or an intrinsic function that gives a text: {text}"),
-            );
+            let hint = format!("use a path or one of these functions: {}", FUNCTIONS.join(", "));
+            fields.wrong_because(&path_name, "Value must be a valid JSONPath.", hint);
             None
         }
     }

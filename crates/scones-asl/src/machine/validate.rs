@@ -1,77 +1,18 @@
-//! Checks that need a whole workflow: reachability, names, variables.
+//! Checks that need the whole machine: names, variables, what Express lacks.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
-use super::diagnostic::{Code, Diagnostic, Severity};
+use super::diagnostic::{Code, Diagnostic, Place, Problem, Severity};
 use super::fields::Fields;
-use super::{Machine, Pattern, Resource, State, StateKind, Transition, Workflow};
+use super::{Machine, Pattern, Resource, StateKind, Workflow};
+use crate::json::element;
 
-/// Reports states that no transition leads to, and workflows without an end.
-pub(super) fn reachability(workflow: &Workflow, states: &Fields<'_>) {
-    let mut reached = vec![false; workflow.states.len()];
-    let mut pending = vec![workflow.start];
-    while let Some(index) = pending.pop() {
-        if !std::mem::replace(&mut reached[index], true) {
-            pending.extend(successors(workflow, index));
-        }
-    }
-    if !workflow.states.iter().any(ends) {
-        states.report(
-            Severity::Error,
-            Code::MissingEndState,
-            &states.location,
-            "No state ends the workflow",
-            Some("give a state `\"End\": true`, or add a Succeed or Fail state".to_owned()),
-        );
-    }
-    for (state, _) in workflow.states.iter().zip(&reached).filter(|(_, reached)| !**reached) {
-        states.report(
-            Severity::Error,
-            Code::MissingTransitionTarget,
-            &states.at(&state.name),
-            format!("State \"{}\" is not reachable.", state.name),
-            Some("let another state's `Next` name it, or remove it".to_owned()),
-        );
-    }
-}
-
-fn ends(state: &State) -> bool {
-    match &state.kind {
-        StateKind::Succeed | StateKind::Fail { .. } => true,
-        StateKind::Pass { transition, .. } | StateKind::Wait { transition, .. } => *transition == Transition::End,
-        _ => state
-            .outcome()
-            .is_some_and(|outcome| outcome.transition == Transition::End),
-    }
-}
-
-fn successors(workflow: &Workflow, index: usize) -> Vec<usize> {
-    let state = &workflow.states[index];
-    let mut next: Vec<usize> = match &state.kind {
-        StateKind::Pass { transition, .. } | StateKind::Wait { transition, .. } => target(*transition),
-        StateKind::Choice { rules, default } => rules.iter().map(|rule| rule.next).chain(*default).collect(),
-        StateKind::Succeed | StateKind::Fail { .. } => Vec::new(),
-        _ => Vec::new(),
-    };
-    if let Some(outcome) = state.outcome() {
-        next.extend(target(outcome.transition));
-        next.extend(outcome.catch.iter().map(|catcher| catcher.next));
-    }
-    next
-}
-
-fn target(transition: Transition) -> Vec<usize> {
-    match transition {
-        Transition::Next(index) => vec![index],
-        Transition::End => Vec::new(),
-    }
-}
-
-/// Reports state names that occur twice anywhere in the machine.
+/// Reports names and labels that occur twice anywhere in the machine, and
+/// variables that are not one's own.
 pub(super) fn names_and_variables(workflow: &Workflow, root: &Fields<'_>) {
-    let mut locations = HashMap::new();
-    unique_names(workflow, root, &root.location, &mut locations);
-    let problems: HashSet<(String, String)> = super::variables::shadowed(workflow, &root.location)
+    let mut seen = Seen::default();
+    seen.visit(workflow, root, &root.location);
+    let problems: BTreeSet<(String, String)> = super::variables::shadowed(workflow, &root.location)
         .into_iter()
         .collect();
     for (location, name) in problems {
@@ -85,37 +26,78 @@ pub(super) fn names_and_variables(workflow: &Workflow, root: &Fields<'_>) {
     }
 }
 
-fn unique_names(workflow: &Workflow, root: &Fields<'_>, location: &str, seen: &mut HashMap<String, String>) {
-    for state in &workflow.states {
-        let here = format!("{location}/States/{}", state.name);
-        if let Some(first) = seen.insert(state.name.clone(), here.clone()) {
-            root.report(
-                Severity::Error,
-                Code::DuplicateStateName,
-                &here,
-                format!("Duplicate state name: {}", state.name),
-                Some(format!("the other one is at {first}")),
-            );
-        }
-        match &state.kind {
-            StateKind::Map(map) => {
-                unique_names(&map.processor, root, &format!("{here}/ItemProcessor"), seen);
+/// Where each name and each label was met first.
+#[derive(Default)]
+struct Seen {
+    names: HashMap<String, String>,
+    labels: HashMap<String, String>,
+}
+
+impl Seen {
+    fn visit(&mut self, workflow: &Workflow, root: &Fields<'_>, location: &str) {
+        for state in &workflow.states {
+            let here = format!("{location}/States/{}", state.name);
+            if let Some(first) = self.names.insert(state.name.clone(), here.clone()) {
+                let message = format!("Duplicate State name: {}", state.name);
+                twice(
+                    root,
+                    Code::DuplicateStateName,
+                    Place::Key(&here),
+                    &here,
+                    message,
+                    &first,
+                );
             }
-            StateKind::Parallel { branches, .. } => {
-                for (index, branch) in branches.iter().enumerate() {
-                    unique_names(branch, root, &format!("{here}/Branches/{index}"), seen);
+            match &state.kind {
+                StateKind::Map(map) => {
+                    let label = map
+                        .distributed
+                        .as_ref()
+                        .and_then(|distributed| distributed.label.as_ref());
+                    if let Some(label) = label {
+                        self.label(label, root, &format!("{here}/Label"));
+                    }
+                    self.visit(&map.processor, root, &format!("{here}/ItemProcessor"));
                 }
+                StateKind::Parallel { branches, .. } => {
+                    for (index, branch) in branches.iter().enumerate() {
+                        self.visit(branch, root, &element(&format!("{here}/Branches"), index));
+                    }
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
+
+    fn label(&mut self, label: &str, root: &Fields<'_>, here: &str) {
+        if let Some(first) = self.labels.insert(label.to_owned(), here.to_owned()) {
+            let message = format!("Duplicate label: {label}");
+            twice(
+                root,
+                Code::DuplicateLabelName,
+                Place::Value(here),
+                here,
+                message,
+                &first,
+            );
+        }
+    }
+}
+
+fn twice(root: &Fields<'_>, code: Code, place: Place<'_>, location: &str, message: String, first: &str) {
+    root.problem(Problem {
+        code,
+        place,
+        hint: Some(format!("the other one is at {first}")),
+        ..Problem::schema(location, message)
+    });
 }
 
 pub(super) fn express_problems(machine: &Machine) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     for (location, resource) in machine.resources() {
         let what = match (resource, resource.pattern()) {
-            (Resource::Activity { .. }, _) => "activities",
+            (Resource::Activity { .. }, _) => "Activity ARN",
             (_, Pattern::RequestResponse) => continue,
             (_, Pattern::Sync | Pattern::Sync2) => "'.sync' service integration",
             // AWS's text ends with a blank here.

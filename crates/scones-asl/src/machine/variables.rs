@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{State, StateKind, Workflow};
+use crate::json::element;
 use crate::template::Template;
 
 /// Assignments in an inner scope of a variable that an outer scope assigns:
@@ -27,10 +28,15 @@ fn visit(workflow: &Workflow, location: &str, outer: &HashSet<String>, found: &m
     for state in &workflow.states {
         let here = format!("{location}/States/{}", state.name);
         match &state.kind {
-            StateKind::Map(map) => visit(&map.processor, &format!("{here}/ItemProcessor"), &scope, found),
+            StateKind::Map(map) => {
+                // The child executions of a distributed map see nothing of their parent.
+                let none = HashSet::new();
+                let seen = if map.distributed.is_some() { &none } else { &scope };
+                visit(&map.processor, &format!("{here}/ItemProcessor"), seen, found);
+            }
             StateKind::Parallel { branches, .. } => {
                 for (index, branch) in branches.iter().enumerate() {
-                    visit(branch, &format!("{here}/Branches/{index}"), &scope, found);
+                    visit(branch, &element(&format!("{here}/Branches"), index), &scope, found);
                 }
             }
             _ => {}

@@ -397,13 +397,11 @@ impl Parser<'_> {
             .map_err(|_| self.error("not a JSON value"))
     }
 
-    /// `true`, `false`, `null` or a number, leading zeros allowed.
+    /// `true`, `false`, `null` or a number, leading zeros allowed. Step
+    /// Functions takes any other word as a text: `[?(@.status == Done)]`.
     fn word(&mut self) -> Parsed<Operand> {
         let start = self.at;
-        while self
-            .peek()
-            .is_some_and(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-        {
+        while self.peek().is_some_and(|c| c.is_alphanumeric() || "+-._".contains(c)) {
             self.at += 1;
         }
         let word = self.slice(start);
@@ -414,6 +412,7 @@ impl Parser<'_> {
         let text = if digits.starts_with('0') { &number } else { &word };
         match serde_json::from_str(text) {
             Ok(value) if !word.is_empty() => Ok(Operand::Literal(value)),
+            _ if word.starts_with(char::is_alphabetic) => Ok(Operand::Literal(Value::String(word))),
             _ => Err(self.error("expected a value")),
         }
     }

@@ -365,8 +365,8 @@ impl Driver<'_> {
                 .then_some(index)
         });
         let Some(index) = by_parameters.or(first) else { return };
-        let (stub, used) = &mut self.stubs[index];
-        *used = true;
+        self.stubs[index].1 = true;
+        let stub = &self.stubs[index].0;
         let task = call.task;
         let worker_name = self.case["expected"]["history"].as_array().and_then(|events| {
             let started = events.iter().find(|event| event["type"] == "ActivityStarted")?;
@@ -385,9 +385,12 @@ impl Driver<'_> {
                 output: json_text(output),
             });
         }
+        let before = self.stubs[..index].iter();
+        let nameless = before.filter(|(stub, _)| stub["outcome"].is_null()).count();
         let lost = self.case["expected"]["history"].as_array().and_then(|events| {
             // The recording lost which task it was, but not what came of it.
-            let ended = events.iter().find(|event| event["type"] == "TaskSucceeded")?;
+            let mut ended = events.iter().filter(|event| event["type"] == "TaskSucceeded");
+            let ended = ended.nth(nameless)?;
             Some(json!({"succeeded": ended["taskSucceededEventDetails"]["output"]}))
         });
         let aborted = self.case["expected"]["status"] != "SUCCEEDED";

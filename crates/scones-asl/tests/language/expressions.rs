@@ -147,6 +147,7 @@ fn paths_query_documents() {
     check("$.shop.books[?(@.tags)].price", json!([8, 10]));
     check("$.shop.books[?('a' in @.tags)].price", json!([8]));
     check("$.shop.books[?(@.price == $.shop.books[1].price)].price", json!([12]));
+    check("$.shop.books[?(a in @.tags)].price", json!([8]));
     check("$.shop.books.length()", json!(3));
     check(
         "$.shop.books[0].tags[3]",

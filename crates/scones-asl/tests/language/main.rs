@@ -5,6 +5,7 @@
 
 mod cost;
 mod diagnostics;
+mod edges;
 mod expressions;
 mod flow;
 mod harness;

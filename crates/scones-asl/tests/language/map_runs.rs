@@ -290,9 +290,17 @@ fn what_is_wrong_in_a_definition() {
         assert!(shown.contains(expect), "{fields}: {shown}");
     };
     let reader = |config: Value| json!({"ItemReader": {"Resource": "arn:aws:states:::s3:getObject", "Parameters": {}, "ReaderConfig": config}});
-    check(json!({"Label": "a b"}), "A label has 1 to 40 characters");
-    check(json!({"Label": "x".repeat(41)}), "A label has 1 to 40 characters");
-    check(json!({"ToleratedFailurePercentage": 101}), "from 0 to 100");
+    check(
+        json!({"Label": "a b"}),
+        "INVALID_LABEL_NAME: Label contains invalid character: ' ' at /States/S/Label",
+    );
+    check(json!({"Label": "x".repeat(41)}), "Label cannot exceed 40 characters");
+    check(json!({"ToleratedFailurePercentage": 101}), "Maximum value is 100.0");
+    check(json!({"ToleratedFailurePercentage": -1}), "Minimum value is 0.0");
+    check(
+        json!({"ToleratedFailureCount": 0, "ToleratedFailureCountPath": "$.n"}),
+        "There should only be one of the following fields: [ToleratedFailureCount, ToleratedFailureCountPath] at /States/S",
+    );
     check(
         json!({"ItemReader": {"Resource": "arn:aws:states:::s3:putObject"}}),
         "is not recognized here",
@@ -305,18 +313,22 @@ fn what_is_wrong_in_a_definition() {
     check(reader(json!({"InputType": "CSV"})), "'CSVHeaderLocation' is required");
     check(
         reader(json!({"InputType": "CSV", "CSVHeaderLocation": "GIVEN"})),
-        "'CSVHeaders' is required",
+        "These fields are required: [CSVHeaders]",
     );
     check(
         reader(json!({"InputType": "JSON", "ItemsPointer": "a"})),
         "JSON Pointer",
     );
     check(json!({"ItemBatcher": {}}), "At least one of these fields is required");
-    check(json!({"ItemBatcher": {"MaxItemsPerBatch": 0}}), "at least 1");
+    check(json!({"ItemBatcher": {"MaxItemsPerBatch": 0}}), "Minimum value is 1");
+    check(
+        reader(json!({"InputType": "JSON", "MaxItems": 100_000_001})),
+        "Maximum value is 100000000",
+    );
     check(json!({"ResultWriter": {}}), "'WriterConfig' is required");
     check(
         json!({"ResultWriter": {"WriterConfig": {}}}),
-        "'Transformation' is required",
+        "These fields are required: [Transformation]",
     );
     let inline = json!({"Type": "Map", "ItemReader": {}, "ItemProcessor": {"StartAt": "P", "States": {"P": {"Type": "Pass", "End": true}}}});
     let problems = Machine::parse(&machine_of(inline).to_string()).unwrap_err();

@@ -19,9 +19,6 @@ use crate::{
     names::{self, MachineName, Qualifier},
 };
 
-/// The most problems of a definition that one error message lists.
-const PROBLEMS_SHOWN_MAX: usize = 10;
-
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreateStateMachine {
@@ -411,24 +408,15 @@ fn checked_definition(text: &str, machine_type: MachineType) -> Result<Machine, 
             .check()?;
     }
     limits::payload_length("definition", Some(text), limits::DEFINITION_BYTES_MAX)?;
-    let (machine, problems) = match Machine::parse(text) {
-        Ok(machine) if machine_type == MachineType::Express => {
-            let problems = machine.express_problems();
-            (Some(machine), problems)
-        }
-        Ok(machine) => (Some(machine), Vec::new()),
-        Err(problems) => (None, problems),
+    let problems = match Machine::parse(text) {
+        Ok(machine) if machine_type == MachineType::Standard => return Ok(machine),
+        Ok(machine) => match machine.express_problems() {
+            none if none.is_empty() => return Ok(machine),
+            problems => problems,
+        },
+        Err(problems) => problems,
     };
-    match machine {
-        Some(machine) if problems.is_empty() => Ok(machine),
-        _ => {
-            let errors = problems
-                .iter()
-                .filter(|problem| problem.severity == scones_asl::Severity::Error);
-            let texts: Vec<String> = errors.take(PROBLEMS_SHOWN_MAX).map(ToString::to_string).collect();
-            Err(fault::invalid_definition(texts.join(", ")))
-        }
-    }
+    Err(fault::refused_definition(text, &problems))
 }
 
 pub(crate) fn machine_type(text: Option<&str>) -> Result<MachineType, ApiError> {

@@ -52,17 +52,7 @@ impl States {
                 .check()?;
         }
         limits::payload_length("definition", Some(&input.definition), limits::DEFINITION_BYTES_MAX)?;
-        let mut problems = match Machine::parse(&input.definition) {
-            Err(problems) => problems,
-            Ok(machine) => {
-                let mut problems = match machine_type {
-                    MachineType::Express => machine.express_problems(),
-                    MachineType::Standard => Vec::new(),
-                };
-                problems.extend_from_slice(machine.warnings());
-                problems
-            }
-        };
+        let mut problems = Machine::check(&input.definition, machine_type == MachineType::Express);
         let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
         if severity == "ERROR" {
             problems.retain(|problem| problem.severity == Severity::Error);

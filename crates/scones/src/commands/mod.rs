@@ -1,5 +1,6 @@
 //! One module a command.
 
+mod asl;
 mod data;
 mod demo;
 mod doctor;
@@ -14,7 +15,7 @@ use std::{io::IsTerminal as _, process::ExitCode};
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Command, DataCommand, WorkerCommand};
+use crate::cli::{AslCommand, Command, DataCommand, WorkerCommand};
 
 /// Runs a command to its end.
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -26,6 +27,9 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Data {
             command: DataCommand::Import(arguments),
         } => data::import(&arguments),
+        Command::Asl {
+            command: AslCommand::Check(arguments),
+        } => asl::check(&arguments),
         Command::Function { name } => worker::function(&name),
         Command::Worker {
             command: WorkerCommand::Train { directory },
