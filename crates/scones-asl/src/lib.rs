@@ -16,6 +16,7 @@
 //! - `event`, `effect`, `map_run`: what it writes, is told and asks for
 //! - `path`, `intrinsic`, `template`, `choice`, `data_flow`: the JSONPath query language
 //! - `jsonata`: the JSONata query language
+//! - `references`: which variables each state reads
 //! - `limits`: every limit, with AWS's value
 //!
 //! ```
@@ -48,6 +49,7 @@ pub mod map_run;
 mod path;
 mod payload;
 mod random;
+mod references;
 mod scope;
 mod template;
 mod time;
@@ -60,4 +62,5 @@ pub use json::Span;
 pub use jsonata::{JsonataError, evaluate_jsonata};
 pub use machine::{Code, Diagnostic, Machine, Pattern, QueryLanguage, Resource, Severity};
 pub use path::{Path, PathNotFound, PathSyntaxError};
+pub use references::variable_references;
 pub use time::Timestamp;

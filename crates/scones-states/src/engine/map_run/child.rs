@@ -87,6 +87,7 @@ pub(crate) fn origin(engine: &Engine, parent: &Origin, run: &MapRun, child: &Chi
             state_name: run.state_name.clone(),
             items: child.items,
         }),
+        test_case: parent.test_case.clone(),
     }
 }
 
