@@ -214,7 +214,12 @@ async fn simulate(mut seed: u64) {
             }
         }
         if !quiet && !store.is_dead() {
-            let open = server.ok("ListExecutions", json!({"stateMachineArn": machine, "statusFilter": "RUNNING"})).await;
+            let open = server
+                .ok(
+                    "ListExecutions",
+                    json!({"stateMachineArn": machine, "statusFilter": "RUNNING"}),
+                )
+                .await;
             for execution in open["executions"].as_array().unwrap() {
                 let arn = text(&execution["executionArn"]);
                 println!("STUCK {} {:?}", server.describe(&arn).await, server.history(&arn).await);

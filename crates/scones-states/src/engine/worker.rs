@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
-    Shared, map_run,
+    Engine, Shared, map_run,
     message::{Command, Message},
 };
 use crate::{
@@ -166,8 +166,20 @@ async fn work(
         let output = response.clone();
         report(Input::TaskSubmitted { task, output }).await;
     }
+    let engine = Engine {
+        shared: Arc::clone(&shared),
+    };
+    let finished = async {
+        // An execution tells its end; what cannot be waited for so is looked at.
+        if let Some(arn) = job.execution_arn()
+            && let Err(error) = engine.ended(arn).await
+        {
+            tracing::debug!(execution = arn, %error, "an execution's end is not told");
+        }
+        integrations.finished(&job).await
+    };
     tokio::select! {
-        finished = guarded(call, integrations.finished(&job)) => report(outcome(call, finished, true)).await,
+        finished = guarded(call, finished) => report(outcome(call, finished, true)).await,
         () = shared.stopping.cancelled() => {}
         () = given_up.cancelled() => integrations.stop(&job).await,
     }

@@ -127,6 +127,11 @@ impl Job {
         })
     }
 
+    /// The execution's ARN, if it is one.
+    pub(crate) fn execution_arn(&self) -> Option<&str> {
+        (self.kind.name == "states").then_some(&self.id)
+    }
+
     fn input(&self) -> Value {
         json!({ self.kind.member: self.id })
     }
