@@ -133,6 +133,9 @@ impl TaskRunner for Services {
                 let body = states
                     .call(&call.operation, call.input.to_string().as_bytes(), &context)
                     .await?;
+                if self.mute.load(Ordering::SeqCst) {
+                    std::future::pending::<()>().await;
+                }
                 Ok(serde_json::from_slice(&body).unwrap_or(json!({})))
             }
             "sagemaker" => self.sagemaker(&call.operation, &call.input).await,
@@ -381,6 +384,40 @@ async fn a_nameless_child_is_started_once() {
     assert_eq!(server.ended(&execution).await["status"], "SUCCEEDED");
     let listed = server.ok("ListExecutions", json!({"stateMachineArn": child})).await;
     assert_eq!(listed["executions"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_start_whose_response_was_lost_is_not_made_twice() {
+    for resource in [
+        "states:startExecution",
+        "aws-sdk:sfn:startExecution",
+        "states:startExecution.sync",
+    ] {
+        let services = Arc::new(Services::default());
+        let server = server(&services).await;
+        let child = server.machine("child", &passes(1)).await;
+        let machine = server
+            .machine("parent", &task(resource, json!({"StateMachineArn": child})))
+            .await;
+        services.mute.store(true, Ordering::SeqCst);
+        let execution = server.start(&machine, json!({})).await;
+        let children = async |server: &Server| {
+            let listed = server.ok("ListExecutions", json!({"stateMachineArn": child})).await;
+            listed["executions"].as_array().unwrap().clone()
+        };
+        while children(&server)
+            .await
+            .first()
+            .is_none_or(|child| child["status"] != "SUCCEEDED")
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        services.mute.store(false, Ordering::SeqCst);
+        let server = restarted(&services, server).await;
+        let described = server.ended(&execution).await;
+        assert_eq!(described["status"], "SUCCEEDED", "{resource}: {described}");
+        assert_eq!(children(&server).await.len(), 1, "{resource}");
+    }
 }
 
 #[tokio::test]

@@ -21,8 +21,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// What the integrations know of one kind of job.
 #[derive(Debug)]
 struct Kind {
-    /// The optimised integration's name and action.
-    name: &'static str,
+    /// The service's id, and the action that starts the job.
+    id: &'static str,
     action: &'static str,
     /// The operations that look at a job and stop it; both take `member`.
     describe: &'static str,
@@ -33,13 +33,13 @@ struct Kind {
     created: &'static str,
     running: &'static [&'static str],
     succeeded: &'static str,
-    /// The error of a start whose name is taken.
+    /// The error of a start whose name is taken, without its prefix.
     exists: &'static str,
 }
 
 const KINDS: [Kind; 2] = [
     Kind {
-        name: "states",
+        id: "sfn",
         action: "startExecution",
         describe: "DescribeExecution",
         stop: "StopExecution",
@@ -48,10 +48,10 @@ const KINDS: [Kind; 2] = [
         created: "startDate",
         running: &["RUNNING", "PENDING_REDRIVE"],
         succeeded: "SUCCEEDED",
-        exists: "StepFunctions.ExecutionAlreadyExistsException",
+        exists: ".ExecutionAlreadyExistsException",
     },
     Kind {
-        name: "sagemaker",
+        id: "sagemaker",
         action: "createTrainingJob",
         describe: "DescribeTrainingJob",
         stop: "StopTrainingJob",
@@ -60,7 +60,7 @@ const KINDS: [Kind; 2] = [
         created: "CreationTime",
         running: &["InProgress", "Stopping"],
         succeeded: "Completed",
-        exists: "SageMaker.ResourceInUseException",
+        exists: ".ResourceInUseException",
     },
 ];
 
@@ -73,12 +73,17 @@ pub(super) fn is_job(service: &str, action: &str) -> bool {
         "createProcessingJob",
         "createTransformJob",
     ];
-    kind(service, action).is_some() || (service == "sagemaker" && UNBUILT.contains(&action))
+    match find(service, action) {
+        Some((service, Style::Optimised)) => {
+            kind(service, action).is_some() || (service.id == "sagemaker" && UNBUILT.contains(&action))
+        }
+        _ => false,
+    }
 }
 
-fn kind(service: &str, action: &str) -> Option<&'static Kind> {
+fn kind(service: &Service, action: &str) -> Option<&'static Kind> {
     const TABLE: &[Kind] = &KINDS;
-    TABLE.iter().find(|kind| kind.name == service && kind.action == action)
+    TABLE.iter().find(|kind| kind.id == service.id && kind.action == action)
 }
 
 /// A job that was started.
@@ -86,6 +91,7 @@ fn kind(service: &str, action: &str) -> Option<&'static Kind> {
 pub(crate) struct Job {
     kind: &'static Kind,
     service: &'static Service,
+    style: Style,
     /// What names it to the service.
     id: String,
     /// `.sync:2`: JSON in its description is given as JSON.
@@ -96,10 +102,13 @@ impl Job {
     /// The job that a task started, by the response that it got; nothing for
     /// a task that does not wait for one.
     pub(crate) fn of(task: &TaskCall, response: &str) -> Option<Self> {
+        if !matches!(task.kind(), Pattern::Sync | Pattern::Sync2) {
+            return None;
+        }
         let response: Value = serde_json::from_str(response).unwrap_or_default();
         Self::with(task, |kind| {
-            match kind.name {
-                "states" => response.get("ExecutionArn"),
+            match kind.id {
+                "sfn" => response.get("ExecutionArn"),
                 _ => task.parameters.get(kind.member),
             }
             .and_then(Value::as_str)
@@ -108,28 +117,23 @@ impl Job {
     }
 
     fn with(task: &TaskCall, id: impl FnOnce(&Kind) -> Option<String>) -> Option<Self> {
-        let Resource::Service {
-            service,
-            action,
-            pattern: pattern @ (Pattern::Sync | Pattern::Sync2),
-            ..
-        } = &task.resource
-        else {
+        let Resource::Service { service, action, .. } = &task.resource else {
             return None;
         };
+        let (service, style) = find(service, action)?;
         let kind = kind(service, action)?;
-        let (service, _) = find(service, action)?;
         Some(Self {
             kind,
             service,
+            style,
             id: id(kind)?,
-            parsed: *pattern == Pattern::Sync2,
+            parsed: task.kind() == Pattern::Sync2,
         })
     }
 
     /// The execution's ARN, if it is one.
     pub(crate) fn execution_arn(&self) -> Option<&str> {
-        (self.kind.name == "states").then_some(&self.id)
+        (self.kind.id == "sfn").then_some(&self.id)
     }
 
     fn input(&self) -> Value {
@@ -141,8 +145,8 @@ impl Integrations<'_> {
     /// The job that a task's parameters name, whether it is there or not.
     fn named(&self, task: &TaskCall) -> Option<Job> {
         let text = |member: &str| task.parameters.get(member).and_then(Value::as_str);
-        Job::with(task, |kind| match kind.name {
-            "states" => {
+        Job::with(task, |kind| match kind.id {
+            "sfn" => {
                 let machine: Vec<&str> = text("StateMachineArn")?.split(':').collect();
                 let [arn, partition, states, region, account, "stateMachine", machine, ..] = machine.as_slice() else {
                     return None;
@@ -158,21 +162,23 @@ impl Integrations<'_> {
     /// that is made again finds its name taken by a job that is no older than
     /// the task, that job is the task's.
     pub(crate) async fn adopted(&self, task: &TaskCall, refusal: &TaskFailure, since: Timestamp) -> Option<String> {
-        let job = self.named(task).filter(|job| job.kind.exists == refusal.error)?;
+        let job = self
+            .named(task)
+            .filter(|job| refusal.error.ends_with(job.kind.exists))?;
         let description = self.ask(job.service, job.kind.describe, job.input()).await.ok()?;
         let created = serde_json::from_value::<Timestamp>(description.get(job.kind.created)?.clone()).ok()?;
         if created < since {
             return None;
         }
-        let members: &[&str] = match job.kind.name {
-            "states" => &["executionArn", "startDate"],
+        let members: &[&str] = match job.kind.id {
+            "sfn" => &["executionArn", "startDate"],
             _ => &["TrainingJobArn"],
         };
         let response = members
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), description.get(name)?.clone())))
             .collect();
-        Some(Value::Object(self.result(job.service, Style::Optimised, response)).to_string())
+        Some(Value::Object(self.result(job.service, job.style, response)).to_string())
     }
 
     /// Waits for a job's end and gives its description. Looks again after
