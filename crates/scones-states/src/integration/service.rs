@@ -4,7 +4,7 @@
 use scones_api::ApiError;
 use uuid::Uuid;
 
-use super::refused;
+use super::{refused, spelling::pascal};
 use crate::runner::TaskFailure;
 
 /// How the API spells its members.
@@ -357,8 +357,8 @@ impl Service {
     }
 }
 
-/// What is no service's error: something that is not built here, and the
-/// errors of the language.
+/// What is no service's error: parameters that are not the operation's,
+/// something that is not built here, and the errors of the language.
 fn own_failure(error: ApiError) -> Result<ApiError, TaskFailure> {
     if error.code.starts_with("States.") {
         return Err(TaskFailure {
@@ -366,9 +366,26 @@ fn own_failure(error: ApiError) -> Result<ApiError, TaskFailure> {
             cause: error.message,
         });
     }
-    match error.status {
-        501 => Err(refused(error.message)),
+    match (error.status, error.code.as_str()) {
+        (501, _) => Err(refused(error.message)),
+        (_, "SerializationException") => Err(refused(parameter_problem(&error.message))),
         _ => Ok(error),
+    }
+}
+
+/// What is wrong with a task's parameters, in AWS's words where it is a
+/// member that is unknown or not there.
+fn parameter_problem(message: &str) -> String {
+    let member = |before: &str| {
+        let name = message.split_once(before)?.1.split('`').next()?;
+        Some(pascal(name))
+    };
+    if let Some(name) = member("unknown field `") {
+        format!("The field '{name}' is not supported by Step Functions")
+    } else if let Some(name) = member("missing field `") {
+        format!("The field '{name}' is required but was missing")
+    } else {
+        message.to_owned()
     }
 }
 
@@ -493,6 +510,28 @@ mod tests {
             "States.DataLimitExceeded",
             "States.DataLimitExceeded",
         );
+    }
+
+    #[test]
+    fn wrong_parameters_are_named() {
+        let check = |message: &str, expect: &str| {
+            let (service, style) = find("aws-sdk:sfn", "stopExecution").unwrap();
+            let error = ApiError::bad_request("SerializationException", message);
+            let failure = service.failure(style, "StopExecution", error);
+            assert_eq!(
+                (failure.error.as_str(), failure.cause.as_str()),
+                ("States.Runtime", expect)
+            );
+        };
+        check(
+            "not this operation's input: missing field `executionArn` at line 1",
+            "The field 'ExecutionArn' is required but was missing",
+        );
+        check(
+            "unknown field `Foo`, expected one of `Bucket`, `Key`",
+            "The field 'Foo' is not supported by Step Functions",
+        );
+        check("invalid type: integer `1`", "invalid type: integer `1`");
     }
 
     #[test]
