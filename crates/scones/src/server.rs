@@ -24,7 +24,7 @@ use crate::{
     config::{self, Running, ServerArgs},
     credentials::{self, AccessKey},
     failure::WithHint as _,
-    wiring::{Datasets, FunctionLogs, JobLogs, Objects, Packages, Tasks},
+    wiring::{Datasets, FunctionLogs, HttpClient, JobLogs, Objects, Packages, Tasks},
 };
 
 /// A running server.
@@ -190,6 +190,7 @@ impl Base {
             logs: Arc::clone(&logs),
             iam: Arc::clone(&iam),
             sts: Arc::clone(&sts),
+            http: HttpClient::new(),
             states: SetOnce::new(),
         });
         let states = self.states(&tasks, &s3).await?;

@@ -1,20 +1,42 @@
 //! Requests of `http:invoke`.
 
-use std::io::Read as _;
+use std::{io::Read as _, sync::Arc};
 
 use http::Request;
 use scones_states::{
     HttpCall, HttpReply,
     limits::{HTTP_TASK, PAYLOAD_BYTES_MAX},
 };
+use tokio::sync::Semaphore;
 use ureq::{Agent, Body, Proxy};
 
-/// Sends a request on a blocking thread. One that is not waited for any more
-/// ends by itself, in time.
-pub(super) async fn send(call: HttpCall) -> Result<HttpReply, String> {
-    tokio::task::spawn_blocking(move || exchange(call).map_err(|error| error.to_string()))
-        .await
-        .unwrap_or_else(|error| Err(error.to_string()))
+/// Requests at the same time; further ones wait. Each holds a thread, and
+/// others need threads, too.
+const REQUESTS_MAX: usize = 128;
+
+/// Where requests are sent from.
+pub(crate) struct HttpClient {
+    places: Arc<Semaphore>,
+}
+
+impl HttpClient {
+    pub(crate) fn new() -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(REQUESTS_MAX)),
+        }
+    }
+
+    /// Sends a request on a blocking thread. One that is not waited for any
+    /// more ends by itself, in time.
+    pub(super) async fn send(&self, call: HttpCall) -> Result<HttpReply, String> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let place = place.map_err(|error| error.to_string())?;
+        let exchanged = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            exchange(call).map_err(|error| error.to_string())
+        });
+        exchanged.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
 }
 
 fn exchange(call: HttpCall) -> anyhow::Result<HttpReply> {

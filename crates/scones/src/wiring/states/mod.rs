@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use tokio::sync::SetOnce;
 use uuid::Uuid;
 
-pub(crate) use self::datasets::Datasets;
+pub(crate) use self::{datasets::Datasets, http::HttpClient};
 
 /// Tasks that other services perform, in the process.
 pub(crate) struct Tasks {
@@ -31,6 +31,7 @@ pub(crate) struct Tasks {
     pub(crate) logs: Arc<Logs>,
     pub(crate) iam: Arc<Iam>,
     pub(crate) sts: Arc<Sts>,
+    pub(crate) http: HttpClient,
     /// State machines start executions; the service starts after its tasks.
     pub(crate) states: SetOnce<Weak<States>>,
 }
@@ -99,7 +100,7 @@ impl TaskRunner for Tasks {
     }
 
     async fn send_http(&self, call: HttpCall) -> Result<HttpReply, String> {
-        http::send(call).await
+        self.http.send(call).await
     }
 }
 
