@@ -30,9 +30,10 @@ class Server:
         self.directory = pathlib.Path(directory)
         self.process = None
         self.listen = "127.0.0.1:0"
+        self.options = []
 
     def start(self):
-        command = [PROGRAM, "up", "--json", "--listen", self.listen, "--data-dir", self.directory]
+        command = [PROGRAM, "up", "--json", "--listen", self.listen, "--data-dir", self.directory, *self.options]
         with open(self.directory.with_suffix(".log"), "ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env=clean_environment()
@@ -94,7 +95,7 @@ class Clients:
 
 def clean_environment(**more):
     """The environment without what a developer's shell says about AWS; `python3` is the one with boto3."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SCONES_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SCONES_", "SFN_"))}
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     return {**kept, "PATH": path, "AWS_EC2_METADATA_DISABLED": "true", **more}
 

@@ -16,6 +16,7 @@
 //! - `event`, `effect`, `map_run`: what it writes, is told and asks for
 //! - `path`, `intrinsic`, `template`, `choice`, `data_flow`: the JSONPath query language
 //! - `jsonata`: the JSONata query language
+//! - `references`: which variables each state reads
 //! - `limits`: every limit, with AWS's value
 //!
 //! What a task calls is up to the driver: an AWS service, or a closure. The
@@ -52,6 +53,7 @@ pub mod map_run;
 mod path;
 mod payload;
 mod random;
+mod references;
 mod scope;
 mod template;
 mod time;
@@ -64,4 +66,5 @@ pub use json::Span;
 pub use jsonata::{JsonataError, evaluate_jsonata};
 pub use machine::{Code, Diagnostic, Machine, Pattern, QueryLanguage, Resource, Severity};
 pub use path::{Path, PathNotFound, PathSyntaxError};
+pub use references::variable_references;
 pub use time::Timestamp;

@@ -25,3 +25,7 @@ pub(crate) const CLOCK_SKEW_SECONDS_MAX: u32 = 900;
 /// An XML body: 1000 keys of 1024 bytes, each character written out as an
 /// entity, or 10,000 parts with their checksums. Ours: AWS names none.
 pub(crate) const XML_BYTES_MAX: usize = 8 << 20;
+
+/// Largest body of an object that is given as text in JSON: what a state of a
+/// Step Functions execution may hold.
+pub(crate) const JSON_BODY_BYTES_MAX: usize = 262_144;

@@ -10,6 +10,7 @@
 //! - `catalog`: state machines, versions, aliases, activities
 //! - `engine`: actors, histories, replay, timers
 //! - `integration`, `runner`: from a task to a call and back
+//! - `mock`: answers that stand for those of services
 //! - `items`, `objects`: the datasets of distributed maps
 //! - `operations`: the API
 
@@ -20,6 +21,7 @@ mod fault;
 mod integration;
 mod items;
 pub mod limits;
+mod mock;
 mod names;
 mod objects;
 mod operations;
@@ -32,9 +34,12 @@ use scones_api::{Clock, Owner};
 use scones_store::Store;
 
 pub use error::Error;
+pub use mock::{MockError, Mocks};
 pub use objects::{NoObjects, ObjectBody, ObjectStore, ObjectSummary};
 pub use options::Options;
-pub use runner::{InvocationType, LambdaCall, LambdaReply, ServiceCall, TaskFailure, TaskRunner};
+pub use runner::{
+    HttpCall, HttpReply, InvocationType, LambdaCall, LambdaReply, ServiceCall, TaskFailure, TaskIdentity, TaskRunner,
+};
 
 /// The service.
 pub struct States {

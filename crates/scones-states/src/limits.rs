@@ -2,6 +2,8 @@
 //! (Step Functions Developer Guide, "Service quotas", and the API reference).
 //! Limits of the language itself are in `scones-asl`.
 
+use std::time::Duration;
+
 use scones_api::{ApiError, Constraints};
 
 /// Largest input of an execution and output of a task, in UTF-8 bytes.
@@ -40,6 +42,8 @@ pub const ALIASES_MAX: usize = 100;
 pub const ACTIVITY_POLL_SECONDS: u64 = 60;
 /// Seconds that an Express execution may take.
 pub const EXPRESS_SECONDS_MAX: u64 = 300;
+/// Longest time that an HTTP task takes.
+pub const HTTP_TASK: Duration = Duration::from_secs(60);
 
 /// Refuses a member whose content AWS never echoes (definitions, payloads), by
 /// its length in UTF-8 bytes.

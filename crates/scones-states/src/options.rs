@@ -1,6 +1,8 @@
 //! What can be set about the service.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use crate::mock::Mocks;
 
 /// Settings of the service. Every member has a default.
 #[derive(Debug, Clone)]
@@ -12,6 +14,8 @@ pub struct Options {
     pub express_max: usize,
     /// How long an execution that only waits stays in memory, up to a minute.
     pub idle_before_parking: Duration,
+    /// What stands for services in executions of `ARN#TestCase`.
+    pub mocks: Arc<Mocks>,
 }
 
 impl Default for Options {
@@ -20,6 +24,7 @@ impl Default for Options {
             tasks_max: 1_000,
             express_max: 10_000,
             idle_before_parking: Duration::from_secs(10),
+            mocks: Arc::default(),
         }
     }
 }

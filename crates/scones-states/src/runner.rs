@@ -1,5 +1,7 @@
 //! What the service needs from outside to run tasks.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use scones_api::ApiError;
 use serde_json::Value;
@@ -11,6 +13,15 @@ pub struct TaskFailure {
     pub error: String,
     /// More about it, for people or as JSON text.
     pub cause: String,
+}
+
+/// Whom a task's calls are made as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskIdentity {
+    /// The state machine's role, or the one that the task's `Credentials` name.
+    pub role_arn: Arc<str>,
+    /// The execution that the task belongs to.
+    pub execution_arn: Arc<str>,
 }
 
 /// How a function is invoked, by Lambda's names.
@@ -55,17 +66,42 @@ pub struct LambdaReply {
     pub request_id: String,
 }
 
-/// A call of another service integration, such as `sagemaker` `createTrainingJob`.
+/// A call of an operation of another service, or of this one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceCall {
-    /// `sagemaker`, `aws-sdk:s3`.
-    pub service: String,
-    /// `createTrainingJob`, without `.sync` or `.waitForTaskToken`.
-    pub action: String,
-    /// Whether the job that the call starts is to be waited for.
-    pub wait_for_job: bool,
-    /// The evaluated parameters.
-    pub parameters: Value,
+    /// As AWS's SDK integrations call it: `s3`, `sagemaker`, `sfn`.
+    pub service: &'static str,
+    /// By its name in the API: `CreateTrainingJob`.
+    pub operation: String,
+    /// The operation's input, in the API's own spelling. What is bytes in the
+    /// API is text here.
+    pub input: Value,
+    /// Who calls.
+    pub identity: TaskIdentity,
+}
+
+/// A request to an address outside of AWS's services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpCall {
+    /// `GET`.
+    pub method: String,
+    /// With its query.
+    pub url: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// What to send.
+    pub body: Option<String>,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpReply {
+    /// The status.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// At most one byte more than a result may have; the rest is not read.
+    pub body: Vec<u8>,
 }
 
 /// Runs tasks. A call may be dropped at any await when its execution is
@@ -77,12 +113,18 @@ pub trait TaskRunner: Send + Sync + 'static {
     /// `TooManyRequestsException`); a function that failed is a reply.
     async fn invoke_function(&self, call: LambdaCall) -> Result<LambdaReply, ApiError>;
 
-    /// Calls another service, and gives its response as JSON text.
-    async fn call_service(&self, call: ServiceCall) -> Result<String, TaskFailure> {
-        let ServiceCall { service, action, .. } = call;
-        Err(TaskFailure {
-            error: "States.Runtime".to_owned(),
-            cause: format!("Scones has no integration with '{service}:{action}'; docs/coverage.md lists those it has"),
-        })
+    /// Calls a service, and gives its response in the API's own spelling. An
+    /// error is the service's own; `NotImplemented` says what is not built. A
+    /// code that begins with `States.` is the task's error as it is.
+    async fn call_service(&self, call: ServiceCall) -> Result<Value, ApiError> {
+        let ServiceCall { service, operation, .. } = call;
+        Err(ApiError::not_implemented(format_args!("{service}:{operation}")))
+    }
+
+    /// Sends a request and waits for the answer, at most
+    /// [`HTTP_TASK`](crate::limits::HTTP_TASK). An error says, for people,
+    /// why there is no answer.
+    async fn send_http(&self, call: HttpCall) -> Result<HttpReply, String> {
+        Err(format!("{} cannot be reached from here", call.url))
     }
 }

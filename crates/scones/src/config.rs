@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use scones_api::{Account, Owner, Region};
+use scones_states::Mocks;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::failure::WithHint as _;
@@ -56,9 +57,34 @@ pub(crate) struct ServerArgs {
     /// The region in every ARN, chosen at the first start [default: us-east-1]
     #[arg(long, env = "SCONES_REGION", value_name = "REGION", value_parser = region)]
     region: Option<Region>,
+    /// Step Functions Local's mock configuration, for executions of ARN#TestCase
+    #[arg(long, env = "SFN_MOCK_CONFIG", value_name = "FILE")]
+    sfn_mock_config: Option<PathBuf>,
 }
 
 impl ServerArgs {
+    /// What stands for services in executions of test cases.
+    pub(crate) fn mocks(&self) -> anyhow::Result<Mocks> {
+        // An empty variable names no file.
+        let Some(path) = self
+            .sfn_mock_config
+            .as_ref()
+            .filter(|path| !path.as_os_str().is_empty())
+        else {
+            return Ok(Mocks::default());
+        };
+        let file = path.display();
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read the mock configuration {file}"))
+            .hint("--sfn-mock-config or SFN_MOCK_CONFIG names it")?;
+        Mocks::parse(&text).or_else(|error| {
+            let hint = error.hint;
+            Err(error)
+                .with_context(|| format!("the mock configuration {file} is not valid"))
+                .hint(hint)
+        })
+    }
+
     /// The account and region of a data directory. They are chosen at its first
     /// start and kept: ARNs that name them lie everywhere in it.
     pub(crate) fn owner(&self, directory: &Path) -> anyhow::Result<Owner> {

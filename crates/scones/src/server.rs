@@ -15,16 +15,16 @@ use scones_lambda::Lambda;
 use scones_logs::Logs;
 use scones_s3::S3;
 use scones_sagemaker::{SageMaker, VisionLoader};
-use scones_states::States;
+use scones_states::{Mocks, States, TaskRunner};
 use scones_store::{SqliteStore, Store};
-use tokio::task::JoinHandle;
+use tokio::{sync::SetOnce, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{self, Running, ServerArgs},
     credentials::{self, AccessKey},
     failure::WithHint as _,
-    wiring::{Datasets, FunctionLogs, JobLogs, Objects, Packages, Tasks},
+    wiring::{Datasets, FunctionLogs, HttpClient, JobLogs, Objects, Packages, Tasks},
 };
 
 /// A running server.
@@ -55,6 +55,7 @@ impl Instance {
     /// Binds the port, opens the data directory, starts the services in the
     /// order in which they need one another, and serves.
     pub(crate) async fn start(arguments: &ServerArgs) -> anyhow::Result<Self> {
+        let mocks = arguments.mocks()?;
         let directory = arguments.data.directory()?;
         config::create_private(&directory)?;
         let key = credentials::load_or_create(&directory)?;
@@ -80,6 +81,7 @@ impl Instance {
             owner: owner.clone(),
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock: Arc::new(SystemClock),
+            mocks: Arc::new(mocks),
         };
         let (services, router) = base
             .services(&endpoint, &key)
@@ -149,6 +151,7 @@ struct Base {
     owner: Owner,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    mocks: Arc<Mocks>,
 }
 
 impl Base {
@@ -179,16 +182,24 @@ impl Base {
         let function_logs = FunctionLogs::start(Arc::clone(&logs));
         let lambda = self.lambda(endpoint, key, &s3, &function_logs).await?;
         let sagemaker = self.sagemaker(&s3, &logs).await?;
-        let tasks = Arc::new(Tasks(Arc::clone(&lambda)));
-        let options = scones_states::Options::default();
-        let datasets = Arc::new(Datasets(Arc::clone(&s3)));
-        let states = States::start(options, self.owner(), self.store(), self.clock(), tasks, datasets).await?;
+        let sts = Arc::new(iam.sts());
+        let tasks = Arc::new(Tasks {
+            lambda: Arc::clone(&lambda),
+            sagemaker: Arc::clone(&sagemaker),
+            s3: Arc::clone(&s3),
+            logs: Arc::clone(&logs),
+            iam: Arc::clone(&iam),
+            sts: Arc::clone(&sts),
+            http: HttpClient::new(),
+            states: SetOnce::new(),
+        });
+        let states = self.states(&tasks, &s3).await?;
         let services = Services {
             logs,
             states: Arc::clone(&states) as _,
             sagemaker: Arc::clone(&sagemaker),
             lambda: Arc::clone(&lambda),
-            sts: Arc::new(iam.sts()),
+            sts,
             s3: s3.http_service(Arc::new(IamSecrets(Arc::clone(&iam)))),
             iam,
         };
@@ -203,6 +214,18 @@ impl Base {
             },
             router,
         ))
+    }
+
+    async fn states(&self, tasks: &Arc<Tasks>, s3: &Arc<S3>) -> anyhow::Result<Arc<States>> {
+        let options = scones_states::Options {
+            mocks: Arc::clone(&self.mocks),
+            ..Default::default()
+        };
+        let runner = Arc::clone(tasks) as Arc<dyn TaskRunner>;
+        let datasets = Arc::new(Datasets(Arc::clone(s3)));
+        let states = States::start(options, self.owner(), self.store(), self.clock(), runner, datasets).await?;
+        tasks.connect(&states);
+        Ok(states)
     }
 
     async fn iam(&self, key: &AccessKey) -> anyhow::Result<Arc<Iam>> {

@@ -8,6 +8,7 @@ mod buckets;
 mod convert;
 mod framing;
 mod headers;
+mod json;
 mod listing;
 mod multipart;
 mod objects;

@@ -14,9 +14,8 @@ use std::{
 
 use bytes::Bytes;
 use scones_api::Timestamp as ApiTimestamp;
-use scones_asl::{Effect, Input, Outcome, Pattern, Resource, Step, TaskCall, TaskId, Timestamp, map_run::MapRun};
+use scones_asl::{Effect, Input, Outcome, Resource, Step, TaskCall, TaskId, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Shared,
@@ -26,8 +25,8 @@ use super::{
     map_run,
     message::{Answer, Command, Mailbox, Message, Refusal, Reply},
     pace,
-    run::{Run, Waiting},
-    worker,
+    run::{Run, Waiting, Work},
+    worker::{Assignment, Worker},
 };
 
 /// Messages that one append takes together.
@@ -83,13 +82,6 @@ pub(crate) struct Actor {
     workers: HashMap<TaskId, Worker>,
 }
 
-/// The work that is done for a task; dropping it ends it.
-struct Worker {
-    handle: AbortOnDropHandle<()>,
-    /// The map run, if it is one.
-    map_run: Option<Arc<MapRun>>,
-}
-
 impl Actor {
     pub(crate) fn new(
         shared: Arc<Shared>,
@@ -132,13 +124,11 @@ impl Actor {
 
     /// Performs again what a crash may have interrupted: tasks run at least once.
     pub(crate) async fn resume(&mut self) {
-        let unattended = self.run.tasks().filter(|task| task.is_unattended());
-        let effects = unattended.map(Waiting::effect).collect();
-        self.follow(Batch {
-            effects,
-            ..Batch::default()
-        })
-        .await;
+        let waiting: Vec<Waiting> = self.run.tasks().filter(|task| task.is_unattended()).cloned().collect();
+        for task in waiting {
+            let since = Some(task.since);
+            self.begin(task, since, None).await;
+        }
     }
 
     /// Lives until there is a reason to end.
@@ -411,17 +401,14 @@ impl Actor {
 
     async fn perform(&mut self, effect: Effect, permits: &mut BTreeMap<TaskId, OwnedSemaphorePermit>) {
         match effect {
-            Effect::Invoke(call) => match &call.resource {
-                Resource::Activity { arn } => self.shared.offer(arn, &call, &self.execution_arn).await,
-                Resource::Lambda { .. } | Resource::Service { .. } => {
-                    let permit = permits.remove(&call.task);
-                    self.work(Arc::from(call), permit);
-                }
-            },
-            Effect::StartMapRun(run) => self.conduct(Arc::from(run)),
+            Effect::Invoke(call) => {
+                let permit = permits.remove(&call.task);
+                self.begin_now(call.task, permit).await;
+            }
+            Effect::StartMapRun(run) => self.begin_now(run.task, None).await,
             Effect::CancelTask(task) => {
-                if let Some(Worker { map_run: Some(run), .. }) = self.workers.remove(&task) {
-                    map_run::abort_later(&self.shared, run);
+                if let Some(worker) = self.workers.remove(&task) {
+                    worker.give_up(&self.shared);
                 }
             }
             // The run keeps them; the actor's sleep follows from it.
@@ -430,29 +417,49 @@ impl Actor {
         }
     }
 
-    fn work(&mut self, call: Arc<TaskCall>, permit: Option<OwnedSemaphorePermit>) {
-        let task = call.task;
-        let work = worker::work(Arc::clone(&self.shared), call, permit, self.sender.clone());
-        self.employ(task, None, work);
+    /// Begins with a task, unless it is over already, in the same batch.
+    async fn begin_now(&mut self, task: TaskId, permit: Option<OwnedSemaphorePermit>) {
+        if let Some(waiting) = self.run.task(task).cloned() {
+            self.begin(waiting, None, permit).await;
+        }
     }
 
-    /// Runs the children of a distributed map.
-    fn conduct(&mut self, run: Arc<MapRun>) {
-        let task = run.task;
-        let work = map_run::work(
-            Arc::clone(&self.shared),
-            Arc::clone(&run),
-            self.execution_arn.clone(),
-            self.sender.clone(),
-        );
-        self.employ(task, Some(run), work);
-    }
-
-    fn employ(&mut self, task: TaskId, map_run: Option<Arc<MapRun>>, work: impl Future<Output = ()> + Send + 'static) {
+    /// Lets somebody begin with a task. `again_since` is there if a crash may
+    /// have interrupted another.
+    async fn begin(&mut self, task: Waiting, again_since: Option<Timestamp>, permit: Option<OwnedSemaphorePermit>) {
         // Those that have reported are of no use any more.
-        self.workers.retain(|_, worker| !worker.handle.is_finished());
-        let handle = AbortOnDropHandle::new(tokio::spawn(work));
-        self.workers.insert(task, Worker { handle, map_run });
+        self.workers.retain(|_, worker| !worker.is_finished());
+        match &task.work {
+            Work::Call(call) => match &call.resource {
+                Resource::Activity { arn } => self.shared.offer(arn, call, &self.execution_arn).await,
+                Resource::Lambda { .. } | Resource::Service { .. } => {
+                    let assignment = self.assignment(&task, call, again_since);
+                    let worker = Worker::start(Arc::clone(&self.shared), assignment, permit, self.sender.clone());
+                    self.workers.insert(call.task, worker);
+                }
+            },
+            Work::MapRun(run) => {
+                let (shared, execution_arn) = (Arc::clone(&self.shared), self.execution_arn.clone());
+                let work = map_run::work(shared, Arc::clone(run), execution_arn, self.sender.clone());
+                self.workers.insert(run.task, Worker::conduct(Arc::clone(run), work));
+            }
+        }
+    }
+
+    fn assignment(&self, task: &Waiting, call: &Arc<TaskCall>, again_since: Option<Timestamp>) -> Assignment {
+        let mut identity = self.run.identity().clone();
+        if let Some(role) = &call.role_arn {
+            identity.role_arn = role.as_str().into();
+        }
+        let mocks = &self.shared.options.mocks;
+        let test_case = self.run.test_case();
+        Assignment {
+            call: Arc::clone(call),
+            identity,
+            mocked: test_case.and_then(|(machine, case)| mocks.outcome(machine, case, &call.state_name, task.number)),
+            response: task.response.clone(),
+            again_since,
+        }
     }
 }
 
@@ -461,20 +468,6 @@ fn called(effect: &Effect) -> Option<TaskId> {
     match effect {
         Effect::Invoke(call) if !matches!(call.resource, Resource::Activity { .. }) => Some(call.task),
         _ => None,
-    }
-}
-
-/// What a worker's result is to the interpreter.
-pub(crate) fn accepted(call: &TaskCall, output: String) -> Input {
-    match call.kind() {
-        Pattern::WaitForTaskToken => Input::TaskSubmitted {
-            task: call.task,
-            output,
-        },
-        _ => Input::TaskSucceeded {
-            task: call.task,
-            output,
-        },
     }
 }
 

@@ -70,6 +70,9 @@ pub(crate) struct Origin {
     /// The map run that the execution is a child of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) child_of: Option<ChildOf>,
+    /// The test case of the mock configuration that decides what tasks give.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) test_case: Option<String>,
 }
 
 impl Origin {

@@ -33,8 +33,8 @@ impl Engine {
             .try_acquire_owned()
             .map_err(|_| fault::too_many_executions(self.shared.options.express_max))?;
         let (end, ended) = oneshot::channel();
-        let start = origin.start().map_err(fault::invalid_input)?;
-        let (run, step) = pace::step(&machine, || Run::start(Arc::clone(&machine), start));
+        let started = pace::step(&machine, || Run::start(Arc::clone(&machine), &origin));
+        let (run, step) = started.map_err(fault::invalid_input)?;
         if let Some(outcome) = run.outcome() {
             drop(end.send(Ended {
                 outcome: outcome.clone(),

@@ -80,8 +80,8 @@ impl Engine {
         };
         let summary = Summary::of(origin);
         let machine = self.machine_of(origin).await?;
-        let start = origin.start().map_err(|error| damaged(format!("its input: {error}")))?;
-        let (mut run, step) = pace::step(&machine, || Run::start(Arc::clone(&machine), start));
+        let started = pace::step(&machine, || Run::start(Arc::clone(&machine), origin));
+        let (mut run, step) = started.map_err(|error| damaged(format!("its input: {error}")))?;
         let mut problem = difference(0, &step.events, &first.events);
         let mut last = Last::of(&first);
         while let Some(entry) = entries.next().await? {

@@ -4,9 +4,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use scones_asl::{
-    Effect, Execution, Input, Machine, Outcome, Pattern, Resource, Start, Step, TaskCall, TaskId, TimerId, Timestamp,
+    Effect, Execution, Input, Machine, Outcome, Pattern, Resource, Step, TaskCall, TaskId, TimerId, Timestamp,
     map_run::MapRun,
 };
+
+use super::entry::Origin;
+use crate::runner::TaskIdentity;
 
 /// What is to be done for a task.
 #[derive(Debug, Clone)]
@@ -21,8 +24,15 @@ pub(crate) struct Waiting {
     pub(crate) work: Work,
     /// A worker has it.
     pub(crate) started: bool,
-    /// Its request was accepted; the result comes by its token.
+    /// Its request was accepted; the result comes by its token, or with the
+    /// end of a job.
     pub(crate) submitted: bool,
+    /// When it was scheduled.
+    pub(crate) since: Timestamp,
+    /// The response of a `.sync` task's request: what names the job.
+    pub(crate) response: Option<Arc<str>>,
+    /// How many calls its state made before, in an execution of a test case.
+    pub(crate) number: u64,
 }
 
 impl Waiting {
@@ -57,14 +67,6 @@ impl Waiting {
             self.is_local()
         }
     }
-
-    /// That effect.
-    pub(crate) fn effect(&self) -> Effect {
-        match &self.work {
-            Work::Call(call) => Effect::Invoke(Box::new((**call).clone())),
-            Work::MapRun(run) => Effect::StartMapRun(Box::new((**run).clone())),
-        }
-    }
 }
 
 /// A live execution.
@@ -75,35 +77,67 @@ pub(crate) struct Run {
     timers: BTreeMap<TimerId, Timestamp>,
     outcome: Option<Outcome>,
     last_event: u64,
+    identity: TaskIdentity,
+    mocking: Option<Box<Mocking>>,
+}
+
+/// An execution of a test case.
+#[derive(Debug)]
+struct Mocking {
+    machine: String,
+    case: String,
+    /// The calls that each state has made.
+    calls: BTreeMap<String, u64>,
 }
 
 impl Run {
     /// Starts an execution, and gives its first step.
-    pub(crate) fn start(machine: Arc<Machine>, start: Start) -> (Self, Step) {
-        let (execution, step) = Execution::start(machine, start);
+    ///
+    /// # Errors
+    /// If its input is not JSON.
+    pub(crate) fn start(machine: Arc<Machine>, origin: &Origin) -> Result<(Self, Step), serde_json::Error> {
+        let (execution, step) = Execution::start(machine, origin.start()?);
         let mut run = Self {
             execution,
             tasks: BTreeMap::new(),
             timers: BTreeMap::new(),
             outcome: None,
             last_event: 0,
+            identity: TaskIdentity {
+                role_arn: origin.revision.role_arn.as_str().into(),
+                execution_arn: origin.execution_arn.as_str().into(),
+            },
+            mocking: origin.test_case.as_ref().map(|case| {
+                Box::new(Mocking {
+                    // A map run's children are of the machine that holds the map.
+                    machine: origin.machine.split('/').next().unwrap_or_default().to_owned(),
+                    case: case.clone(),
+                    calls: BTreeMap::new(),
+                })
+            }),
         };
-        run.note(&step);
-        (run, step)
+        run.note(&step, origin.started);
+        Ok((run, step))
     }
 
     /// Tells the execution what happened, and gives its next step.
     pub(crate) fn apply(&mut self, input: Input, now: Timestamp) -> Step {
         match &input {
             Input::TaskStarted { task, .. } => self.change(*task, |waiting| waiting.started = true),
-            Input::TaskSubmitted { task, .. } => self.change(*task, |waiting| waiting.submitted = true),
+            Input::TaskSubmitted { task, output } => self.change(*task, |waiting| {
+                waiting.submitted = true;
+                let waits_for_job = |call: &Arc<TaskCall>| matches!(call.kind(), Pattern::Sync | Pattern::Sync2);
+                if waiting.call().is_some_and(waits_for_job) {
+                    waiting.response = Some(output.as_str().into());
+                }
+            }),
             Input::TaskSucceeded { task, .. } | Input::TaskFailed { task, .. } => drop(self.tasks.remove(task)),
             Input::TimerFired { timer } => drop(self.timers.remove(timer)),
             Input::Redrive => self.outcome = None,
             Input::TaskHeartbeat { .. } | Input::Stop { .. } => {}
         }
         let step = self.execution.apply(input, now);
-        self.note(&step);
+        self.note(&step, now);
         step
     }
 
@@ -113,14 +147,17 @@ impl Run {
         }
     }
 
-    fn note(&mut self, step: &Step) {
+    fn note(&mut self, step: &Step, now: Timestamp) {
         if let Some(event) = step.events.last() {
             self.last_event = event.id;
         }
         for effect in &step.effects {
             match effect {
-                Effect::Invoke(call) => self.await_work(call.task, Work::Call(Arc::new((**call).clone()))),
-                Effect::StartMapRun(run) => self.await_work(run.task, Work::MapRun(Arc::new((**run).clone()))),
+                Effect::Invoke(call) => {
+                    let number = self.count_call(&call.state_name);
+                    self.await_work(call.task, Work::Call(Arc::new((**call).clone())), now, number);
+                }
+                Effect::StartMapRun(run) => self.await_work(run.task, Work::MapRun(Arc::new((**run).clone())), now, 0),
                 Effect::CancelTask(task) => drop(self.tasks.remove(task)),
                 Effect::SetTimer { timer, due } => drop(self.timers.insert(*timer, *due)),
                 Effect::CancelTimer(timer) => drop(self.timers.remove(timer)),
@@ -129,13 +166,35 @@ impl Run {
         }
     }
 
-    fn await_work(&mut self, task: TaskId, work: Work) {
+    fn await_work(&mut self, task: TaskId, work: Work, since: Timestamp, number: u64) {
         let waiting = Waiting {
             work,
             started: false,
             submitted: false,
+            since,
+            response: None,
+            number,
         };
         self.tasks.insert(task, waiting);
+    }
+
+    /// How many calls a state has made before this one, if that matters.
+    fn count_call(&mut self, state: &str) -> u64 {
+        let Some(mocking) = &mut self.mocking else { return 0 };
+        let calls = mocking.calls.entry(state.to_owned()).or_default();
+        *calls += 1;
+        *calls - 1
+    }
+
+    /// Whom the execution's tasks are called as.
+    pub(crate) fn identity(&self) -> &TaskIdentity {
+        &self.identity
+    }
+
+    /// The state machine and its test case, if one was started.
+    pub(crate) fn test_case(&self) -> Option<(&str, &str)> {
+        let mocking = self.mocking.as_ref()?;
+        Some((&mocking.machine, &mocking.case))
     }
 
     /// Ends a run that was given up.

@@ -60,8 +60,8 @@ impl Engine {
     async fn begin_unchecked(&self, origin: Origin, machine: Arc<Machine>) -> Result<Started, ApiError> {
         let execution_arn = origin.execution_arn.clone();
         let summary = Summary::of(&origin);
-        let start = origin.start().map_err(fault::invalid_input)?;
-        let (run, step) = pace::step(&machine, || Run::start(Arc::clone(&machine), start));
+        let started = pace::step(&machine, || Run::start(Arc::clone(&machine), &origin));
+        let (run, step) = started.map_err(fault::invalid_input)?;
         let journal = Journal::at(Arc::clone(&self.shared.store), &execution_arn, 0);
         let listed = match run.outcome() {
             Some(outcome) => summary.ended(outcome, summary.started),

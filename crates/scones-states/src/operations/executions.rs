@@ -1,5 +1,7 @@
 //! Executions: start, describe, stop.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use scones_api::{ApiError, Constraints, RequestContext, Timestamp};
 use scones_asl::{Outcome, Timestamp as Instant};
 use serde::{Deserialize, Serialize};
@@ -167,6 +169,8 @@ pub(crate) struct StateMachineForExecution {
     map_run_arn: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    variable_references: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl States {
@@ -343,6 +347,7 @@ impl States {
             tracing_configuration: origin.revision.tracing,
             encryption_configuration: Encryption::owned(),
             revision_id: origin.revision.id,
+            variable_references: scones_asl::variable_references(&definition.text),
             label: origin.child_of.is_some().then_some(label),
             map_run_arn: origin.child_of.map(|child| child.map_run_arn),
         })
@@ -350,7 +355,12 @@ impl States {
 
     /// Checks a start and finds what it starts.
     async fn prepared(&self, input: &StartExecution) -> Result<Resolved, ApiError> {
-        let name: MachineName = names::parse_machine(&self.owner, "stateMachineArn", &input.state_machine_arn)?;
+        let (arn, test_case) = test_case_of(&input.state_machine_arn);
+        let name: MachineName = names::parse_machine(&self.owner, "stateMachineArn", arn)?;
+        if let Some(case) = test_case {
+            let mocks = &self.engine.shared.options.mocks;
+            mocks.check(&name.machine, case).map_err(fault::invalid_arn)?;
+        }
         if let Some(name) = &input.name {
             names::check("name", name)?;
         }
@@ -369,6 +379,8 @@ impl States {
 
     fn origin(&self, found: Resolved, input: StartExecution, express: bool) -> Origin {
         let machine = found.machine.name;
+        let (_, test_case) = test_case_of(&input.state_machine_arn);
+        let test_case = test_case.map(str::to_owned);
         let name = input.name.unwrap_or_else(|| Uuid::new_v4().to_string());
         let id = express.then(|| Uuid::new_v4().to_string());
         let execution = ExecutionName {
@@ -391,6 +403,7 @@ impl States {
             trace_header: input.trace_header,
             express,
             child_of: None,
+            test_case,
         }
     }
 
@@ -437,6 +450,14 @@ pub(crate) fn redrive_status(status: Status, is_child: bool) -> (&'static str, O
         ),
         Status::Failed | Status::TimedOut | Status::Aborted if is_child => ("REDRIVABLE_BY_MAP_RUN", None),
         Status::Failed | Status::TimedOut | Status::Aborted => ("REDRIVABLE", None),
+    }
+}
+
+/// `ARN#TestCase` in its parts.
+fn test_case_of(arn: &str) -> (&str, Option<&str>) {
+    match arn.split_once('#') {
+        Some((arn, case)) => (arn, Some(case)),
+        None => (arn, None),
     }
 }
 

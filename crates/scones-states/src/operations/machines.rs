@@ -1,6 +1,6 @@
 //! State machines: create, describe, update, delete, list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use scones_api::{ApiError, Constraints, PageToken, RequestContext, Timestamp};
 use scones_asl::Machine;
@@ -93,6 +93,8 @@ pub(crate) struct DescribedStateMachine {
     revision_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    variable_references: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -224,6 +226,7 @@ impl States {
             encryption_configuration: Encryption::owned(),
             revision_id: found.revision.id,
             description: found.description,
+            variable_references: scones_asl::variable_references(&definition.text),
         })
     }
 

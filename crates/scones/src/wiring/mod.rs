@@ -7,4 +7,4 @@ mod states;
 
 pub(crate) use lambda::{FunctionLogs, Packages};
 pub(crate) use sagemaker::{JobLogs, Objects};
-pub(crate) use states::{Datasets, Tasks};
+pub(crate) use states::{Datasets, HttpClient, Tasks};

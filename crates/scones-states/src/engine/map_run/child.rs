@@ -85,6 +85,7 @@ pub(crate) fn origin(engine: &Engine, parent: &Origin, run: &MapRun, child: &Chi
             number: child.number,
             items: child.items,
         }),
+        test_case: parent.test_case.clone(),
     }
 }
 
