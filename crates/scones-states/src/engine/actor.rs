@@ -298,9 +298,7 @@ impl Actor {
         }
         self.run.abandon(entry.outcome);
         for (_, worker) in self.workers.drain() {
-            if let Some(run) = worker.map_run {
-                map_run::abort_later(&self.shared, run);
-            }
+            worker.give_up(&self.shared);
         }
         batch.effects.clear();
     }

@@ -129,9 +129,13 @@ impl Engine {
 
     /// The task of a run that its execution does not wait for.
     async fn is_orphan(&self, map_run_arn: &str) -> Result<Option<TaskId>, Error> {
+        let held = self.shared.run_lock(map_run_arn).lock().await;
         let Some(record) = self.shared.map_runs.all.get(key(map_run_arn)).await? else {
+            // It never began.
+            self.shared.map_runs.forget(map_run_arn).await?;
             return Ok(None);
         };
+        drop(held);
         let task = record.value.task;
         match self.deliver(&record.value.execution_arn, Command::Awaits(task)).await {
             Err(Refusal::Missing | Refusal::Ended | Refusal::NotWaiting) => Ok(Some(task)),

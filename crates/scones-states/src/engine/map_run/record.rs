@@ -147,7 +147,8 @@ pub(crate) struct MapRunRecord {
     pub(crate) settings: Settings,
     /// As of the end; while the run goes on, the conductor knows better.
     pub(crate) tally: Tally,
-    #[serde(default)]
+    /// Its key among the runs of its execution.
+    listing: String,
     pub(crate) redrive_count: u64,
     /// The last time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -166,6 +167,7 @@ impl MapRunRecord {
             stopped: None,
             settings: Settings::of(run),
             tally: Tally::default(),
+            listing: format!("{execution_arn}/{:020}/{}", run.task.0, id(&run.arn)),
             redrive_count: run.redrive_count,
             redriven: (run.redrive_count > 0).then_some(now),
         }
@@ -202,32 +204,30 @@ impl MapRuns {
         }
     }
 
-    /// Writes a new run, or that it was redriven; gives what is there.
+    /// Writes a new run, or that it was redriven; gives what is there. The
+    /// mark goes first, and the listing last and again: whatever a crash
+    /// leaves is found by the mark, or mended by the next conductor.
     pub(crate) async fn begin(&self, record: MapRunRecord) -> Result<MapRunRecord, Error> {
-        if let Some(there) = self.all.get(key(&record.arn)).await? {
-            if record.redrive_count <= there.value.redrive_count {
-                return Ok(there.value);
-            }
-            self.open.put(key(&record.arn), &record.arn).await?;
-            let record = MapRunRecord {
+        let record = match self.all.get(key(&record.arn)).await? {
+            None => record,
+            Some(there) if record.redrive_count <= there.value.redrive_count => there.value,
+            Some(there) => MapRunRecord {
                 started: there.value.started,
                 settings: there.value.settings,
+                listing: there.value.listing,
                 ..record
-            };
-            self.all.put(key(&record.arn), &record).await?;
-            return Ok(record);
-        }
-        let listed = format!("{}/{:020}/{}", record.execution_arn, record.task.0, id(&record.arn));
-        // The record goes last: a run that is there is also found.
+            },
+        };
         self.open.put(key(&record.arn), &record.arn).await?;
-        self.by_execution.put(&listed, &record.arn).await?;
         self.all.put(key(&record.arn), &record).await?;
+        self.by_execution.put(&record.listing, &record.arn).await?;
         Ok(record)
     }
 
     /// Writes how a run ended; settings stay as they were updated last.
     pub(crate) async fn end(&self, arn: &str, status: MapRunStatus, now: Timestamp, tally: Tally) -> Result<(), Error> {
-        self.all
+        let ended = self
+            .all
             .update(key(arn), |record| -> Result<(), Error> {
                 if record.status == MapRunStatus::Running {
                     record.status = status;
@@ -237,6 +237,15 @@ impl MapRuns {
                 Ok(())
             })
             .await?;
+        if let Some(record) = ended {
+            self.by_execution.put(&record.listing, &record.arn).await?;
+        }
+        self.open.delete(key(arn)).await?;
+        Ok(())
+    }
+
+    /// Takes the mark of a run away that never began.
+    pub(crate) async fn forget(&self, arn: &str) -> Result<(), Error> {
         self.open.delete(key(arn)).await?;
         Ok(())
     }
