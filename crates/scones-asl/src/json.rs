@@ -281,7 +281,7 @@ mod tests {
         assert_eq!((span.line, span.column, span.end_column), (2, 18, 21));
         assert_eq!(positions.duplicates, ["/a"]);
         assert_eq!(positions.value_span("/nowhere").unwrap().line, 1);
-        assert_eq!(positions.key_span("/a[1]").unwrap().column, 3);
+        assert_eq!(positions.key_span("/a[1]").unwrap().column, 12);
     }
 
     #[test]
