@@ -133,14 +133,17 @@ impl EvaluationError {
     }
 
     /// The fault, with AWS's sentence about where it happened before the cause.
+    /// A state that is tried alone was entered by no event, 0, and has no such sentence.
     pub(crate) fn at(self, state: &str, entered_event: u64) -> Fault {
+        let place = match entered_event {
+            0 => String::new(),
+            event => {
+                format!("An error occurred while executing the state '{state}' (entered at the event id #{event}). ")
+            }
+        };
         Fault {
             error: Some(self.error.to_owned()),
-            cause: Some(format!(
-                "An error occurred while executing the state '{state}' \
-                 (entered at the event id #{entered_event}). {}",
-                self.message
-            )),
+            cause: Some(place + &self.message),
             terminal: self.error == names::RUNTIME,
             evaluation: self.evaluation,
             alias: None,

@@ -12,7 +12,7 @@
 //! picture that names no date.
 //!
 //! - `machine`: definitions, their diagnostics, their compiled form
-//! - `execution`: the interpreter
+//! - `execution`: the interpreter, and [`Trial`], which runs one state of it
 //! - `event`, `effect`, `map_run`: what it writes, is told and asks for
 //! - `path`, `intrinsic`, `template`, `choice`, `data_flow`: the JSONPath query language
 //! - `jsonata`: the JSONata query language
@@ -61,10 +61,11 @@ mod time;
 pub use effect::{Effect, Input, Outcome, Step, TaskCall, TaskId, TimerId};
 pub use error::names as error_names;
 pub use event::{EventKind, HistoryEvent};
+pub use execution::{Answer, Begun, ErrorDetails, Inspection, Pending, Trial, TrialStart, TrialStatus, Verdict};
 pub use execution::{Execution, Start, Status, TaskToken};
 pub use json::Span;
 pub use jsonata::{JsonataError, evaluate_jsonata};
-pub use machine::{Code, Diagnostic, Machine, Pattern, QueryLanguage, Resource, Severity};
+pub use machine::{Code, Diagnostic, Machine, Pattern, QueryLanguage, Resource, ResultForm, Severity, StateSummary};
 pub use path::{Path, PathNotFound, PathSyntaxError};
 pub use references::variable_references;
 pub use time::Timestamp;

@@ -65,6 +65,11 @@ fn literal(text: &str) -> String {
     literal
 }
 
+/// A definition of a state that TestState does not try as asked.
+pub(crate) fn not_tried(reason: &str) -> ApiError {
+    error("InvalidDefinition", reason.to_owned())
+}
+
 pub(crate) fn invalid_input(reason: impl Display) -> ApiError {
     error(
         "InvalidExecutionInput",

@@ -12,6 +12,7 @@
 //! - `integration`, `runner`: from a task to a call and back
 //! - `mock`: answers that stand for those of services
 //! - `items`, `objects`: the datasets of distributed maps
+//! - `response_model`: what the services that tasks call may answer
 //! - `operations`: the API
 
 mod catalog;
@@ -26,6 +27,7 @@ mod names;
 mod objects;
 mod operations;
 mod options;
+mod response_model;
 mod runner;
 
 use std::sync::Arc;
@@ -122,6 +124,7 @@ scones_api::operations! {
         "StartSyncExecution" => start_sync_execution,
         "StopExecution" => stop_execution,
         "TagResource" => tag_resource,
+        "TestState" => test_state,
         "UntagResource" => untag_resource,
         "UpdateMapRun" => update_map_run,
         "UpdateStateMachine" => update_state_machine,

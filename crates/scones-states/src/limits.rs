@@ -44,6 +44,8 @@ pub const ACTIVITY_POLL_SECONDS: u64 = 60;
 pub const EXPRESS_SECONDS_MAX: u64 = 300;
 /// Longest time that an HTTP task takes.
 pub const HTTP_TASK: Duration = Duration::from_secs(60);
+/// Seconds that a state may take that TestState tries.
+pub const TEST_STATE_SECONDS_MAX: u64 = 300;
 
 /// Refuses a member whose content AWS never echoes (definitions, payloads), by
 /// its length in UTF-8 bytes.

@@ -49,7 +49,10 @@ impl Execution {
     ) -> Result<Turn, Fault> {
         let items = self.items(frame, map, input)?;
         let limit = self.number(frame, map.max_concurrency.as_ref(), "MaxConcurrencyPath", input)?;
-        let iterations = self.iterations(frame, map, input, items)?;
+        let items = items.into_iter().enumerate();
+        let iterations: Vec<_> = items
+            .map(|(index, item)| self.iteration(frame, map, input, index, &item))
+            .collect::<Result<_, _>>()?;
         let length = u64::try_from(iterations.len()).unwrap_or(u64::MAX);
         frame.previous = self.emit(frame.previous, EventKind::MapStateStarted(MapStateStarted { length }));
         let results = vec![None; iterations.len()];
@@ -94,41 +97,38 @@ impl Execution {
                 (_, QueryLanguage::Jsonata) => {
                     EvaluationError::query(format_args!("Map state input must be an array but was: {other}"), None)
                 }
-                (Items::Path(path), _) => not_an_array(path),
-                _ => not_an_array(&"$"),
+                (Items::Path(path), _) => not_an_array(path.within()),
+                _ => not_an_array("$"),
             }
             .at(name, frame.entered_event)),
         }
     }
 
-    fn iterations(
+    pub(super) fn iteration(
         &self,
         frame: &Frame,
         map: &Map,
         input: &Payload,
-        items: Vec<Value>,
-    ) -> Result<Vec<Iteration>, Fault> {
-        let mut iterations = Vec::with_capacity(items.len());
-        for (index, value) in items.into_iter().enumerate() {
-            let item = Arc::new(Item {
-                index,
-                value: value.to_string().into(),
-            });
-            let input = match &map.item_selector {
-                None => Arc::clone(&item.value),
-                Some(selector) => {
-                    let extra = Extra {
-                        item: Some(&item),
-                        ..Extra::default()
-                    };
-                    self.evaluate(frame, input.value(), extra, |scope| selector.evaluate(scope))?
-                        .to_string()
-                        .into()
-                }
-            };
-            iterations.push(Iteration { input, item });
-        }
-        Ok(iterations)
+        index: usize,
+        item: &Value,
+    ) -> Result<Iteration, Fault> {
+        let item = Arc::new(Item {
+            index,
+            value: item.to_string().into(),
+        });
+        let input = match &map.item_selector {
+            None => Arc::clone(&item.value),
+            Some(selector) => {
+                let extra = Extra {
+                    item: Some(&item),
+                    ..Extra::default()
+                };
+                self.evaluate(frame, input.value(), extra, |scope| selector.evaluate(scope))?
+                    .to_string()
+                    .into()
+            }
+        };
+        Ok(Iteration { input, item })
     }
 
     fn begin_iteration(
@@ -260,7 +260,7 @@ impl Execution {
     }
 }
 
-fn not_an_array(path: &dyn std::fmt::Display) -> EvaluationError {
+fn not_an_array(path: &str) -> EvaluationError {
     EvaluationError::runtime(format_args!("Reference path \"{path}\" must point to array."))
 }
 

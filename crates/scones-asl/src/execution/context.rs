@@ -45,6 +45,16 @@ impl Execution {
     }
 
     pub(super) fn context(&self, frame: &Frame, extra: Extra<'_>) -> Value {
+        let given = self.bench.as_ref().and_then(|bench| bench.context.clone());
+        let mut context = given.unwrap_or_else(|| self.own_context(frame, extra.token));
+        if let Some(item) = extra.item.or(frame.item.as_deref()) {
+            let value: Value = serde_json::from_str(&item.value).unwrap_or_default();
+            context.insert("Map".to_owned(), json!({"Item": {"Index": item.index, "Value": value}}));
+        }
+        Value::Object(context)
+    }
+
+    fn own_context(&self, frame: &Frame, token: Option<&str>) -> Map<String, Value> {
         let identity = &self.identity;
         let input: Value = serde_json::from_str(&identity.input).unwrap_or_default();
         let mut state = json!({
@@ -54,28 +64,25 @@ impl Execution {
         if frame.state().outcome().is_some() {
             state["RetryCount"] = frame.retry_count().into();
         }
+        let mut execution = json!({
+            "Id": identity.execution_arn,
+            "Input": input,
+            "StartTime": identity.start.to_iso8601(),
+            "Name": identity.execution_name,
+            "RoleArn": identity.role_arn,
+        });
+        // Express executions cannot be redriven.
+        if !identity.express {
+            execution["RedriveCount"] = identity.redrive_count.into();
+        }
         let mut context = Map::new();
-        context.insert(
-            "Execution".to_owned(),
-            json!({
-                "Id": identity.execution_arn,
-                "Input": input,
-                "StartTime": identity.start.to_iso8601(),
-                "Name": identity.execution_name,
-                "RoleArn": identity.role_arn,
-                "RedriveCount": identity.redrive_count,
-            }),
-        );
+        context.insert("Execution".to_owned(), execution);
         let machine = json!({"Id": identity.state_machine_arn, "Name": identity.state_machine_name});
         context.insert("StateMachine".to_owned(), machine);
         context.insert("State".to_owned(), state);
-        if let Some(token) = extra.token {
+        if let Some(token) = token {
             context.insert("Task".to_owned(), json!({"Token": token}));
         }
-        if let Some(item) = extra.item.or(frame.item.as_deref()) {
-            let value: Value = serde_json::from_str(&item.value).unwrap_or_default();
-            context.insert("Map".to_owned(), json!({"Item": {"Index": item.index, "Value": value}}));
-        }
-        Value::Object(context)
+        context
     }
 }

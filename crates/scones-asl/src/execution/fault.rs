@@ -39,12 +39,8 @@ impl Execution {
             if let Some(failed) = failed.filter(|_| began || !fault.terminal) {
                 frame.previous = self.emit(frame.previous, failed);
             }
-            if let Some(catcher) = outcome
-                .catch
-                .iter()
-                .find(|catcher| fault.is_matched_by(&catcher.error_equals))
-            {
-                match self.catch(&frame, catcher, &fault) {
+            if let Some(index) = catcher_of(outcome, &fault) {
+                match self.catch(&frame, &outcome.catch[index], &fault) {
                     Ok(exit) => self.leave(id, frame, exit),
                     Err(mut fault) => {
                         if let Some(evaluation) = fault.evaluation.take() {
@@ -87,22 +83,20 @@ impl Execution {
     /// When the state is to be tried again, if a retrier allows it. The first
     /// retrier that names the error decides.
     fn next_retry(&self, frame: &mut Frame, outcome: &Outcome, fault: &Fault) -> Option<Timestamp> {
-        let index = outcome
-            .retry
-            .iter()
-            .position(|retrier| fault.is_matched_by(&retrier.error_equals))?;
+        let index = retrier_of(outcome, fault)?;
         frame.retries.resize(outcome.retry.len(), 0);
-        let retrier = &outcome.retry[index];
         let attempts = &mut frame.retries[index];
-        if *attempts >= retrier.max_attempts {
-            return None;
-        }
-        let delay = delay_milliseconds(retrier, *attempts, &self.random);
+        let delay = self.retry_delay(&outcome.retry[index], *attempts)?;
         *attempts += 1;
         Some(Timestamp(self.now.0.saturating_add(delay)))
     }
 
-    fn catch(&self, frame: &Frame, catcher: &Catcher, fault: &Fault) -> Result<Exit, Fault> {
+    /// Milliseconds until a retrier tries again; nothing once it has tried often enough.
+    pub(super) fn retry_delay(&self, retrier: &Retrier, attempts: u32) -> Option<i64> {
+        (attempts < retrier.max_attempts).then(|| delay_milliseconds(retrier, attempts, &self.random))
+    }
+
+    pub(super) fn catch(&self, frame: &Frame, catcher: &Catcher, fault: &Fault) -> Result<Exit, Fault> {
         let mut error = Map::new();
         let text = |text: &Option<String>| Value::String(text.clone().unwrap_or_default());
         error.insert("Error".to_owned(), text(&fault.error));
@@ -132,6 +126,18 @@ impl Execution {
             .map_err(|error| error.at(&frame.state().name, frame.entered_event))?;
         Self::leaving(frame, output, assigned, Transition::Next(catcher.next))
     }
+}
+
+/// The place of the first retrier that names the error.
+pub(super) fn retrier_of(outcome: &Outcome, fault: &Fault) -> Option<usize> {
+    let mut retriers = outcome.retry.iter();
+    retriers.position(|retrier| fault.is_matched_by(&retrier.error_equals))
+}
+
+/// The place of the first catcher that names the error.
+pub(super) fn catcher_of(outcome: &Outcome, fault: &Fault) -> Option<usize> {
+    let mut catchers = outcome.catch.iter();
+    catchers.position(|catcher| fault.is_matched_by(&catcher.error_equals))
 }
 
 /// The interval grows by the backoff rate with each attempt, up to its limit;

@@ -10,6 +10,7 @@ mod redrive;
 mod state;
 mod task;
 mod token;
+mod trial;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use token::TaskToken;
+pub use trial::{Answer, Begun, ErrorDetails, Inspection, Pending, Trial, TrialStart, TrialStatus, Verdict};
 
 use crate::effect::{Effect, Input, Outcome, Step, TaskId, TimerId};
 use crate::error::{Fault, names};
@@ -26,6 +28,7 @@ use crate::machine::Machine;
 use crate::random::Random;
 use crate::time::Timestamp;
 use frame::{Frame, FrameId};
+use trial::Bench;
 
 /// Everything that an execution is started with.
 #[derive(Clone, Debug)]
@@ -119,6 +122,8 @@ pub struct Execution {
     wreck: Option<Box<Frame>>,
     now: Timestamp,
     step: Step,
+    /// Set while one state is tried on its own.
+    bench: Option<Box<Bench>>,
 }
 
 /// What the context object shows of an execution.
@@ -153,16 +158,30 @@ enum Alarm {
 impl Execution {
     /// Starts an execution and runs it until it waits or ends.
     #[must_use]
-    pub fn start(machine: Arc<Machine>, start: Start) -> (Self, Step) {
-        let input: Arc<str> = start.input_text.into();
+    pub fn start(machine: Arc<Machine>, mut start: Start) -> (Self, Step) {
+        let alias = start.state_machine_alias_arn.take();
+        let version = start.state_machine_version_arn.take();
+        let mut execution = Self::idle(machine, start);
+        let input = Arc::clone(&execution.identity.input);
         let started = EventKind::ExecutionStarted(ExecutionStarted {
             input: Arc::clone(&input),
             input_details: Truncation::default(),
-            role_arn: start.role_arn.clone(),
-            state_machine_alias_arn: start.state_machine_alias_arn,
-            state_machine_version_arn: start.state_machine_version_arn,
+            role_arn: execution.identity.role_arn.clone(),
+            state_machine_alias_arn: alias,
+            state_machine_version_arn: version,
         });
-        let mut execution = Self {
+        execution.emit(0, started);
+        execution.set_deadline();
+        let root = Frame::root(Arc::clone(&execution.machine.workflow), input);
+        execution.spawn(root);
+        execution.run();
+        let step = std::mem::take(&mut execution.step);
+        (execution, step)
+    }
+
+    /// An execution that does nothing yet.
+    fn idle(machine: Arc<Machine>, start: Start) -> Self {
+        Self {
             machine,
             identity: Identity {
                 execution_arn: start.execution_arn,
@@ -170,7 +189,7 @@ impl Execution {
                 role_arn: start.role_arn,
                 state_machine_arn: start.state_machine_arn,
                 state_machine_name: start.state_machine_name,
-                input: Arc::clone(&input),
+                input: start.input_text.into(),
                 start: start.start,
                 redrive_count: start.redrive_count,
                 express: start.express,
@@ -186,14 +205,8 @@ impl Execution {
             wreck: None,
             now: start.start,
             step: Step::default(),
-        };
-        execution.emit(0, started);
-        execution.set_deadline();
-        let root = Frame::root(Arc::clone(&execution.machine.workflow), input);
-        execution.spawn(root);
-        execution.run();
-        let step = std::mem::take(&mut execution.step);
-        (execution, step)
+            bench: None,
+        }
     }
 
     /// Takes one input and runs until the execution waits again or ends.

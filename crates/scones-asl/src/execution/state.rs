@@ -38,6 +38,7 @@ impl Execution {
         let state = &workflow.states[frame.state];
         let raw = Payload::from_text(Arc::clone(&frame.input));
         let input = self.select(frame, &state.input_path, raw)?;
+        self.note(|notes| &notes.input_path, &input);
         match &state.kind {
             StateKind::Pass {
                 result,
@@ -50,6 +51,7 @@ impl Execution {
                     (None, Some(parameters)) => self.payload(frame, parameters, &input)?,
                     (None, None) => input,
                 };
+                self.note(|notes| &notes.parameters, &result);
                 self.exit(frame, result, result_path, *transition)
             }
             StateKind::Succeed => self.pass_through(frame, input, Transition::End),
@@ -68,6 +70,7 @@ impl Execution {
                     Some(parameters) => self.payload(frame, parameters, &input)?,
                     None => input,
                 };
+                self.note(|notes| &notes.parameters, &input);
                 self.begin_parallel(id, frame, branches, &input.text());
                 Ok(Turn::Waits)
             }
@@ -217,12 +220,14 @@ impl Execution {
         transition: Transition,
     ) -> Result<Turn, Fault> {
         let state = frame.state();
+        self.note(|notes| &notes.result_selector, &result);
         let (output, assigned) = match state.language {
             QueryLanguage::JsonPath => {
                 let assigned = self.assign(frame, state.assign.as_ref(), &result)?;
                 let raw = Payload::from_text(Arc::clone(&frame.input));
                 let combined = data_flow::apply_result_path(result_path, raw, result)
                     .map_err(|error| error.at(&state.name, frame.entered_event))?;
+                self.note(|notes| &notes.result_path, &combined);
                 (self.select(frame, &state.output_path, combined)?, assigned)
             }
             QueryLanguage::Jsonata => {
@@ -331,14 +336,18 @@ impl Execution {
 
     pub(super) fn wait_is_over(&mut self, id: FrameId) {
         let Some(frame) = self.frames.remove(&id) else { return };
-        let raw = Payload::from_text(Arc::clone(&frame.input));
         let turn = match &frame.state().kind {
-            StateKind::Wait { transition, .. } => self
-                .select(&frame, &frame.state().input_path, raw)
-                .and_then(|input| self.pass_through(&frame, input, *transition)),
+            StateKind::Wait { transition, .. } => self.end_wait(&frame, *transition),
             _ => Ok(Turn::Waits),
         };
         self.settle(id, frame, turn);
+    }
+
+    /// The exit of a Wait state that has waited.
+    pub(super) fn end_wait(&self, frame: &Frame, transition: Transition) -> Result<Turn, Fault> {
+        let raw = Payload::from_text(Arc::clone(&frame.input));
+        self.select(frame, &frame.state().input_path, raw)
+            .and_then(|input| self.pass_through(frame, input, transition))
     }
 
     fn fail_text(&self, frame: &Frame, field: &str, text: &FailText, input: &Payload) -> Result<Option<String>, Fault> {

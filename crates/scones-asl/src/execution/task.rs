@@ -7,7 +7,7 @@ use super::frame::{Activity, Frame, FrameId, RunningTask, Turn};
 use super::token::TaskToken;
 use super::{Alarm, Execution};
 use crate::effect::{Effect, TaskCall, TaskId};
-use crate::error::{EvaluationError, Fault};
+use crate::error::{Fault, names};
 use crate::event::{
     ActivityScheduled, ActivityStarted, EventKind, Failure, LambdaScheduled, Output, TaskCredentials, TaskFailure,
     TaskOutput, TaskScheduled, TaskStarted, Truncation,
@@ -45,6 +45,7 @@ impl Execution {
                 .evaluate(frame, input.value(), extra, |scope| template.evaluate(scope))
                 .map(Payload::from)?,
         };
+        self.note(|notes| &notes.parameters, &parameters);
         if parameters.text().len() > PAYLOAD_BYTES_MAX {
             return Err(Fault::data_limit(&frame.state().name));
         }
@@ -168,20 +169,10 @@ impl Execution {
         let Some(frame) = self.tasks.get(&task).and_then(|id| self.frames.get(id)) else {
             return;
         };
-        let resource = resource(frame);
-        if output.len() > PAYLOAD_BYTES_MAX {
-            let fault = Fault::data_limit(resource.map_or(frame.state().name.as_str(), Resource::subject));
+        if let Some(fault) = unacceptable(frame, &output) {
             return self.task_failed(task, fault);
         }
-        if !is_json(&output) {
-            let message = "The result of the task is not valid JSON";
-            let fault = Fault::reported(
-                Some(EvaluationError::runtime(message).error.to_owned()),
-                Some(message.to_owned()),
-            );
-            return self.task_failed(task, fault);
-        }
-        let event = resource.map(|resource| succeeded(resource, &output));
+        let event = resource(frame).map(|resource| succeeded(resource, &output));
         let Some((id, mut frame)) = self.awaiting(task) else {
             return;
         };
@@ -250,6 +241,22 @@ fn resource(frame: &Frame) -> Option<&Resource> {
         StateKind::Task(task) => Some(&task.resource),
         _ => None,
     }
+}
+
+/// What is wrong with a result that a task gives.
+pub(super) fn unacceptable(frame: &Frame, output: &str) -> Option<Fault> {
+    if output.len() > PAYLOAD_BYTES_MAX {
+        let subject = resource(frame).map_or(frame.state().name.as_str(), Resource::subject);
+        return Some(Fault::data_limit(subject));
+    }
+    if is_json(output) {
+        return None;
+    }
+    let message = "The result of the task is not valid JSON";
+    Some(Fault::reported(
+        Some(names::RUNTIME.to_owned()),
+        Some(message.to_owned()),
+    ))
 }
 
 fn scheduled(call: &TaskCall, region: &str) -> EventKind {

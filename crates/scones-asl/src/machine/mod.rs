@@ -5,6 +5,8 @@ mod diagnostic;
 mod fields;
 mod flow;
 mod graph;
+mod lone;
+mod lookup;
 mod map;
 mod parse;
 mod resource;
@@ -21,6 +23,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use diagnostic::{Code, Diagnostic, Severity};
+pub use lookup::{ResultForm, StateSummary};
 pub use resource::{Pattern, Resource};
 pub(crate) use retry::{Catcher, Jitter, Retrier};
 
@@ -68,6 +71,15 @@ impl Machine {
     /// Every problem found, errors first; at least one of them is an error.
     pub fn parse(definition: &str) -> Result<Self, Vec<Diagnostic>> {
         parse::parse(definition)
+    }
+
+    /// Reads a single state instead, and calls it `name`. What it leads to
+    /// need not be there; no name of another state is checked.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), with locations below `/States/` and the name.
+    pub fn parse_state(definition: &str, name: &str) -> Result<Self, Vec<Diagnostic>> {
+        lone::parse(definition, name)
     }
 
     /// Every problem of a definition, errors before warnings. An Express

@@ -55,7 +55,7 @@ pub(super) fn parse(definition: &str) -> Result<Machine, Vec<Diagnostic>> {
     }
 }
 
-fn whole(code: Code, message: String) -> Diagnostic {
+pub(super) fn whole(code: Code, message: String) -> Diagnostic {
     Diagnostic {
         severity: Severity::Error,
         code,
@@ -66,7 +66,7 @@ fn whole(code: Code, message: String) -> Diagnostic {
     }
 }
 
-fn read_json(definition: &str) -> Result<Value, Vec<Diagnostic>> {
+pub(super) fn read_json(definition: &str) -> Result<Value, Vec<Diagnostic>> {
     if definition.trim().is_empty() {
         return Ok(Value::Null);
     }
@@ -179,17 +179,45 @@ fn workflow(fields: &Fields<'_>, context: Context) -> Option<Workflow> {
 pub(super) struct Names<'a> {
     pub(super) order: Vec<&'a str>,
     index: HashMap<&'a str, usize>,
+    /// The names that are not there, where any name will do; numbered after `order`.
+    beyond: Option<RefCell<Vec<String>>>,
 }
 
 impl<'a> Names<'a> {
     fn of(states: &Fields<'a>) -> Self {
         let order: Vec<&str> = states.names().collect();
         let index = order.iter().enumerate().map(|(index, name)| (*name, index)).collect();
-        Self { order, index }
+        Self {
+            order,
+            index,
+            beyond: None,
+        }
+    }
+
+    /// A workflow of which one state is known: it may lead anywhere.
+    pub(super) fn around(state: &'a str) -> Self {
+        Self {
+            order: vec![state],
+            index: HashMap::from([(state, 0)]),
+            beyond: Some(RefCell::default()),
+        }
+    }
+
+    /// The names that were resolved without being there.
+    pub(super) fn into_beyond(self) -> Vec<String> {
+        self.beyond.map(RefCell::into_inner).unwrap_or_default()
     }
 
     /// The state of that name. The check of the graph reports a wrong one.
     pub(super) fn resolve(&self, name: &str) -> Option<usize> {
-        self.index.get(name).copied()
+        if let Some(&index) = self.index.get(name) {
+            return Some(index);
+        }
+        let mut beyond = self.beyond.as_ref()?.borrow_mut();
+        let place = beyond.iter().position(|known| known == name).unwrap_or_else(|| {
+            beyond.push(name.to_owned());
+            beyond.len() - 1
+        });
+        Some(self.order.len() + place)
     }
 }

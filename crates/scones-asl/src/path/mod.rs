@@ -115,6 +115,15 @@ impl Path {
         self.steps.is_empty()
     }
 
+    /// The path as it is read within its document: AWS shows one into the
+    /// context object without the first of its dollar signs.
+    pub(crate) fn within(&self) -> &str {
+        match self.root {
+            Root::Context => self.text.strip_prefix('$').unwrap_or(&self.text),
+            _ => &self.text,
+        }
+    }
+
     pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
     }

@@ -14,3 +14,4 @@ mod nesting;
 mod redrive;
 mod replay;
 mod tasks;
+mod trials;

@@ -16,7 +16,7 @@ use crate::{
     integration::{Integrations, Job},
     limits::{CAUSE_CHARS_MAX, ERROR_CHARS_MAX},
     mock::MockedOutcome,
-    runner::{TaskFailure, TaskIdentity},
+    runner::{TaskFailure, TaskIdentity, TaskRunner},
 };
 
 /// What a worker is given.
@@ -221,11 +221,40 @@ fn outcome(call: &TaskCall, performed: Result<String, TaskFailure>, is_result: b
     match performed {
         Ok(output) if is_result => Input::TaskSucceeded { task, output },
         Ok(output) => Input::TaskSubmitted { task, output },
-        Err(TaskFailure { error, cause }) => Input::TaskFailed {
-            task,
-            error: Some(truncated(error, ERROR_CHARS_MAX)),
-            cause: Some(truncated(cause, CAUSE_CHARS_MAX)),
-        },
+        Err(failure) => {
+            let TaskFailure { error, cause } = shortened(failure);
+            Input::TaskFailed {
+                task,
+                error: Some(error),
+                cause: Some(cause),
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Makes a call that belongs to no execution, when there is room for it.
+    pub(crate) async fn call(
+        &self,
+        runner: &dyn TaskRunner,
+        identity: &TaskIdentity,
+        call: &TaskCall,
+    ) -> Result<String, TaskFailure> {
+        // The semaphore is never closed; without a permit the call is made all the same.
+        let _permit = self.shared.permits.acquire().await;
+        let integrations = Integrations {
+            runner,
+            identity,
+            clock: &*self.shared.clock,
+        };
+        guarded(call, integrations.perform(call)).await.map_err(shortened)
+    }
+}
+
+fn shortened(TaskFailure { error, cause }: TaskFailure) -> TaskFailure {
+    TaskFailure {
+        error: truncated(error, ERROR_CHARS_MAX),
+        cause: truncated(cause, CAUSE_CHARS_MAX),
     }
 }
 

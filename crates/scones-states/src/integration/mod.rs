@@ -18,7 +18,7 @@ mod spelling;
 use scones_api::Clock;
 use scones_asl::{Pattern, Resource, TaskCall};
 
-pub(crate) use self::job::Job;
+pub(crate) use self::{http::status_text, job::Job};
 use crate::runner::{TaskFailure, TaskIdentity, TaskRunner};
 
 /// What a task's calls are made with.

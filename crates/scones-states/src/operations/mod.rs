@@ -10,5 +10,6 @@ mod listing;
 mod machines;
 mod map_runs;
 mod tags;
+mod test_state;
 mod validation;
 mod versions;
