@@ -290,7 +290,8 @@ mod tests {
         journal::{Journal, Late},
     };
 
-    /// Three streams that take turns, of 6 MiB in 64 events each.
+    /// Three streams that take turns, each of 66 events of 96 KiB: two events
+    /// more than are read at a time.
     #[tokio::test]
     async fn what_is_read_ahead_is_bounded() {
         const STREAMS: i64 = 3;
