@@ -15,7 +15,6 @@ use crate::name::{LATEST, function_arn, function_not_found, is_version_number};
 pub struct Function {
     /// Tells this function from others that had its name before it was
     /// created, and will have after it is deleted.
-    #[serde(default)]
     pub id: String,
     /// `$LATEST`.
     pub latest: Version,
@@ -174,6 +173,12 @@ fn pick(alias: &Alias, share: f64) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_without_an_id_is_no_function() {
+        let read = serde_json::from_str::<Function>("{}").map(|function| function.id);
+        assert!(read.unwrap_err().to_string().starts_with("missing field `id`"));
+    }
 
     #[test]
     fn weights_share_out_an_alias() {
