@@ -24,7 +24,7 @@ pub struct Unpacked {
     bytecode: PathBuf,
     uses: Mutex<HashMap<String, Use>>,
     /// A package is in memory while it is unpacked: one at a time.
-    unpacking: tokio::sync::Mutex<()>,
+    unpacking: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A folder that somebody uses.
@@ -78,7 +78,7 @@ impl Unpacked {
             bytecode: options.bytecode_folder().join(names.collect::<PathBuf>()),
             folder,
             uses: Mutex::default(),
-            unpacking: tokio::sync::Mutex::new(()),
+            unpacking: Arc::default(),
         })
     }
 
@@ -92,6 +92,33 @@ impl Unpacked {
         name: String,
         read: impl Future<Output = Result<Bytes, ApiError>>,
     ) -> Result<CodeFolder, ApiError> {
+        let (folder, whole) = self.enter(name.clone());
+        let unpack = || async {
+            if tokio::fs::try_exists(&folder.path).await.map_err(ApiError::internal)? {
+                return Ok(());
+            }
+            let one_at_a_time = Arc::clone(&self.unpacking).lock_owned().await;
+            let package = read.await?;
+            // Unpacking goes on when nobody waits for it any more: the turn
+            // and the folder are its own.
+            let (target, _) = self.enter(name);
+            let unpack = move || {
+                let unpacked = unpack_whole(&package, &target);
+                drop((target, one_at_a_time));
+                unpacked
+            };
+            spawn_blocking(unpack)
+                .await
+                .map_err(ApiError::internal)?
+                .map_err(ApiError::internal)
+        };
+        whole.get_or_try_init(unpack).await?;
+        Ok(folder)
+    }
+
+    /// Begins to use the folder of the package `name`, and what tells whether
+    /// it is whole.
+    fn enter(self: &Arc<Self>, name: String) -> (CodeFolder, Arc<OnceCell<()>>) {
         let whole = {
             let mut uses = self.uses();
             let found = uses.entry(name.clone()).or_default();
@@ -103,20 +130,7 @@ impl Unpacked {
             name,
             unpacked: Arc::clone(self),
         };
-        let unpack = || async {
-            if tokio::fs::try_exists(&folder.path).await.map_err(ApiError::internal)? {
-                return Ok(());
-            }
-            let _one_at_a_time = self.unpacking.lock().await;
-            let package = read.await?;
-            let (parent, target) = (self.folder.clone(), folder.path.clone());
-            spawn_blocking(move || unpack_whole(&package, &parent, &target))
-                .await
-                .map_err(ApiError::internal)?
-                .map_err(ApiError::internal)
-        };
-        whole.get_or_try_init(unpack).await?;
-        Ok(folder)
+        (folder, whole)
     }
 
     /// Deletes the folder of the package `name`, now or with its last user.
@@ -186,13 +200,18 @@ impl Unpacked {
 }
 
 /// Unpacks beside the target and renames, so that a folder under its name is
-/// always whole.
-fn unpack_whole(package: &Bytes, parent: &Path, target: &Path) -> Result<(), PackageError> {
+/// always whole. Blocks.
+fn unpack_whole(package: &Bytes, target: &CodeFolder) -> Result<(), PackageError> {
+    // Somebody who left before it was done may have unpacked it.
+    if target.path.try_exists()? {
+        return Ok(());
+    }
+    let parent = &target.unpacked.folder;
     fs::create_dir_all(parent)?;
     let fresh = tempfile::Builder::new().prefix("unpacking-").tempdir_in(parent)?;
     package::unpack(package, fresh.path())?;
     make_readable(fresh.path())?;
-    fs::rename(fresh.path(), target)?;
+    fs::rename(fresh.path(), &target.path)?;
     // The folder has moved away: there is nothing left to delete.
     let _moved = fresh.keep();
     Ok(())
@@ -208,4 +227,63 @@ fn make_readable(folder: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn make_readable(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::ready,
+        io::{Cursor, Write as _},
+    };
+
+    use futures::FutureExt as _;
+    use zip::{ZipWriter, write::SimpleFileOptions};
+
+    use super::*;
+
+    /// A package that takes a while.
+    fn package() -> Bytes {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for number in 0..2000 {
+            writer
+                .start_file(number.to_string(), SimpleFileOptions::default())
+                .unwrap();
+            writer.write_all(b"x").unwrap();
+        }
+        writer.finish().unwrap().into_inner().into()
+    }
+
+    #[tokio::test]
+    async fn who_leaves_while_a_package_is_unpacked_is_in_nobodys_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let unpacked = Unpacked::new(&Options {
+            directory: directory.path().to_owned(),
+            ..Options::default()
+        });
+        let (package, name) = (package(), || "package".to_owned());
+        let is_read = tokio::sync::Notify::new();
+        let read = async {
+            is_read.notify_one();
+            Ok(package.clone())
+        };
+        tokio::select! {
+            biased;
+            _ = unpacked.folder(name(), read) => panic!("it is left"),
+            () = is_read.notified() => {}
+        }
+        unpacked.forget(name()).await;
+        let folder = unpacked.folder(name(), ready(Ok(package.clone()))).await.unwrap();
+        assert_eq!(folder.path().read_dir().unwrap().count(), 2000);
+        drop(folder);
+        let gone = async {
+            while directory.path().join("code").read_dir().unwrap().count() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(60), gone)
+            .await
+            .unwrap();
+        assert!(unpacked.uses().is_empty());
+        assert!(unpacked.unpacking.lock().now_or_never().is_some());
+    }
 }
