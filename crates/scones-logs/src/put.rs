@@ -89,6 +89,14 @@ impl Logs {
         }
     }
 
+    /// Whether there is a group of that name.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn has_group(&self, name: &str) -> Result<bool, ApiError> {
+        Ok(self.registry.groups.get(name).await?.is_some())
+    }
+
     async fn group_or_new(&self, name: &str, now: i64) -> Result<Group, ApiError> {
         if let Some(found) = self.registry.groups.get(name).await? {
             return Ok(found.value);

@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use scones_api::{ApiError, Caller, JsonService as _, Owner, RequestContext, SystemClock};
-use scones_states::{LambdaCall, LambdaReply, NoObjects, Options, States, TaskRunner};
+use scones_states::{LambdaCall, LambdaReply, NoLogs, NoObjects, Options, Outside, States, TaskRunner};
 use scones_store::SqliteStore;
 use serde_json::{Value, json};
 
@@ -69,8 +69,11 @@ async fn main() -> Result<(), Failure> {
         Owner::default(),
         store,
         Arc::new(SystemClock),
-        runner,
-        Arc::new(NoObjects),
+        Outside {
+            runner,
+            objects: Arc::new(NoObjects),
+            logs: Arc::new(NoLogs),
+        },
     )
     .await?;
     let caller = Caller {

@@ -22,6 +22,7 @@ mod fault;
 mod integration;
 mod items;
 pub mod limits;
+mod logs;
 mod mock;
 mod names;
 mod objects;
@@ -36,12 +37,24 @@ use scones_api::{Clock, Owner};
 use scones_store::Store;
 
 pub use error::Error;
+pub use logs::{LogGroups, NoLogs};
 pub use mock::{MockError, Mocks};
 pub use objects::{NoObjects, ObjectBody, ObjectStore, ObjectSummary};
 pub use options::Options;
 pub use runner::{
     HttpCall, HttpReply, InvocationType, LambdaCall, LambdaReply, ServiceCall, TaskFailure, TaskIdentity, TaskRunner,
 };
+
+/// What the service needs of others.
+#[derive(Clone)]
+pub struct Outside {
+    /// Runs tasks.
+    pub runner: Arc<dyn TaskRunner>,
+    /// Has the datasets and the results of distributed maps.
+    pub objects: Arc<dyn ObjectStore>,
+    /// Has the log groups that executions are logged to.
+    pub logs: Arc<dyn LogGroups>,
+}
 
 /// The service.
 pub struct States {
@@ -63,8 +76,7 @@ impl States {
         owner: Owner,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        runner: Arc<dyn TaskRunner>,
-        objects: Arc<dyn ObjectStore>,
+        outside: Outside,
     ) -> Result<Arc<Self>, Error> {
         let catalog = catalog::Catalog::new(&store);
         let engine = engine::Engine::start(
@@ -72,8 +84,7 @@ impl States {
             Arc::clone(&store),
             Arc::clone(&clock),
             catalog.clone(),
-            runner,
-            objects,
+            outside,
         )
         .await?;
         Ok(Arc::new(Self {

@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use scones_api::Timestamp as ApiTimestamp;
-use scones_asl::{Effect, Input, Outcome, Resource, Step, TaskCall, TaskId, Timestamp};
+use scones_asl::{Effect, HistoryEvent, Input, Outcome, Resource, Step, TaskCall, TaskId, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
@@ -59,6 +59,8 @@ pub(crate) enum End {
 #[derive(Default)]
 pub(crate) struct Batch {
     entries: Vec<Bytes>,
+    /// What is to be logged.
+    events: Vec<HistoryEvent>,
     effects: Vec<Effect>,
     permits: BTreeMap<TaskId, OwnedSemaphorePermit>,
     replies: Vec<(oneshot::Sender<Reply>, Reply)>,
@@ -315,6 +317,9 @@ impl Actor {
         now: Timestamp,
         batch: &mut Batch,
     ) -> Result<(), serde_json::Error> {
+        if self.run.log().is_some() {
+            batch.events.extend_from_slice(&step.events);
+        }
         if let Record::Durable { journal, summary } = &self.record {
             let entry = Entry {
                 cause,
@@ -363,9 +368,22 @@ impl Actor {
     pub(crate) async fn append(&mut self, batch: &mut Batch) -> Result<(), Lost> {
         match &mut self.record {
             Record::Durable { journal, .. } if !batch.entries.is_empty() => {
-                journal.append(std::mem::take(&mut batch.entries)).await
+                journal.append(std::mem::take(&mut batch.entries)).await?;
             }
-            _ => Ok(()),
+            _ => {}
+        }
+        self.log(batch);
+        Ok(())
+    }
+
+    /// Logs the events of a batch that is durable, or of an execution without history.
+    pub(crate) fn log(&self, batch: &mut Batch) {
+        if let Some(log) = self.run.log() {
+            let redrive = self.summary().and_then(|summary| summary.redrive.as_ref());
+            let redrives = redrive.map_or(0, |redrive| redrive.count);
+            self.shared
+                .delivery
+                .deliver(log, &std::mem::take(&mut batch.events), redrives);
         }
     }
 

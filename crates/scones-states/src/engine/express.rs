@@ -35,13 +35,6 @@ impl Engine {
         let (end, ended) = oneshot::channel();
         let started = pace::step(&machine, || Run::start(Arc::clone(&machine), &origin));
         let (run, step) = started.map_err(fault::invalid_input)?;
-        if let Some(outcome) = run.outcome() {
-            drop(end.send(Ended {
-                outcome: outcome.clone(),
-                stopped: self.shared.clock.now(),
-            }));
-            return Ok(ended);
-        }
         let (sender, mut mailbox) = mpsc::channel(MAILBOX);
         let mut actor = Actor::new(
             Arc::clone(&self.shared),
@@ -50,7 +43,15 @@ impl Engine {
             Record::Memory,
             sender,
         );
-        let batch = actor.open(origin, step).map_err(ApiError::internal)?;
+        let mut batch = actor.open(origin, step).map_err(ApiError::internal)?;
+        actor.log(&mut batch);
+        if let Some(outcome) = actor.outcome() {
+            drop(end.send(Ended {
+                outcome: outcome.clone(),
+                stopped: self.shared.clock.now(),
+            }));
+            return Ok(ended);
+        }
         let shared = Arc::clone(&self.shared);
         self.shared.tracker.spawn(async move {
             let _place = place;

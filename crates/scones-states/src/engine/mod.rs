@@ -3,6 +3,7 @@
 
 mod activities;
 mod actor;
+mod delivery;
 mod entry;
 mod express;
 mod index;
@@ -38,7 +39,7 @@ use self::{
     message::{MAILBOX, Mailbox, Message},
     replay::Replayed,
 };
-use crate::{Error, Options, catalog::Catalog, objects::ObjectStore, runner::TaskRunner};
+use crate::{Error, Options, Outside, catalog::Catalog, logs::LogGroups, objects::ObjectStore, runner::TaskRunner};
 
 pub(crate) use self::{
     entry::{Ending, Entry, Events, Origin},
@@ -79,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     pub(crate) map_runs: map_run::MapRuns,
     pub(crate) objects: Arc<dyn ObjectStore>,
+    pub(crate) logs: Arc<dyn LogGroups>,
+    delivery: delivery::Delivery,
     /// By ARN: the map runs that this server conducts.
     conducted: Mutex<HashMap<String, Arc<map_run::Live>>>,
     /// By ARN: those who wait for an execution's end.
@@ -211,9 +214,11 @@ impl Engine {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         catalog: Catalog,
-        runner: Arc<dyn TaskRunner>,
-        objects: Arc<dyn ObjectStore>,
+        outside: Outside,
     ) -> Result<Self, Error> {
+        let Outside { runner, objects, logs } = outside;
+        let stopping = CancellationToken::new();
+        let (delivery, delivering) = delivery::Delivery::new(Arc::clone(&logs), stopping.clone());
         let shared = Arc::new(Shared {
             index: index::Index::new(&store),
             map_runs: map_run::MapRuns::new(&store),
@@ -227,7 +232,9 @@ impl Engine {
             permits: Arc::new(Semaphore::new(options.tasks_max)),
             express_places: Arc::new(Semaphore::new(options.express_max)),
             options,
-            stopping: CancellationToken::new(),
+            stopping,
+            logs,
+            delivery,
             tracker: TaskTracker::new(),
             live: Mutex::default(),
             next_actor: AtomicU64::new(0),
@@ -237,7 +244,12 @@ impl Engine {
             offers: Mutex::default(),
         });
         let engine = Self { shared };
-        engine.recover().await?;
+        engine.shared.tracker.spawn(delivering);
+        if let Err(error) = engine.recover().await {
+            // Those that were found already stop with the rest.
+            engine.shutdown().await;
+            return Err(error);
+        }
         engine.shared.tracker.spawn(waker::run(engine.clone()));
         engine.shared.tracker.spawn(engine.clone().tidy());
         Ok(engine)

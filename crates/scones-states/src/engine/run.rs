@@ -8,7 +8,7 @@ use scones_asl::{
     map_run::MapRun,
 };
 
-use super::entry::Origin;
+use super::{delivery::Log, entry::Origin};
 use crate::runner::TaskIdentity;
 
 /// What is to be done for a task.
@@ -79,6 +79,7 @@ pub(crate) struct Run {
     last_event: u64,
     identity: TaskIdentity,
     mocking: Option<Box<Mocking>>,
+    log: Option<Box<Log>>,
 }
 
 /// An execution of a test case.
@@ -115,6 +116,7 @@ impl Run {
                     calls: BTreeMap::new(),
                 })
             }),
+            log: Log::of(origin).map(Box::new),
         };
         run.note(&step, origin.started);
         Ok((run, step))
@@ -214,6 +216,11 @@ impl Run {
     /// What the execution runs.
     pub(crate) fn machine(&self) -> &Arc<Machine> {
         self.execution.machine()
+    }
+
+    /// Where the execution is logged, if it is.
+    pub(crate) fn log(&self) -> Option<&Log> {
+        self.log.as_deref()
     }
 
     /// How the execution ended, if it has.

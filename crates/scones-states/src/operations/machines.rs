@@ -148,7 +148,9 @@ impl States {
         check_version_description(input.publish, input.version_description.as_deref())?;
         let machine_type = machine_type(input.machine_type.as_deref())?;
         Encryption::check(input.encryption_configuration.as_ref())?;
-        let logging = checked_logging(input.logging_configuration.unwrap_or_default())?;
+        let logging = self
+            .checked_logging(input.logging_configuration.unwrap_or_default())
+            .await?;
         let state_machine_arn = names::machine_arn(&self.owner, &input.name);
         let tags = tags::merged(BTreeMap::new(), input.tags.unwrap_or_default(), &state_machine_arn)?;
         let parsed = checked_definition(&input.definition, machine_type)?;
@@ -254,7 +256,10 @@ impl States {
             ));
         }
         input.role_arn.as_deref().map_or(Ok(()), names::check_role)?;
-        let logging = input.logging_configuration.map(checked_logging).transpose()?;
+        let logging = match input.logging_configuration {
+            None => None,
+            Some(logging) => Some(self.checked_logging(logging).await?),
+        };
         let definition = match &input.definition {
             None => None,
             Some(text) => {
@@ -348,6 +353,22 @@ impl States {
         })
     }
 
+    /// A logging configuration whose log group is there.
+    async fn checked_logging(&self, logging: Logging) -> Result<Logging, ApiError> {
+        check_logging(&logging)?;
+        if logging.destinations.as_deref().unwrap_or_default().is_empty() {
+            return Ok(logging);
+        }
+        let found = match logging.group() {
+            Some(group) => self.engine.shared.logs.has(group).await?,
+            None => false,
+        };
+        match found {
+            true => Ok(logging),
+            false => Err(fault::invalid_logging("Log Destination not found.")),
+        }
+    }
+
     /// The state machine called `name`; `arn` is how the client called it.
     pub(crate) async fn machine(&self, name: &str, arn: Option<&str>) -> Result<StateMachine, ApiError> {
         let found = self.catalog.machines.get(name).await?;
@@ -434,7 +455,7 @@ pub(crate) fn machine_type(text: Option<&str>) -> Result<MachineType, ApiError> 
     })
 }
 
-fn checked_logging(logging: Logging) -> Result<Logging, ApiError> {
+fn check_logging(logging: &Logging) -> Result<(), ApiError> {
     Constraints::new()
         .one_of(
             "loggingConfiguration.level",
@@ -446,7 +467,7 @@ fn checked_logging(logging: Logging) -> Result<Logging, ApiError> {
     if destinations > 1 || (destinations == 0 && logging.level != "OFF") {
         return Err(fault::invalid_logging("Must specify exactly one Log Destination."));
     }
-    Ok(logging)
+    Ok(())
 }
 
 fn check_version_description(publish: bool, description: Option<&str>) -> Result<(), ApiError> {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "every test file uses a part")]
 
+pub mod logs;
 pub mod memory;
 pub mod objects;
 
@@ -13,7 +14,7 @@ use std::{
 
 use async_trait::async_trait;
 use scones_api::{ApiError, Caller, Clock, JsonService as _, Owner, RequestContext, SystemClock, Timestamp};
-use scones_states::{LambdaCall, LambdaReply, NoObjects, ObjectStore, Options, States, TaskRunner};
+use scones_states::{LambdaCall, LambdaReply, NoObjects, ObjectStore, Options, Outside, States, TaskRunner};
 use scones_store::{SqliteStore, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -92,6 +93,7 @@ impl TaskRunner for Functions {
 pub struct Server {
     pub states: Arc<States>,
     pub store: Arc<dyn Store>,
+    pub logs: Arc<logs::Groups>,
     pub directory: Option<TempDir>,
     context: RequestContext,
 }
@@ -144,7 +146,13 @@ impl Server {
         objects: Arc<dyn ObjectStore>,
     ) -> Option<Self> {
         let owner = Owner::default();
-        let states = States::start(options, owner, Arc::clone(&store), clock, functions, objects)
+        let groups = Arc::new(logs::Groups::default());
+        let outside = Outside {
+            runner: functions,
+            objects,
+            logs: Arc::clone(&groups) as _,
+        };
+        let states = States::start(options, owner, Arc::clone(&store), clock, outside)
             .await
             .ok()?;
         let caller = Caller {
@@ -158,6 +166,7 @@ impl Server {
         Some(Self {
             states,
             store,
+            logs: groups,
             directory: None,
             context,
         })

@@ -57,7 +57,7 @@ impl ObjectStore for Objects {
     }
 }
 
-/// Log streams of jobs.
+/// Log streams of jobs and of executions.
 pub(crate) struct JobLogs(pub(crate) Arc<Logs>);
 
 #[async_trait]
@@ -71,5 +71,16 @@ impl LogSink for JobLogs {
             })
             .collect();
         self.0.append(group, stream, events).await
+    }
+}
+
+#[async_trait]
+impl scones_states::LogGroups for JobLogs {
+    async fn has(&self, group: &str) -> Result<bool, ApiError> {
+        self.0.has_group(group).await
+    }
+
+    async fn append(&self, group: &str, stream: &str, lines: Vec<(Timestamp, String)>) -> Result<(), ApiError> {
+        LogSink::append(self, group, stream, lines).await
     }
 }
