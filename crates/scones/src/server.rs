@@ -15,7 +15,7 @@ use scones_lambda::Lambda;
 use scones_logs::Logs;
 use scones_s3::S3;
 use scones_sagemaker::{SageMaker, VisionLoader};
-use scones_states::{Mocks, States, TaskRunner};
+use scones_states::{Mocks, Outside, States, TaskRunner};
 use scones_store::{SqliteStore, Store};
 use tokio::{sync::SetOnce, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -57,8 +57,7 @@ impl Instance {
     pub(crate) async fn start(arguments: &ServerArgs) -> anyhow::Result<Self> {
         let mocks = arguments.mocks()?;
         let directory = arguments.data.directory()?;
-        config::create_private(&directory)?;
-        let key = credentials::load_or_create(&directory)?;
+        // First what leaves nothing behind when it fails.
         let port = match Server::bind(arguments.listen).await {
             Ok(port) => port,
             Err(error) => {
@@ -72,8 +71,9 @@ impl Instance {
             tracing::warn!(address = %port.address(), "listening beyond this machine: whoever has the key can run code here");
         }
         let endpoint = config::endpoint(port.address());
-        let store = SqliteStore::open(&directory)
-            .with_context(|| format!("cannot open the data directory {}", directory.display()))?;
+        config::create_private(&directory)?;
+        let key = credentials::load_or_create(&directory)?;
+        let store = open(&directory)?;
         let owner = arguments.owner(&directory)?;
         let base = Base {
             directory: directory.clone(),
@@ -86,7 +86,8 @@ impl Instance {
         let (services, router) = base
             .services(&endpoint, &key)
             .await
-            .context("cannot start the services")?;
+            .context("cannot start the services")
+            .hint(damage_hint(&directory))?;
         let stop = CancellationToken::new();
         let serving = tokio::spawn(port.serve(Arc::new(router), stop.clone()));
         Running {
@@ -142,6 +143,27 @@ fn bind_hint(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => "ports below 1024 are kept for root; choose a higher one with --listen",
         _ => "choose another address with --listen",
     }
+}
+
+fn open(directory: &Path) -> anyhow::Result<Arc<SqliteStore>> {
+    SqliteStore::open(directory).or_else(|error| {
+        let is_database = matches!(error, scones_store::Error::Database(_));
+        let failed =
+            Err(error).with_context(|| format!("cannot open the data directory {}", directory.display()));
+        if is_database {
+            failed.hint(damage_hint(directory))
+        } else {
+            failed
+        }
+    })
+}
+
+/// What to do when the database may be damaged.
+fn damage_hint(directory: &Path) -> String {
+    format!(
+        "if {} is damaged, restore the directory from a copy, choose another with --data-dir, or delete it to start anew",
+        directory.join("scones.db").display()
+    )
 }
 
 /// What every service is started with.
@@ -222,8 +244,12 @@ impl Base {
             ..Default::default()
         };
         let runner = Arc::clone(tasks) as Arc<dyn TaskRunner>;
-        let datasets = Arc::new(Datasets(Arc::clone(s3)));
-        let states = States::start(options, self.owner(), self.store(), self.clock(), runner, datasets).await?;
+        let outside = Outside {
+            runner,
+            objects: Arc::new(Datasets(Arc::clone(s3))),
+            logs: Arc::new(JobLogs(Arc::clone(&tasks.logs))),
+        };
+        let states = States::start(options, self.owner(), self.store(), self.clock(), outside).await?;
         tasks.connect(&states);
         Ok(states)
     }
