@@ -1,6 +1,8 @@
 """TestState as boto3 meets it: one state tried on its own."""
 
+import http.server
 import json
+import threading
 
 import pytest
 
@@ -93,6 +95,38 @@ def test_a_task_without_a_mock_is_really_run(aws, attempt):
     name = create_function(aws.functions, unique("double"), "def handler(event, context):\n    return event * 2\n")
     state = task(Parameters={"FunctionName": name, "Payload.$": "$"}, OutputPath="$.Payload")
     assert attempt(state, input="21", roleArn=ROLE) == {"status": "SUCCEEDED", "output": "42"}
+
+
+@pytest.fixture
+def site():
+    """A web server that answers `{"a": 1}` to everything; gives its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(201)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(b'{"a": 1}')
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def test_the_http_exchange_is_traced(attempt, site):
+    parameters = {"ApiEndpoint": f"{site}/x", "Method": "POST", "QueryParameters": {"q": "1"}, "RequestBody": {"n.$": "$"}}
+    state = {"Type": "Task", "Resource": "arn:aws:states:::http:invoke", "Parameters": parameters, "End": True}
+    data = attempt(state, input="5", inspectionLevel="TRACE")["inspectionData"]
+    request, response = data["request"], data["response"]
+    assert (request["protocol"], request["method"], request["url"]) == ("http", "POST", f"{site}/x?q=1")
+    assert (request["body"], response["body"]) == ('{"n":5}', '{"a": 1}')
+    assert (response["statusCode"], response["statusMessage"]) == ("201", "Created")
+    assert "content-type: [application/json]" in response["headers"]
+    assert "request" not in attempt(state, input="5", inspectionLevel="DEBUG")["inspectionData"]
 
 
 def test_a_state_within_a_machine(attempt):

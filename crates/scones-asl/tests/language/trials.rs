@@ -522,9 +522,12 @@ fn problems_of_a_single_state_stand_as_in_a_machine() {
     );
     check(
         r#"{"End": true}"#,
-        "SCHEMA_VALIDATION_FAILED: The field 'Type' is required but was missing at /States/StateName",
+        "SCHEMA_VALIDATION_FAILED: These fields are required: [Type] at /States/StateName",
     );
-    check("[]", "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object");
+    check(
+        "[]",
+        "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object at null",
+    );
     check(
         r#"{"Type": "Succeed", "Type": "Succeed"}"#,
         "SCHEMA_VALIDATION_FAILED: Duplicate field at /States/StateName/Type",
