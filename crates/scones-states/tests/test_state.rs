@@ -137,7 +137,7 @@ async fn a_state_within_a_machine() {
         "ValidationException: State not found in definition",
     )
     .await;
-    let broken = json!({"StartAt": "A", "States": {"A": {"Type": "Odd"}}});
+    let broken = json!({"StartAt": "A", "States": {"A": {"Type": "Odd", "End": true}}});
     refused(
         &server,
         request(&broken, json!({"stateName": "A"})),

@@ -39,6 +39,7 @@ fn attempt(setup: Value) -> (Option<String>, Verdict) {
     let input = with.get("input").map_or_else(|| "{}".to_owned(), Value::to_string);
     let mut start = Start::of(&input, NOW).unwrap();
     start.express = true;
+    start.synchronous = true;
     let start = TrialStart {
         start,
         variables: object("variables").unwrap_or_default(),
@@ -294,7 +295,7 @@ fn the_context_object() {
     assert_eq!(
         own["Execution"].get("RedriveCount"),
         None,
-        "it is an Express execution's"
+        "it is a synchronous execution's"
     );
     check(
         with(task.clone(), json!({"context": {"Task": {"Token": "t"}}})),
@@ -522,9 +523,12 @@ fn problems_of_a_single_state_stand_as_in_a_machine() {
     );
     check(
         r#"{"End": true}"#,
-        "SCHEMA_VALIDATION_FAILED: The field 'Type' is required but was missing at /States/StateName",
+        "SCHEMA_VALIDATION_FAILED: These fields are required: [Type] at /States/StateName",
     );
-    check("[]", "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object");
+    check(
+        "[]",
+        "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object at null",
+    );
     check(
         r#"{"Type": "Succeed", "Type": "Succeed"}"#,
         "SCHEMA_VALIDATION_FAILED: Duplicate field at /States/StateName/Type",
