@@ -71,8 +71,7 @@ impl Execution {
             "Name": identity.execution_name,
             "RoleArn": identity.role_arn,
         });
-        // Express executions cannot be redriven.
-        if !identity.express {
+        if !identity.synchronous {
             execution["RedriveCount"] = identity.redrive_count.into();
         }
         let mut context = Map::new();

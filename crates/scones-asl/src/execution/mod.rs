@@ -53,6 +53,8 @@ pub struct Start {
     pub seed: u64,
     /// Express executions have no limit on their history.
     pub express: bool,
+    /// Somebody waits for its end: its context shows no count of redrives.
+    pub synchronous: bool,
     /// The alias that was started, if any.
     pub state_machine_alias_arn: Option<String>,
     /// The version that runs, if any.
@@ -79,6 +81,7 @@ impl Start {
             start,
             seed: 0,
             express: false,
+            synchronous: false,
             state_machine_alias_arn: None,
             state_machine_version_arn: None,
             redrive_count: 0,
@@ -138,6 +141,7 @@ struct Identity {
     start: Timestamp,
     redrive_count: u64,
     express: bool,
+    synchronous: bool,
 }
 
 /// What a timer is for.
@@ -192,6 +196,7 @@ impl Execution {
                 input: start.input_text.into(),
                 start: start.start,
                 redrive_count: start.redrive_count,
+                synchronous: start.synchronous,
                 express: start.express,
             },
             random: Random::new(start.seed),

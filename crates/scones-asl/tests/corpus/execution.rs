@@ -90,6 +90,7 @@ impl Run {
             .to_owned();
         start.execution_arn = format!("arn:aws:states:us-east-1:111111111111:execution:{machine_name}:run");
         if case["mode"] == "sync" {
+            start.synchronous = true;
             start.execution_arn = format!("arn:aws:states:us-east-1:111111111111:express:{machine_name}:run:one");
         }
         start.execution_name = "run".to_owned();

@@ -1,5 +1,6 @@
 //! Data flow through the states that need nothing from outside.
 
+use scones_asl::{Execution, Start, Timestamp};
 use serde_json::{Value, json};
 
 use crate::harness::{World, check, check_state, single, unreachable_removed};
@@ -219,6 +220,21 @@ fn the_context_object_says_where_it_is() {
         "{\"a\":1}",
         "{\"name\":\"S\",\"at\":\"1970-01-01T00:00:00.000Z\",\"input\":1,\"machine\":\"local\"}",
     );
+}
+
+#[test]
+fn the_context_of_a_synchronous_execution_counts_no_redrives() {
+    let definition =
+        json!({"StartAt": "S", "States": {"S": {"Type": "Pass", "Parameters": {"n.$": "$$.Execution"}, "End": true}}});
+    let has_count = |synchronous: bool| {
+        let start = Start {
+            synchronous,
+            ..Start::of("{}", Timestamp(0)).unwrap()
+        };
+        let (_, step) = Execution::start(crate::harness::machine(&definition), start);
+        format!("{:?}", step.effects).contains("RedriveCount")
+    };
+    assert!(has_count(false) && !has_count(true));
 }
 
 #[test]

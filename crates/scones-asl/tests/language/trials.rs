@@ -39,6 +39,7 @@ fn attempt(setup: Value) -> (Option<String>, Verdict) {
     let input = with.get("input").map_or_else(|| "{}".to_owned(), Value::to_string);
     let mut start = Start::of(&input, NOW).unwrap();
     start.express = true;
+    start.synchronous = true;
     let start = TrialStart {
         start,
         variables: object("variables").unwrap_or_default(),
@@ -294,7 +295,7 @@ fn the_context_object() {
     assert_eq!(
         own["Execution"].get("RedriveCount"),
         None,
-        "it is an Express execution's"
+        "it is a synchronous execution's"
     );
     check(
         with(task.clone(), json!({"context": {"Task": {"Token": "t"}}})),

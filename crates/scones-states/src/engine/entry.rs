@@ -67,6 +67,9 @@ pub(crate) struct Origin {
     pub(crate) trace_header: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) express: bool,
+    /// Its end is answered to the request that starts it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) synchronous: bool,
     /// The map run that the execution is a child of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) child_of: Option<ChildOf>,
@@ -102,6 +105,7 @@ impl Origin {
             start: self.started,
             seed: self.seed,
             express: self.express,
+            synchronous: self.synchronous,
             state_machine_alias_arn: self.alias_arn(),
             state_machine_version_arn: self.version_arn(),
             redrive_count: 0,

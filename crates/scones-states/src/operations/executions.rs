@@ -211,7 +211,10 @@ impl States {
             return Err(fault::type_not_supported());
         }
         let definition = self.catalog.definition(&found.revision.definition).await?;
-        let origin = self.origin(found, input, true);
+        let origin = Origin {
+            synchronous: true,
+            ..self.origin(found, input, true)
+        };
         let started = self.started(&origin);
         let (state_machine_arn, name) = (origin.machine_arn.clone(), origin.name.clone());
         let (given, trace_header) = (origin.input.clone(), origin.trace_header.clone());
@@ -402,6 +405,7 @@ impl States {
             alias: found.alias,
             trace_header: input.trace_header,
             express,
+            synchronous: false,
             child_of: None,
             test_case,
         }

@@ -79,6 +79,7 @@ pub(crate) fn origin(engine: &Engine, parent: &Origin, run: &MapRun, child: &Chi
         alias: None,
         trace_header: parent.trace_header.clone(),
         express: run.express,
+        synchronous: false,
         child_of: Some(ChildOf {
             map_run_arn: run.arn.clone(),
             state_name: run.state_name.clone(),

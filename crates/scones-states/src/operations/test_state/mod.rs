@@ -127,6 +127,7 @@ impl States {
             state_machine_name: machine,
             seed,
             express: true,
+            synchronous: true,
             ..Start::of(input, now).map_err(fault::invalid_input)?
         };
         let configuration = request.state_configuration.as_ref();
