@@ -247,9 +247,9 @@ fn misfit(format: &ReaderFormat, lists: bool) -> Option<&'static str> {
         }
         _ if lists => None,
         (None, None) => Some("The field 'ReaderConfig.InputType' is required for s3:getObject"),
-        (None | Some(InputType::Manifest), Some(ManifestType::AthenaData)) => {
-            Some("The field 'ReaderConfig.InputType' is required to be that of the data for the ManifestType ATHENA_DATA")
-        }
+        (None | Some(InputType::Manifest), Some(ManifestType::AthenaData)) => Some(
+            "The field 'ReaderConfig.InputType' is required to be that of the data for the ManifestType ATHENA_DATA",
+        ),
         (Some(InputType::Json | InputType::JsonLines | InputType::Parquet), Some(ManifestType::S3Inventory)) => {
             Some("The ManifestType S3_INVENTORY goes without the field 'ReaderConfig.InputType'")
         }

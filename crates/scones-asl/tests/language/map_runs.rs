@@ -238,7 +238,9 @@ fn how_many_items_may_be_read() {
             json!({"ItemReader": {"Resource": "arn:aws:states:::s3:listObjectsV2", "ReaderConfig": config}}),
             r#"{"m": -1, "n": "7"}"#,
         );
-        let ItemSource::Objects(reader) = run.source else { panic!() };
+        let ItemSource::Objects(reader) = run.source else {
+            panic!()
+        };
         assert_eq!(reader.max_items, expect);
     };
     check(json!({}), Some(100_000_000));

@@ -127,6 +127,7 @@ impl Rows {
     }
 
     fn wrong(&self, problem: impl std::fmt::Display) -> Failure {
-        self.source.wrong(format_args!("cannot be read: row {} {problem}", self.number))
+        self.source
+            .wrong(format_args!("cannot be read: row {} {problem}", self.number))
     }
 }

@@ -9,10 +9,7 @@ use std::{
 
 use bytes::{Buf as _, Bytes};
 use scones_asl::event::Failure;
-use serde::{
-    Deserializer as _,
-    de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, error::Category};
 use tokio::runtime::Handle;
 

@@ -59,7 +59,9 @@ impl Lines {
                 continue;
             };
             self.number += 1;
-            let line = line.strip_suffix(b"\r").map_or(line.clone(), |text| line.slice_ref(text));
+            let line = line
+                .strip_suffix(b"\r")
+                .map_or(line.clone(), |text| line.slice_ref(text));
             if line.len() > ITEM_BYTES_MAX {
                 return Err(self.too_long());
             }
@@ -92,6 +94,7 @@ impl Lines {
     }
 
     pub(super) fn wrong(&self, problem: impl std::fmt::Display) -> Failure {
-        self.source.wrong(format_args!("cannot be read: line {} {problem}", self.number))
+        self.source
+            .wrong(format_args!("cannot be read: line {} {problem}", self.number))
     }
 }

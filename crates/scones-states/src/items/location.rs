@@ -34,7 +34,9 @@ impl Location {
         let mut names = parameters.as_object().into_iter().flat_map(serde_json::Map::keys);
         match names.find(|other| unsupported(other)).map(String::as_str) {
             None => {}
-            Some("VersionId") => return Err("Scones keeps one version of an object: 'VersionId' is not supported".into()),
+            Some("VersionId") => {
+                return Err("Scones keeps one version of an object: 'VersionId' is not supported".into());
+            }
             Some(other) => return Err(format!("Scones does not support the parameter '{other}' here")),
         }
         let text = |name: &str| match &parameters[name] {
@@ -114,7 +116,11 @@ mod tests {
         check(json!({"Key": "k"}), "Key", Err("'Bucket' is required"));
         check(json!({"Bucket": "", "Key": "k"}), "Key", Err("'Bucket' is required"));
         check(json!({"Bucket": 1, "Key": "k"}), "Key", Err("must be a string"));
-        check(json!({"Bucket": "b", "Key": "k", "VersionId": "v"}), "Key", Err("'VersionId'"));
+        check(
+            json!({"Bucket": "b", "Key": "k", "VersionId": "v"}),
+            "Key",
+            Err("'VersionId'"),
+        );
         check(json!({"Bucket": "b", "Key": "k"}), "Prefix", Err("'Key' here"));
     }
 

@@ -55,17 +55,29 @@ pub(super) async fn inventory(
     let wrong = |error| source.wrong(format_args!("is not the manifest of an S3 inventory: {error}"));
     let inventory: Inventory = serde_json::from_slice(&text).map_err(wrong)?;
     if inventory.file_format != "CSV" {
-        let problem = format!("lists files of the format {}: only CSV is supported", inventory.file_format);
+        let problem = format!(
+            "lists files of the format {}: only CSV is supported",
+            inventory.file_format
+        );
         return Err(source.wrong(problem));
     }
     // An ARN: arn:aws:s3:::BUCKET.
-    let bucket = inventory.destination_bucket.rsplit(':').next().unwrap_or_default().to_owned();
+    let bucket = inventory
+        .destination_bucket
+        .rsplit(':')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     let locations = inventory.files.into_iter().map(move |file| {
         Ok(Location {
             bucket: bucket.clone(),
             key: file.key,
         })
     });
-    let headers = inventory.file_schema.split(',').map(|name| name.trim().to_owned()).collect();
+    let headers = inventory
+        .file_schema
+        .split(',')
+        .map(|name| name.trim().to_owned())
+        .collect();
     Ok((stream::iter(locations).boxed(), headers))
 }

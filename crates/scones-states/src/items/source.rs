@@ -1,10 +1,6 @@
 //! The bytes of an object, piece by piece, unpacked if they are packed.
 
-use std::{
-    io::Write as _,
-    mem,
-    sync::Arc,
-};
+use std::{io::Write as _, mem, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
@@ -91,7 +87,9 @@ impl Source {
             return Ok(None);
         };
         match gzip.try_finish() {
-            Ok(()) => Ok(Some(mem::take(gzip.get_mut())).filter(|bytes| !bytes.is_empty()).map(Bytes::from)),
+            Ok(()) => Ok(Some(mem::take(gzip.get_mut()))
+                .filter(|bytes| !bytes.is_empty())
+                .map(Bytes::from)),
             Err(error) => Err(self.wrong(format_args!("cannot be unpacked: {error}"))),
         }
     }
