@@ -81,8 +81,9 @@ pub struct ItemReader {
     pub headers: Option<CsvHeaders>,
     /// What stands between two fields of a CSV file.
     pub delimiter: Delimiter,
-    /// Most items to read, up to 100 million.
-    pub max_items: u64,
+    /// Most items to read, up to 100 million; absent where `MaxItems` is
+    /// negative, with which a run begins but fails.
+    pub max_items: Option<u64>,
     /// A JSON Pointer (RFC 6901) to the array within a JSON document.
     pub items_pointer: Option<String>,
 }
@@ -105,7 +106,7 @@ pub enum InputType {
 /// The form of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ManifestType {
-    /// The data manifest of an Athena `UNLOAD`: a URI on each line.
+    /// The data manifest of an Athena query: a URI on each line.
     AthenaData,
     /// The `manifest.json` of an S3 inventory.
     S3Inventory,

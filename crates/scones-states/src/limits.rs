@@ -47,6 +47,22 @@ pub const HTTP_TASK: Duration = Duration::from_secs(60);
 /// Seconds that a state may take that TestState tries.
 pub const TEST_STATE_SECONDS_MAX: u64 = 300;
 
+/// Largest item of a dataset as it lies in its object, in bytes: a row, a
+/// line, an element. Scones's own bound on what is in memory; the input of a
+/// child, which `ItemSelector` may make smaller, is bounded by
+/// [`PAYLOAD_BYTES_MAX`].
+pub const ITEM_BYTES_MAX: usize = 1_048_576;
+/// Most bytes of a JSON document before the array of items, and after it
+/// (Scones's own bound).
+pub const JSON_BESIDE_BYTES_MAX: usize = 16_777_216;
+/// Largest manifest of an S3 inventory, in bytes (Scones's own bound).
+pub const MANIFEST_BYTES_MAX: usize = 16_777_216;
+/// Objects in a page of a listing (ListObjectsV2).
+pub const LISTED_OBJECTS_MAX: usize = 1_000;
+/// Largest file of a map run's results, in bytes: further results go into
+/// further files ("ResultWriter").
+pub const RESULT_FILE_BYTES_MAX: u64 = 5_000_000_000;
+
 /// Refuses a member whose content AWS never echoes (definitions, payloads), by
 /// its length in UTF-8 bytes.
 pub(crate) fn payload_length(member: &str, value: Option<&str>, maximum: usize) -> Result<(), ApiError> {

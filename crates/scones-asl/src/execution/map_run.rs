@@ -13,7 +13,7 @@ use crate::effect::{Effect, TaskId};
 use crate::error::{EvaluationError, Fault};
 use crate::event::{EventKind, Failure, MapRunRedriven, MapRunStarted, MapStateStarted};
 use crate::limits::READER_ITEMS_MAX;
-use crate::machine::{Batcher, Distributed, Map, Percentage, QueryLanguage, Reader, Writer};
+use crate::machine::{Batcher, Distributed, Map, Percentage, QueryLanguage, Reader, Seconds, Writer};
 use crate::map_run::{Batching, ItemReader, ItemSource, MapRun, ResultFormat, Selector};
 use crate::payload::Payload;
 
@@ -141,9 +141,9 @@ impl Execution {
 
     fn item_reader(&self, frame: &Frame, reader: &Reader, input: &Payload) -> Result<ItemReader, Fault> {
         let format = &reader.format;
-        let max_items = match self.number(frame, format.max_items.as_ref(), "MaxItemsPath", input)? {
-            None | Some(0) => READER_ITEMS_MAX,
-            Some(most) => most.min(READER_ITEMS_MAX),
+        let max_items = match &format.max_items {
+            Some(Seconds::Path(path)) => u64::try_from(self.integer(frame, path, "MaxItemsPath", input)?).ok(),
+            number => self.number(frame, number.as_ref(), "MaxItemsPath", input)?.or(Some(0)),
         };
         let parameters = match &reader.parameters {
             Some(template) => self.payload(frame, template, input)?.into_value(),
@@ -157,7 +157,10 @@ impl Execution {
             flatten: format.flatten,
             headers: format.headers.clone(),
             delimiter: format.delimiter,
-            max_items,
+            max_items: max_items.map(|most| match most {
+                0 => READER_ITEMS_MAX,
+                _ => most.min(READER_ITEMS_MAX),
+            }),
             items_pointer: format.items_pointer.clone(),
         })
     }

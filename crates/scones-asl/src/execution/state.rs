@@ -384,16 +384,24 @@ impl Execution {
             Some(Seconds::Template(template)) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
                 template.evaluate_as(scope, "number", |value| value.as_u64().map(Some))
             }),
-            Some(Seconds::Path(path)) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
-                let value = data_flow::read(path, scope)?;
-                let number: Option<i64> = value.as_i64().or_else(|| value.as_str()?.parse().ok());
-                let number = number.ok_or_else(|| not_a(field, "integer", &value, path))?;
+            Some(Seconds::Path(path)) => {
+                let number = self.integer(frame, path, field, input)?;
                 u64::try_from(number).map(Some).map_err(|_| {
                     let name = field.trim_end_matches("Path");
                     EvaluationError::runtime(format_args!("{name} cannot be negative."))
+                        .at(&frame.state().name, frame.entered_event)
                 })
-            }),
+            }
         }
+    }
+
+    /// The whole number that `field`, a path, refers to.
+    pub(super) fn integer(&self, frame: &Frame, path: &Path, field: &str, input: &Payload) -> Result<i64, Fault> {
+        self.evaluate(frame, input.value(), Extra::default(), |scope| {
+            let value = data_flow::read(path, scope)?;
+            let number = value.as_i64().or_else(|| value.as_str()?.parse().ok());
+            number.ok_or_else(|| not_a(field, "integer", &value, path))
+        })
     }
 }
 

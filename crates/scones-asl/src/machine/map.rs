@@ -227,8 +227,8 @@ fn reader(fields: &Fields<'_>) -> Option<Reader> {
     let format = optional(fields, "ReaderConfig", format).map(Option::unwrap_or_default);
     let (resource, format) = (resource?, format?);
     let lists = matches!(&resource, Resource::Service { action, .. } if action == "listObjectsV2");
-    if !lists && format.input_type.is_none() {
-        fields.wrong_here("The field 'ReaderConfig.InputType' is required for s3:getObject");
+    if let Some(problem) = misfit(&format, lists) {
+        fields.wrong_here(problem);
         return None;
     }
     Some(Reader {
@@ -236,6 +236,25 @@ fn reader(fields: &Fields<'_>) -> Option<Reader> {
         parameters: parameters?,
         format,
     })
+}
+
+/// What does not go together in a `ReaderConfig`.
+fn misfit(format: &ReaderFormat, lists: bool) -> Option<&'static str> {
+    let manifest = format.input_type == Some(InputType::Manifest);
+    match (format.input_type, format.manifest_type) {
+        _ if lists && format.flatten && manifest => {
+            Some("The Transformation LOAD_AND_FLATTEN reads objects of items, not manifests")
+        }
+        _ if lists => None,
+        (None, None) => Some("The field 'ReaderConfig.InputType' is required for s3:getObject"),
+        (None | Some(InputType::Manifest), Some(ManifestType::AthenaData)) => Some(
+            "The field 'ReaderConfig.InputType' is required to be that of the data for the ManifestType ATHENA_DATA",
+        ),
+        (Some(InputType::Json | InputType::JsonLines | InputType::Parquet), Some(ManifestType::S3Inventory)) => {
+            Some("The ManifestType S3_INVENTORY goes without the field 'ReaderConfig.InputType'")
+        }
+        _ => None,
+    }
 }
 
 /// The S3 action that `Resource` names, one of `actions`.

@@ -223,12 +223,33 @@ fn a_reader_is_handed_out_evaluated() {
     assert_eq!(reader.parameters, json!({"Bucket": "bucket", "Key": "k"}));
     assert_eq!(
         (reader.input_type, reader.delimiter, reader.max_items),
-        (Some(InputType::Csv), Delimiter::Pipe, 3)
+        (Some(InputType::Csv), Delimiter::Pipe, Some(3))
     );
     assert_eq!(
         reader.headers,
         Some(CsvHeaders::Given(vec!["a".to_owned(), "b".to_owned()]))
     );
+}
+
+#[test]
+fn how_many_items_may_be_read() {
+    let check = |config: Value, expect: Option<u64>| {
+        let run = run_of(
+            json!({"ItemReader": {"Resource": "arn:aws:states:::s3:listObjectsV2", "ReaderConfig": config}}),
+            r#"{"m": -1, "n": "7"}"#,
+        );
+        let ItemSource::Objects(reader) = run.source else {
+            panic!()
+        };
+        assert_eq!(reader.max_items, expect);
+    };
+    check(json!({}), Some(100_000_000));
+    check(json!({"MaxItems": 0}), Some(100_000_000));
+    check(json!({"MaxItems": 5}), Some(5));
+    check(json!({"MaxItems": 100_000_001}), Some(100_000_000));
+    check(json!({"MaxItemsPath": "$.n"}), Some(7));
+    // The run is to begin, and to fail.
+    check(json!({"MaxItemsPath": "$.m"}), None);
 }
 
 #[test]
@@ -314,6 +335,22 @@ fn what_is_wrong_in_a_definition() {
     check(
         reader(json!({"InputType": "CSV", "CSVHeaderLocation": "GIVEN"})),
         "These fields are required: [CSVHeaders]",
+    );
+    check(
+        reader(json!({"ManifestType": "ATHENA_DATA"})),
+        "InputType' is required to be that of the data",
+    );
+    check(
+        reader(json!({"ManifestType": "S3_INVENTORY", "InputType": "JSON"})),
+        "goes without the field",
+    );
+    check(
+        reader(json!({"Transformation": "LOAD_AND_FLATTEN"})),
+        "required for the Transformation",
+    );
+    check(
+        json!({"ItemReader": {"Resource": "arn:aws:states:::s3:listObjectsV2", "ReaderConfig": {"Transformation": "LOAD_AND_FLATTEN", "InputType": "MANIFEST"}}}),
+        "not manifests",
     );
     check(
         reader(json!({"InputType": "JSON", "ItemsPointer": "a"})),

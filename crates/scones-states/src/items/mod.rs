@@ -1,29 +1,58 @@
-//! The items of a distributed map.
+//! The items of a distributed map: from its input, or from objects in S3.
+//!
+//! Items are read one after another, while the map runs: a dataset is never
+//! in memory as a whole, and what is hostile in it ends with an error.
+//!
+//! - `location`: what `Parameters` and `Arguments` name
+//! - `source`: an object's bytes, unpacked
+//! - `csv`, `json`, `lines`: items from bytes
+//! - `listing`, `manifest`: items about other objects, or from them
+//! - `worker`: items from parsers that block
+
+mod csv;
+mod json;
+mod lines;
+mod listing;
+mod location;
+mod manifest;
+mod source;
+mod worker;
 
 use std::sync::Arc;
 
-use scones_asl::{event::Failure, map_run::ItemSource};
+use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
+use scones_asl::{
+    Resource, error_names,
+    event::Failure,
+    map_run::{CsvHeaders, Delimiter, InputType, ItemReader, ItemSource, ManifestType, MapRun},
+};
 use serde_json::Value;
 
+pub(crate) use self::location::{Location, account};
+use self::source::Source;
 use crate::objects::ObjectStore;
+
+/// Items as they are read.
+type Values = BoxStream<'static, Result<Value, Failure>>;
+/// Objects that hold items.
+type Locations = BoxStream<'static, Result<Location, Failure>>;
 
 /// Items, one after another.
 pub(crate) enum Items {
     /// From the state's input.
     Given(std::vec::IntoIter<Value>),
+    /// From objects.
+    Read(Values),
 }
 
 /// Begins to read.
 ///
 /// # Errors
 /// `States.ItemReaderFailed`: there is no such dataset, or it cannot be read.
-pub(crate) async fn open(source: &ItemSource, _objects: &Arc<dyn ObjectStore>) -> Result<Items, Failure> {
-    match source {
+pub(crate) async fn open(run: &MapRun, objects: &Arc<dyn ObjectStore>) -> Result<Items, Failure> {
+    match &run.source {
         ItemSource::Items(items) => Ok(Items::Given(items.clone().into_iter())),
-        ItemSource::Objects(_) => Err(Failure {
-            error: Some(scones_asl::error_names::ITEM_READER_FAILED.to_owned()),
-            cause: Some("Scones does not read items from S3 yet".to_owned()),
-        }),
+        ItemSource::Objects(reader) => read(reader, account(&run.arn), objects).await.map(Items::Read),
     }
 }
 
@@ -32,6 +61,7 @@ impl Items {
     pub(crate) fn count(&self) -> Option<u64> {
         match self {
             Self::Given(items) => u64::try_from(items.len()).ok(),
+            Self::Read(_) => None,
         }
     }
 
@@ -42,6 +72,91 @@ impl Items {
     pub(crate) async fn next(&mut self) -> Result<Option<Value>, Failure> {
         match self {
             Self::Given(items) => Ok(items.next()),
+            Self::Read(values) => values.try_next().await,
         }
     }
+}
+
+/// The failure of a run whose items cannot be read.
+fn failed(cause: impl Into<String>) -> Failure {
+    Failure {
+        error: Some(error_names::ITEM_READER_FAILED.to_owned()),
+        cause: Some(cause.into()),
+    }
+}
+
+async fn read(reader: &ItemReader, account: &str, objects: &Arc<dyn ObjectStore>) -> Result<Values, Failure> {
+    let Some(most) = reader.max_items else {
+        return Err(failed("field MaxItems must be positive"));
+    };
+    let lists = matches!(&reader.resource, Resource::Service { action, .. } if action == "listObjectsV2");
+    let items = if lists {
+        let prefix = Location::named(&reader.parameters, "Prefix", account).map_err(failed)?;
+        let listed = listing::objects(objects, prefix);
+        match reader.flatten {
+            false => listing::described(listed),
+            true => flatten(objects, listing::locations(listed), Form::of(reader)?),
+        }
+    } else {
+        let object = Location::named(&reader.parameters, "Key", account).map_err(failed)?;
+        match (reader.input_type, reader.manifest_type) {
+            (_, Some(ManifestType::AthenaData)) => {
+                let listed = manifest::athena(objects, object).await?;
+                flatten(objects, listed, Form::of(reader)?)
+            }
+            (_, Some(ManifestType::S3Inventory)) | (Some(InputType::Manifest), None) => {
+                let (listed, headers) = manifest::inventory(objects, object).await?;
+                let form = Form::Csv(CsvHeaders::Given(headers), reader.delimiter);
+                flatten(objects, listed, form)
+            }
+            _ => Form::of(reader)?.items(objects, object).await?,
+        }
+    };
+    Ok(items.take(usize::try_from(most).unwrap_or(usize::MAX)).boxed())
+}
+
+/// The form of an object's items.
+#[derive(Clone)]
+enum Form {
+    Csv(CsvHeaders, Delimiter),
+    /// With a JSON Pointer.
+    Json(Option<String>),
+    JsonLines,
+}
+
+impl Form {
+    fn of(reader: &ItemReader) -> Result<Self, Failure> {
+        match reader.input_type {
+            Some(InputType::Csv) => {
+                let headers = reader.headers.clone().unwrap_or(CsvHeaders::FirstRow);
+                Ok(Self::Csv(headers, reader.delimiter))
+            }
+            Some(InputType::Json) => Ok(Self::Json(reader.items_pointer.clone())),
+            Some(InputType::JsonLines) => Ok(Self::JsonLines),
+            Some(InputType::Parquet) => Err(failed("Scones does not read the InputType PARQUET")),
+            Some(InputType::Manifest) | None => Err(failed("the InputType says nothing about the data")),
+        }
+    }
+
+    /// Begins to read an object.
+    async fn items(self, objects: &Arc<dyn ObjectStore>, object: Location) -> Result<Values, Failure> {
+        let source = Source::open(objects, object).await?;
+        match self {
+            Self::Csv(headers, delimiter) => csv::items(source, headers, delimiter),
+            Self::Json(pointer) => json::items(source, pointer),
+            Self::JsonLines => Ok(lines::items(source)),
+        }
+    }
+}
+
+/// The items of each object, one object after another.
+fn flatten(objects: &Arc<dyn ObjectStore>, locations: Locations, form: Form) -> Values {
+    let objects = Arc::clone(objects);
+    locations
+        .and_then(move |location| {
+            let (objects, form) = (Arc::clone(&objects), form.clone());
+            async move { form.items(&objects, location).await }
+        })
+        .try_flatten()
+        .boxed()
 }

@@ -33,6 +33,11 @@ impl Batches {
         }
     }
 
+    /// How many children were given out.
+    pub(crate) fn given(&self) -> u64 {
+        self.number
+    }
+
     /// The next child; none when all items are given out.
     ///
     /// # Errors

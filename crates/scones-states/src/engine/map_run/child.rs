@@ -50,21 +50,32 @@ impl Ended {
     }
 }
 
-/// The start of the child with a number. Its name follows from the run and
-/// the number, so that it is never run twice, also after a crash.
-pub(crate) fn origin(engine: &Engine, parent: &Origin, run: &MapRun, child: &Child) -> Origin {
-    let digest = Sha256::digest(format!("{}/{}", run.arn, child.number));
+/// The name and the ARN of the child with a number. They follow from the run
+/// and the number, so that it is never run twice, also after a crash.
+fn names(parent: &Origin, run: &MapRun, number: u64) -> (Uuid, String) {
+    let digest = Sha256::digest(format!("{}/{number}", run.arn));
     let uuid = |bytes: &[u8]| {
         let mut half = [0; 16];
         half.copy_from_slice(bytes);
         uuid::Builder::from_random_bytes(half).into_uuid()
     };
     let (name, id) = (uuid(&digest[..16]), uuid(&digest[16..]));
-    let machine = format!("{}/{}", parent.machine, run.label);
     let kind = if run.express { "express" } else { "execution" };
     let last = if run.express { format!(":{id}") } else { String::new() };
     let execution_arn = parent.machine_arn.replacen(":stateMachine:", &format!(":{kind}:"), 1)
         + &format!("/{}:{name}{last}", run.label);
+    (name, execution_arn)
+}
+
+/// The ARN of the child with a number.
+pub(crate) fn arn(parent: &Origin, run: &MapRun, number: u64) -> String {
+    names(parent, run, number).1
+}
+
+/// The start of a child.
+pub(crate) fn origin(engine: &Engine, parent: &Origin, run: &MapRun, child: &Child) -> Origin {
+    let (name, execution_arn) = names(parent, run, child.number);
+    let machine = format!("{}/{}", parent.machine, run.label);
     let (seed, _) = Uuid::new_v4().as_u64_pair();
     Origin {
         execution_arn,

@@ -13,6 +13,7 @@ mod child;
 mod live;
 mod outputs;
 mod record;
+mod results;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -25,7 +26,7 @@ use tokio::{
 };
 
 pub(super) use self::abort::abort_later;
-use self::{batches::Batches, child::Ended, live::Entered, outputs::Outputs};
+use self::{batches::Batches, child::Ended, live::Entered, outputs::Outputs, results::Export};
 pub(crate) use self::{
     child::{ChildOf, child_prefix},
     live::Live,
@@ -41,6 +42,15 @@ const CHILDREN_MAX: usize = 1_000;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest such pause.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// What the children of a run leave.
+#[derive(Default)]
+struct Left {
+    /// Their results, unless these are exported.
+    outputs: Outputs,
+    /// The items, some of which may not have been given out.
+    batches: Option<Batches>,
+}
 
 /// Conducts a run and reports its end to the parent's actor. Dropping this
 /// leaves the children as they are.
@@ -122,16 +132,7 @@ impl Engine {
             .patiently("a map run begins", || self.open_map_run(run, execution_arn, &live))
             .await;
         let (redriven, parent) = opened.map_err(broken)?;
-        let mut outputs = Outputs::default();
-        let ran = self.run_children(run, &parent, redriven, &live, &mut outputs).await;
-        if ran.is_err() {
-            live.close().await;
-            let stopped = self.patiently("children are to be stopped", || self.stop_children(&run.arn));
-            stopped.await.map_err(broken)?;
-            live.count(Tally::give_up);
-        }
-        let written = self.result(run, outputs).await;
-        let result = ran.and(written);
+        let result = self.run_to_result(run, &parent, redriven, &live).await;
         let status = match result {
             Ok(_) => MapRunStatus::Succeeded,
             Err(_) => MapRunStatus::Failed,
@@ -142,6 +143,33 @@ impl Engine {
         };
         self.patiently("a map run has ended", end).await.map_err(broken)?;
         result
+    }
+
+    /// The children, and what becomes of their results.
+    async fn run_to_result(
+        &self,
+        run: &Arc<MapRun>,
+        parent: &Origin,
+        redriven: Option<ApiTimestamp>,
+        live: &Arc<Live>,
+    ) -> Result<String, Failure> {
+        let export = Export::of(run, &self.shared.objects)?;
+        if let Some(export) = &export {
+            export.begin().await?;
+        }
+        let mut left = Left::default();
+        let ran = self.run_children(run, parent, redriven, live, &mut left).await;
+        if ran.is_err() {
+            live.close().await;
+            let stopped = self.patiently("children are to be stopped", || self.stop_children(&run.arn));
+            stopped.await.map_err(broken)?;
+            live.count(Tally::give_up);
+        }
+        let result = match export {
+            None => left.outputs.joined(run),
+            Some(export) => self.export(&export, run, parent, left.batches).await,
+        };
+        ran.and(result)
     }
 
     /// Writes that the run is under way; gives its last redrive and its
@@ -172,11 +200,12 @@ impl Engine {
         parent: &Origin,
         redriven: Option<ApiTimestamp>,
         live: &Arc<Live>,
-        outputs: &mut Outputs,
+        left: &mut Left,
     ) -> Result<(), Failure> {
+        let Left { outputs, batches } = left;
         let machine = self.processor(run, parent).await?;
         let mut settings = live.settings.subscribe();
-        let items = items::open(&run.source, &self.shared.objects).await?;
+        let items = items::open(run, &self.shared.objects).await?;
         // Their number is known before the first is given out.
         let counted = items.count().filter(|_| run.batching.is_none());
         if let Some(number) = counted {
@@ -185,7 +214,7 @@ impl Engine {
                 tally.total_is_known = true;
             });
         }
-        let mut batches = Batches::of(items);
+        let batches = batches.insert(Batches::of(items));
         let mut all_begun = false;
         let mut running = JoinSet::new();
         loop {
@@ -238,17 +267,6 @@ impl Engine {
         self.patiently("a map run reads its definition", read)
             .await
             .map_err(broken)
-    }
-
-    /// The state's result.
-    async fn result(&self, run: &MapRun, outputs: Outputs) -> Result<String, Failure> {
-        match &run.results.destination {
-            None => outputs.joined(run),
-            Some(_) => Err(Failure {
-                error: Some(error_names::RESULT_WRITER_FAILED.to_owned()),
-                cause: Some("Scones does not write results to S3 yet".to_owned()),
-            }),
-        }
     }
 }
 

@@ -79,6 +79,17 @@ pub(crate) fn kept(child: &Description, transformation: Transformation) -> Vec<S
     }
 }
 
+/// A child that was never begun, as result files show it. The input of one
+/// that was about to begin is not known any more.
+pub(crate) fn pending(execution_arn: &str, input: Option<&str>) -> Value {
+    json!({
+        "ExecutionArn": execution_arn,
+        "Input": input,
+        "InputDetails": {"Included": input.is_some()},
+        "Status": "PENDING",
+    })
+}
+
 /// A child as result files show it: DescribeExecution with capitals.
 pub(crate) fn described(child: &Description) -> Value {
     let origin = &child.origin;

@@ -1,0 +1,133 @@
+//! Items from delimited text (RFC 4180): an object for each row, with the
+//! headers for names and text for values.
+
+use std::collections::HashSet;
+
+use bytes::{Buf as _, Bytes};
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use futures::{StreamExt as _, stream};
+use scones_asl::{
+    event::Failure,
+    limits::READER_CSV_HEADER_BYTES_MAX,
+    map_run::{CsvHeaders, Delimiter},
+};
+use serde_json::{Map, Value};
+
+use super::{Source, Values, failed};
+use crate::limits::ITEM_BYTES_MAX;
+
+pub(super) fn items(source: Source, headers: CsvHeaders, delimiter: Delimiter) -> Result<Values, Failure> {
+    let headers = match headers {
+        CsvHeaders::FirstRow => None,
+        CsvHeaders::Given(headers) => Some(distinct(headers)?),
+    };
+    let rows = Rows::of(source, delimiter.byte());
+    let items = stream::try_unfold((rows, headers), async |(mut rows, headers)| {
+        let headers = match headers {
+            Some(headers) => headers,
+            None => match rows.next(READER_CSV_HEADER_BYTES_MAX).await? {
+                Some(row) => distinct(row.fields().map(str::to_owned).collect())?,
+                None => return Ok(None),
+            },
+        };
+        let row = rows.next(ITEM_BYTES_MAX).await?;
+        Ok(row.map(|row| (row.item(&headers), (rows, Some(headers)))))
+    });
+    Ok(items.boxed())
+}
+
+fn distinct(headers: Vec<String>) -> Result<Vec<String>, Failure> {
+    let mut seen = HashSet::new();
+    match headers.iter().all(|header| seen.insert(header)) {
+        true => Ok(headers),
+        false => Err(failed("CSV headers cannot contain duplicates.")),
+    }
+}
+
+/// A row's fields, one after another, and where each ends.
+struct Row {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Row {
+    fn fields(&self) -> impl Iterator<Item = &str> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let field = self.text.get(start..end).unwrap_or_default();
+            start = end;
+            field
+        })
+    }
+
+    /// Fields beyond the headers are left out; missing ones are empty.
+    fn item(&self, headers: &[String]) -> Value {
+        let fields = self.fields().chain(std::iter::repeat(""));
+        let members = headers.iter().zip(fields);
+        Value::Object(
+            members
+                .map(|(header, field)| (header.clone(), Value::from(field)))
+                .collect::<Map<_, _>>(),
+        )
+    }
+}
+
+/// The rows of an object.
+struct Rows {
+    source: Source,
+    parser: Reader,
+    piece: Bytes,
+    /// The number of the next row, from 1; blank lines are none.
+    number: u64,
+}
+
+impl Rows {
+    fn of(source: Source, delimiter: u8) -> Self {
+        Self {
+            source,
+            parser: ReaderBuilder::new().delimiter(delimiter).build(),
+            piece: Bytes::new(),
+            number: 1,
+        }
+    }
+
+    /// The next row, whose fields have at most `most` bytes together.
+    async fn next(&mut self, most: usize) -> Result<Option<Row>, Failure> {
+        let (mut text, mut ends) = (vec![0; most.min(1_024)], vec![0; 16]);
+        let (mut bytes, mut fields) = (0, 0);
+        loop {
+            if self.piece.is_empty() {
+                // At the end it stays empty, which the parser takes for the end.
+                self.piece = self.source.next().await?.unwrap_or_default();
+            }
+            let (result, read, written, ended) =
+                self.parser
+                    .read_record(&self.piece, &mut text[bytes..], &mut ends[fields..]);
+            self.piece.advance(read);
+            bytes += written;
+            fields += ended;
+            match result {
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull if text.len() < most => text.resize((text.len() * 2).min(most), 0),
+                ReadRecordResult::OutputEndsFull if ends.len() < most => ends.resize(ends.len() * 2, 0),
+                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
+                    return Err(self.wrong(format_args!("has more than {most} bytes")));
+                }
+                ReadRecordResult::Record => break,
+                ReadRecordResult::End => return Ok(None),
+            }
+        }
+        text.truncate(bytes);
+        ends.truncate(fields);
+        let Ok(text) = String::from_utf8(text) else {
+            return Err(self.wrong("is not UTF-8 text"));
+        };
+        self.number += 1;
+        Ok(Some(Row { text, ends }))
+    }
+
+    fn wrong(&self, problem: impl std::fmt::Display) -> Failure {
+        self.source
+            .wrong(format_args!("cannot be read: row {} {problem}", self.number))
+    }
+}
