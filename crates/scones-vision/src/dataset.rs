@@ -122,16 +122,21 @@ pub enum Error {
         problem: String,
     },
     /// A pickle that is not plain data.
-    #[error("{origin} is not the expected pickle: {source}")]
+    #[error("{origin} is not the expected pickle: {problem}")]
     Pickle {
         /// The archive's member.
         origin: String,
         /// Where and why.
-        source: pickle::Error,
+        problem: pickle::Error,
     },
+    /// A class that was asked for twice.
+    #[error("the class {0:?} is named twice: name each class once")]
+    RepeatedClass(String),
     /// A class that the data does not have.
-    #[error("there is no class {class:?}; the data has: {known}")]
+    #[error("{origin}: there is no class {class:?}; the data has: {known}")]
     UnknownClass {
+        /// The archive or folder.
+        origin: String,
         /// What was asked for.
         class: String,
         /// The names that exist.
@@ -174,9 +179,8 @@ fn read_images(
             }
         }
         let problem = format!(
-            "its {} images take more than {memory} bytes of memory once they are decoded: make them smaller, or use \
-             fewer",
-            paths.len()
+            "once decoded, its {} would take more than {memory} bytes of memory: make them smaller, or use fewer",
+            check::counted(paths.len(), "image")
         );
         let path = origin.to_owned();
         Err(Error::Layout { path, problem })
@@ -245,7 +249,7 @@ mod tests {
             None,
             59_999,
             Err(
-                "its 4 images take more than 59999 bytes of memory once they are decoded: make them smaller, or use fewer",
+                "once decoded, its 4 images would take more than 59999 bytes of memory: make them smaller, or use fewer",
             ),
         );
         check(Some(fit), 2_400, Ok(4));

@@ -132,9 +132,11 @@ pub(crate) fn lack_of_classes(dataset: &Dataset) -> Option<(Problem, String)> {
             Some((Problem::Empty, message))
         }
         (Some((class, count)), None) => {
-            let message = format!(
-                "all {count} training images{of_origin} are of one class, {class}: add images of another class"
-            );
+            let images = match count {
+                1 => format!("the only training image{of_origin} is"),
+                _ => format!("all {count} training images{of_origin} are"),
+            };
+            let message = format!("{images} of one class, {class}: add images of another class");
             Some((Problem::OneClass, message))
         }
         _ => None,
@@ -161,7 +163,8 @@ fn duplicates<'a>(set: &str, dataset: &'a Dataset, findings: &mut Vec<Finding>) 
             .collect();
         if !files.is_empty() {
             let (count, shown) = (groups.len(), shown(&files));
-            let message = format!("{count} images occur more than once in the {set} set{what}: {shown}");
+            let occur = if count == 1 { "image occurs" } else { "images occur" };
+            let message = format!("{count} {occur} more than once in the {set} set{what}: {shown}");
             findings.push(Finding {
                 severity: Severity::Warning,
                 problem,
@@ -186,10 +189,12 @@ fn leaks(training: &HashMap<Pixels<'_>, &Sample>, validation: &Dataset, findings
         .filter(|sample| training.contains_key(&pixels(sample)));
     let files: Vec<String> = leaked.map(|sample| sample.name.clone()).collect();
     if !files.is_empty() {
+        let images = match files.len() {
+            1 => "1 validation image is also a training image".to_owned(),
+            count => format!("{count} validation images are also training images"),
+        };
         let message = format!(
-            "{} validation images are also training images, so the validation accuracy will be too high; \
-             remove them from one set: {}",
-            files.len(),
+            "{images}, so the validation accuracy will be too high; keep each in one set: {}",
             shown(&files)
         );
         findings.push(Finding {
@@ -210,9 +215,9 @@ fn sizes(dataset: &Dataset, (width, height): (u32, u32), findings: &mut Vec<Find
     if let Some(first) = other.clone().next() {
         let (found_width, found_height) = first.image.dimensions();
         let message = format!(
-            "{} images do not have the {width}x{height} pixels (width x height) of image_shape; {} has \
+            "{} of another size than the {width}x{height} pixels (width x height) of image_shape; {} has \
              {found_width}x{found_height}: set image_shape to the images' size, or resize to have them fitted",
-            files.len(),
+            counted(files.len(), "image"),
             first.name
         );
         findings.push(Finding {
@@ -222,6 +227,12 @@ fn sizes(dataset: &Dataset, (width, height): (u32, u32), findings: &mut Vec<Find
             files,
         });
     }
+}
+
+/// A number of things: `1 image`, `2 images`.
+pub(super) fn counted(count: usize, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
 }
 
 /// The first of `files`, and how many more there are.
@@ -273,11 +284,11 @@ mod tests {
         let training = dataset(&[("a", 0, 1), ("b", 1, 2), ("c", 0, 2), ("d", 0, 1)]);
         let validation = dataset(&[("v", 1, 2), ("w", 0, 9)]);
         insta::assert_snapshot!(shown(&check(&training, Some(&validation), Some((4, 5)))), @r#"
-        Error Size: 4 images do not have the 4x5 pixels (width x height) of image_shape; a has 4x4: set image_shape to the images' size, or resize to have them fitted ["a", "b", "c", "d"]
-        Error Size: 2 images do not have the 4x5 pixels (width x height) of image_shape; v has 4x4: set image_shape to the images' size, or resize to have them fitted ["v", "w"]
-        Warning ConflictingLabels: 1 images occur more than once in the training set under different labels; keep the right one: b, c ["b", "c"]
-        Warning Duplicate: 1 images occur more than once in the training set; keep one of each: a, d ["a", "d"]
-        Warning Leak: 1 validation images are also training images, so the validation accuracy will be too high; remove them from one set: v ["v"]
+        Error Size: 4 images of another size than the 4x5 pixels (width x height) of image_shape; a has 4x4: set image_shape to the images' size, or resize to have them fitted ["a", "b", "c", "d"]
+        Error Size: 2 images of another size than the 4x5 pixels (width x height) of image_shape; v has 4x4: set image_shape to the images' size, or resize to have them fitted ["v", "w"]
+        Warning ConflictingLabels: 1 image occurs more than once in the training set under different labels; keep the right one: b, c ["b", "c"]
+        Warning Duplicate: 1 image occurs more than once in the training set; keep one of each: a, d ["a", "d"]
+        Warning Leak: 1 validation image is also a training image, so the validation accuracy will be too high; keep each in one set: v ["v"]
         "#);
     }
 
@@ -289,7 +300,7 @@ mod tests {
             origin: "photos.lst".into(),
             ..dataset(samples)
         };
-        insta::assert_snapshot!(shown(&check(&named(&[("a", 0, 1)]), None, None)), @"Error OneClass: all 1 training images of photos.lst are of one class, bike: add images of another class []");
+        insta::assert_snapshot!(shown(&check(&named(&[("a", 0, 1)]), None, None)), @"Error OneClass: the only training image of photos.lst is of one class, bike: add images of another class []");
         insta::assert_snapshot!(shown(&check(&named(&[]), None, None)), @"Error Empty: there are no training images of photos.lst: add some of each class []");
         let mut rows: Vec<(String, usize, u8)> = (0..20).map(|at| (format!("n{at}"), 0, at)).collect();
         rows.push(("rare".into(), 1, 99));

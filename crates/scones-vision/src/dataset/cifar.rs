@@ -31,6 +31,8 @@ pub const CIFAR_100_BYTES: u64 = 169_001_437;
 pub const SIDE: u32 = 32;
 const PLANE: usize = (SIDE * SIDE) as usize;
 const IMAGE_BYTES: usize = 3 * PLANE;
+/// How a gzip file begins (RFC 1952, section 2.3.1).
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 /// Longest member read: the largest official one has 155 MB.
 const MEMBER_BYTES_MAX: u64 = super::pickle::PICKLE_BYTES_MAX as u64;
 /// Most bytes read from an archive after decompression, so that a bomb ends.
@@ -67,8 +69,14 @@ pub fn read_path(path: &Path, classes: &[String]) -> Result<Splits, Error> {
 ///
 /// # Errors
 /// As [`read_path`].
-pub fn read_archive(archive: impl Read, classes: &[String], origin: &str) -> Result<Splits, Error> {
-    let members = archive_members(archive).map_err(|source| {
+pub fn read_archive(mut archive: impl Read, classes: &[String], origin: &str) -> Result<Splits, Error> {
+    let mut magic = Vec::new();
+    let begun = archive.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut magic);
+    begun.map_err(Error::io("read", Path::new(origin)))?;
+    if magic != GZIP_MAGIC {
+        return Err(cifar(origin, not_gzip(Path::new(origin))));
+    }
+    let members = archive_members(magic.chain(archive)).map_err(|source| {
         cifar(
             origin,
             format!("the archive cannot be unpacked ({source}); it may be cut short: fetch it again"),
@@ -81,6 +89,19 @@ fn cifar(origin: &str, problem: impl Into<String>) -> Error {
     Error::Cifar {
         origin: origin.to_owned(),
         problem: problem.into(),
+    }
+}
+
+/// What to do with a file that is no archive: it may be a member of one.
+fn not_gzip(path: &Path) -> &'static str {
+    let is_member = path
+        .file_name()
+        .is_some_and(|name| is_wanted(&name.to_string_lossy()) || path.extension() == Some("bin".as_ref()));
+    if is_member {
+        "not an archive but one file of it, which does not say what its classes are called: name the folder that \
+         holds all of CIFAR's files, or the .tar.gz archive"
+    } else {
+        "not a gzip archive: CIFAR's archives are .tar.gz files, image lists end in .lst"
     }
 }
 
@@ -212,7 +233,7 @@ fn splits(members: &Members, classes: &[String], origin: &str) -> Result<Splits,
         })?;
     let reader = Reader { form, members, origin };
     let known = reader.class_names()?;
-    let selection = Selection::new(known, classes)?;
+    let selection = Selection::new(known, classes, origin)?;
     let train = reader.dataset(form.train, "train", &selection)?;
     let test = reader.dataset(&[form.test], "test", &selection)?;
     Ok(Splits { train, test })
@@ -226,7 +247,7 @@ struct Selection {
 }
 
 impl Selection {
-    fn new(known: Vec<String>, wanted: &[String]) -> Result<Self, Error> {
+    fn new(known: Vec<String>, wanted: &[String], origin: &str) -> Result<Self, Error> {
         if wanted.is_empty() {
             return Ok(Self {
                 labels: (0..known.len()).map(Some).collect(),
@@ -237,10 +258,13 @@ impl Selection {
         for (label, class) in wanted.iter().enumerate() {
             let official = known.iter().position(|name| name == class);
             let unknown = || Error::UnknownClass {
+                origin: origin.to_owned(),
                 class: class.clone(),
                 known: known.join(", "),
             };
-            labels[official.ok_or_else(unknown)?] = Some(label);
+            if labels[official.ok_or_else(unknown)?].replace(label).is_some() {
+                return Err(Error::RepeatedClass(class.clone()));
+            }
         }
         Ok(Self {
             classes: wanted.to_vec(),
@@ -278,9 +302,9 @@ impl Reader<'_> {
 
     fn pickle(&self, name: &str) -> Result<Pickle<'_>, Error> {
         let origin = || format!("{} member {name}", self.origin);
-        Pickle::read(self.member(name)?).map_err(|source| Error::Pickle {
+        Pickle::read(self.member(name)?).map_err(|problem| Error::Pickle {
             origin: origin(),
-            source,
+            problem,
         })
     }
 

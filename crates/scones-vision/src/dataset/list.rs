@@ -132,6 +132,12 @@ fn inside(path: &str) -> Option<String> {
     (relative && !path.is_empty() && !path.contains('\0')).then(|| path.to_owned())
 }
 
+/// The path in one spelling: `./a` is `a`.
+fn plain(path: &str) -> String {
+    let parts = Path::new(path).components().filter(|part| *part != Component::CurDir);
+    parts.collect::<PathBuf>().to_string_lossy().into_owned()
+}
+
 /// What repeats an earlier row and is used all the same: rows with its path, and rows of other
 /// paths with its index. Rows are told by their lines.
 ///
@@ -141,12 +147,7 @@ fn repetitions(list: &Path, rows: &[Row]) -> Result<Vec<Finding>, (usize, RowPro
     let (mut by_path, mut by_index) = (HashMap::new(), HashMap::new());
     let (mut paths, mut indices) = (Vec::new(), Vec::new());
     for row in rows {
-        // `./a` is `a`.
-        let path: PathBuf = Path::new(&row.path)
-            .components()
-            .filter(|part| *part != Component::CurDir)
-            .collect();
-        let first: &Row = by_path.entry(path).or_insert(row);
+        let first: &Row = by_path.entry(plain(&row.path)).or_insert(row);
         if first.label != row.label {
             let conflict = RowProblem::Conflict {
                 path: row.path.clone(),
@@ -171,9 +172,13 @@ fn repetitions(list: &Path, rows: &[Row]) -> Result<Vec<Finding>, (usize, RowPro
             .map(|(row, first)| format!("line {} ({}, as line {})", row.line, row.path, first.line))
             .collect();
         let message = format!(
-            "{}: {} rows have the {what} of an earlier row; {advice}: {}",
+            "{}: {} the {what} of an earlier row; {advice}: {}",
             list.display(),
-            rows.len(),
+            if rows.len() == 1 {
+                "1 row has".to_owned()
+            } else {
+                format!("{} rows have", rows.len())
+            },
             shown(&rows)
         );
         (!rows.is_empty()).then(|| Finding {
@@ -183,7 +188,11 @@ fn repetitions(list: &Path, rows: &[Row]) -> Result<Vec<Finding>, (usize, RowPro
             files: repeated.iter().map(|(row, _)| row.path.clone()).collect(),
         })
     };
-    let paths = finding(paths, "path", "its image counts more than once; keep one of each");
+    let paths = finding(
+        paths,
+        "path",
+        "keep one of each, so that no image counts more than once",
+    );
     let indices = finding(indices, "index", "give each an index of its own");
     Ok(paths.into_iter().chain(indices).collect())
 }
@@ -246,7 +255,7 @@ pub fn read_fitted(list: &Path, root: &Path, classes: Option<&[String]>, fit: Op
     let samples = samples.map(|(image, row)| Sample {
         image,
         label: row.label,
-        name: row.path,
+        name: plain(&row.path),
     });
     Ok(Dataset {
         samples: samples.collect(),
@@ -432,7 +441,7 @@ mod tests {
         check(
             "1\t0\ta\n2\t1\tb\n\n1\t0\ta\n",
             &[
-                "LIST: 1 rows have the path of an earlier row; its image counts more than once; keep one of each: line 4 (a, as line 1)",
+                "LIST: 1 row has the path of an earlier row; keep one of each, so that no image counts more than once: line 4 (a, as line 1)",
             ],
         );
         check(
@@ -448,6 +457,10 @@ mod tests {
         check(
             "1\t1\ta\n2\t1\tb\n",
             &["all 2 training images of LIST are of one class, 1: add images of another class"],
+        );
+        check(
+            "1\t0\ta\n",
+            &["the only training image of LIST is of one class, 0: add images of another class"],
         );
     }
 

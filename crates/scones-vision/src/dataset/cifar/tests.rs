@@ -136,7 +136,14 @@ fn names_what_is_wrong() {
         &classes(),
         "a.tar.gz: the archive cannot be unpacked",
     );
-    refused(b"plain text", &classes(), "fetch it again");
+    for text in [&b"plain text"[..], b"text\n", b"\x1f", b""] {
+        refused(text, &classes(), "a.tar.gz: not a gzip archive");
+    }
+    refused(
+        &whole,
+        &["bicycle", "apple", "bicycle"].map(str::to_owned),
+        "the class \"bicycle\" is named twice",
+    );
     refused(
         &archive(&[("readme", vec![])]),
         &classes(),
@@ -150,7 +157,7 @@ fn names_what_is_wrong() {
     refused(
         &whole,
         &["bike".to_owned()],
-        "there is no class \"bike\"; the data has: apple, bicycle, motorcycle",
+        "a.tar.gz: there is no class \"bike\"; the data has: apple, bicycle, motorcycle",
     );
     let with_train = |train: Vec<u8>| {
         let mut members = official();
@@ -180,4 +187,22 @@ fn names_what_is_wrong() {
         &classes(),
         "the entry data is missing or of the wrong kind",
     );
+}
+
+#[test]
+fn one_file_of_a_dataset_is_known_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |name: &str, expect: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, [&[1][..], &planes(0)].concat()).unwrap();
+        let error = read_path(&path, &classes()).unwrap_err();
+        let told = error.to_string();
+        let place = format!("{}: ", path.display());
+        assert!(told.strip_prefix(&place).unwrap().starts_with(expect), "{told}");
+        assert!(std::error::Error::source(&error).is_none(), "nothing is told twice");
+    };
+    check("data_batch_1.bin", "not an archive but one file of it");
+    check("other.bin", "not an archive but one file of it");
+    check("meta", "not an archive but one file of it");
+    check("photo.png", "not a gzip archive: CIFAR's archives are .tar.gz files");
 }
