@@ -19,6 +19,8 @@ pub const VARIABLE_NAME_CHARS_MAX: usize = 80;
 pub const SECONDS_MAX: u64 = 99_999_999;
 /// Concurrent iterations of an inline map that names no `MaxConcurrency`.
 pub const MAP_CONCURRENCY_DEFAULT: usize = 40;
+/// Most bytes that the inputs of an inline map's iterations take together.
+pub const MAP_INPUTS_BYTES_MAX: usize = 64 << 20;
 /// Retry attempts when a retrier names none.
 pub const RETRY_ATTEMPTS_DEFAULT: u32 = 3;
 /// Largest `MaxAttempts` of a retrier.

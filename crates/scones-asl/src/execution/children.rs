@@ -12,7 +12,7 @@ use crate::data_flow;
 use crate::effect::Effect;
 use crate::error::{EvaluationError, Fault};
 use crate::event::{EventKind, MapIteration, MapStateStarted};
-use crate::limits::MAP_CONCURRENCY_DEFAULT;
+use crate::limits::{MAP_CONCURRENCY_DEFAULT, MAP_INPUTS_BYTES_MAX};
 use crate::machine::{Items, Map, QueryLanguage, StateKind, Workflow};
 use crate::payload::Payload;
 
@@ -49,10 +49,15 @@ impl Execution {
     ) -> Result<Turn, Fault> {
         let items = self.items(frame, map, input)?;
         let limit = self.number(frame, map.max_concurrency.as_ref(), "MaxConcurrencyPath", input)?;
-        let items = items.into_iter().enumerate();
-        let iterations: Vec<_> = items
-            .map(|(index, item)| self.iteration(frame, map, input, index, &item))
-            .collect::<Result<_, _>>()?;
+        let (mut iterations, mut bytes) = (Vec::with_capacity(items.len()), 0);
+        for (index, item) in items.into_iter().enumerate() {
+            let iteration = self.iteration(frame, map, input, index, &item)?;
+            bytes += iteration.input.len();
+            if bytes > MAP_INPUTS_BYTES_MAX {
+                return Err(Fault::data_limit(&frame.state().name));
+            }
+            iterations.push(iteration);
+        }
         let length = u64::try_from(iterations.len()).unwrap_or(u64::MAX);
         frame.previous = self.emit(frame.previous, EventKind::MapStateStarted(MapStateStarted { length }));
         let results = vec![None; iterations.len()];

@@ -236,7 +236,7 @@ fn how_many_items_may_be_read() {
     let check = |config: Value, expect: Option<u64>| {
         let run = run_of(
             json!({"ItemReader": {"Resource": "arn:aws:states:::s3:listObjectsV2", "ReaderConfig": config}}),
-            r#"{"m": -1, "n": "7"}"#,
+            r#"{"m": -1, "n": "7", "b": 100000001}"#,
         );
         let ItemSource::Objects(reader) = run.source else {
             panic!()
@@ -246,7 +246,7 @@ fn how_many_items_may_be_read() {
     check(json!({}), Some(100_000_000));
     check(json!({"MaxItems": 0}), Some(100_000_000));
     check(json!({"MaxItems": 5}), Some(5));
-    check(json!({"MaxItems": 100_000_001}), Some(100_000_000));
+    check(json!({"MaxItemsPath": "$.b"}), Some(100_000_000));
     check(json!({"MaxItemsPath": "$.n"}), Some(7));
     // The run is to begin, and to fail.
     check(json!({"MaxItemsPath": "$.m"}), None);

@@ -17,7 +17,10 @@ pub(super) fn items(reader: &ItemReader, data: &str) -> Result<Vec<Value>, Fault
         // A list of objects, or of what a manifest names, is an array, too.
         _ => array(reader, parse(data)?)?,
     };
-    let most = usize::try_from(reader.max_items).unwrap_or(usize::MAX);
+    let most = reader
+        .max_items
+        .ok_or_else(|| failed("field MaxItems must be positive".to_owned()))?;
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
     Ok(items.into_iter().take(most).collect())
 }
 
