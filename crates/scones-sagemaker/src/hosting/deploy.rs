@@ -7,13 +7,21 @@ use std::{
     sync::Arc,
 };
 
+use scones_api::ApiError;
 use scones_store::Error as StoreError;
 
 use super::{
     endpoint::{Deployment, EndpointRecord, EndpointStatus},
     fleet::{Loaded, LoadedVariant},
 };
-use crate::{SageMaker, capture::CapturePlan, draws::Draws, external::Classifier, limits, location::Location};
+use crate::{
+    SageMaker,
+    capture::CapturePlan,
+    draws::Draws,
+    external::{Classifier, ObjectSummary},
+    limits,
+    location::Location,
+};
 
 impl SageMaker {
     /// Loads an endpoint's pending deployment in the background.
@@ -229,9 +237,8 @@ impl SageMaker {
     }
 
     async fn check_artefact(&self, place: &Location, uri: &str) -> Result<(), String> {
-        let listed = self.dependencies.objects.list(&place.bucket, &place.key, None, 1).await;
-        let listed = listed.map_err(|error| no_model_data(uri, &error.to_string()))?;
-        match listed.first().filter(|object| object.key == place.key) {
+        let found = self.find_artefact(place).await;
+        match found.map_err(|error| no_model_data(uri, &error.to_string()))? {
             None => Err(no_model_data(uri, "there is no such object")),
             Some(object) if object.size > limits::MODEL_ARTEFACT_BYTES_MAX => Err(format!(
                 "The model data at {uri} has {} bytes; at most {} are served.",
@@ -240,6 +247,16 @@ impl SageMaker {
             )),
             Some(_) => Ok(()),
         }
+    }
+
+    /// The object of exactly that key.
+    pub(crate) async fn find_artefact(&self, place: &Location) -> Result<Option<ObjectSummary>, ApiError> {
+        let listed = self
+            .dependencies
+            .objects
+            .list(&place.bucket, &place.key, None, 1)
+            .await?;
+        Ok(listed.into_iter().next().filter(|object| object.key == place.key))
     }
 }
 

@@ -305,8 +305,22 @@ impl SageMaker {
         _: &RequestContext,
     ) -> Result<CreateModelOutput, ApiError> {
         let record = input.into_record(&self.owner, self.clock.now())?;
+        self.check_model_data(&record).await?;
         self.create(&record).await?;
         Ok(CreateModelOutput { model_arn: record.arn })
+    }
+
+    /// The artefact is there when the model is made; what becomes of it afterwards is seen when it is deployed.
+    async fn check_model_data(&self, model: &ModelRecord) -> Result<(), ApiError> {
+        let Some(uri) = model.container().and_then(ContainerDefinition::artefact) else {
+            return Ok(());
+        };
+        let place = Location::parse(uri)?;
+        match self.find_artefact(&place).await {
+            Ok(Some(_)) => Ok(()),
+            Err(error) if error.is_server_fault() => Err(error),
+            Ok(None) | Err(_) => Err(ApiError::validation(format!("Could not find model data at {place}."))),
+        }
     }
 
     pub(crate) async fn describe_model(

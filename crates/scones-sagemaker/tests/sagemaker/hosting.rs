@@ -31,6 +31,10 @@ async fn create_config(server: &Server, name: &str, variants: Value, capture: Va
 /// Model, configuration and endpoint of one name.
 pub async fn create(server: &Server, name: &str, capture: Value) {
     create_model(server, name).await;
+    create_endpoint(server, name, capture).await;
+}
+
+async fn create_endpoint(server: &Server, name: &str, capture: Value) {
     create_config(server, name, json!([variant("AllTraffic", name, 1.0)]), capture).await;
     server
         .ok(
@@ -243,7 +247,10 @@ async fn an_endpoint_that_is_not_in_service_says_so() {
         reason.contains("s3://data/models/broken.tar.gz cannot be loaded: it is not a model"),
         "{reason}"
     );
-    create(&server, "missing", json!(null)).await;
+    world.objects.insert("data", "models/missing.tar.gz", "0.5");
+    create_model(&server, "missing").await;
+    world.objects.remove("data", "models/missing.tar.gz");
+    create_endpoint(&server, "missing", json!(null)).await;
     let failed = server.endpoint_when("missing", "Failed").await;
     let reason = failed["FailureReason"].as_str().unwrap();
     assert!(

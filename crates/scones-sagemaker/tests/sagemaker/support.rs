@@ -37,6 +37,10 @@ impl Objects {
             .insert((bucket.to_owned(), key.to_owned()), body.into());
     }
 
+    pub fn remove(&self, bucket: &str, key: &str) {
+        self.0.lock().unwrap().remove(&(bucket.to_owned(), key.to_owned()));
+    }
+
     pub fn get(&self, bucket: &str, key: &str) -> Option<Bytes> {
         self.0
             .lock()

@@ -274,6 +274,19 @@ async fn models_and_configurations() {
         "ValidationException: 1 validation error detected",
     )
     .await;
+    for (uri, missing) in [
+        ("s3://data/models/none.tar.gz", "s3://data/models/none.tar.gz"),
+        ("s3://data/models/half", "s3://data/models/half"),
+        ("s3://nobody/model.tar.gz", "s3://nobody/model.tar.gz"),
+        (
+            "https://s3.us-east-1.amazonaws.com/data/models/none",
+            "s3://data/models/none",
+        ),
+    ] {
+        let model = with(model.clone(), "/PrimaryContainer/ModelDataUrl", json!(uri));
+        let expect = format!("ValidationException: Could not find model data at {missing}.");
+        check(&server, "CreateModel", model, &expect).await;
+    }
     check(
         &server,
         "CreateModel",
