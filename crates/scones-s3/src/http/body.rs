@@ -82,9 +82,13 @@ where
     B::Error: StdError + Send + Sync + 'static,
 {
     let mut framing = Framing::default();
-    let frames = body.into_data_stream().map(move |bytes| {
-        let bytes = bytes.map_err(|error| Box::new(error) as s3s::StdError)?;
-        framing.feed(bytes).map_err(|error| Box::new(error) as s3s::StdError)
+    let end = stream::once(async { None });
+    let frames = body.into_data_stream().map(Some).chain(end).map(move |bytes| {
+        let Some(bytes) = bytes else {
+            framing.finish()?;
+            return Ok(Vec::new());
+        };
+        Ok::<_, s3s::StdError>(framing.feed(bytes?)?)
     });
     let frames = frames
         .map_ok(|pieces| {

@@ -2,7 +2,7 @@
 //! holds every chunk in memory. Some clients send a whole body as one chunk:
 //! unsigned chunks are cut smaller here; signed ones cannot be, and are limited.
 
-use std::fmt;
+use std::{fmt, io};
 
 use bytes::{Bytes, BytesMut};
 
@@ -103,6 +103,17 @@ impl Framing {
             }
         }
         Ok(out)
+    }
+
+    /// The body has ended.
+    ///
+    /// # Errors
+    /// If the last chunk has not come.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        match self.state {
+            State::Trailers => Ok(()),
+            State::Size | State::Data { .. } | State::End { .. } => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     /// The next line with its end, once it is there.

@@ -15,6 +15,7 @@ mod objects;
 mod operations;
 mod range;
 mod refuse;
+mod signature;
 mod unconfigured;
 mod upload;
 
@@ -82,7 +83,12 @@ impl S3Http {
         let id = Uuid::new_v4().simple().to_string().to_ascii_uppercase()[..16].to_owned();
         let resource = request.uri().path().to_owned();
         let head = request.method() == Method::HEAD;
-        let answer = match body::prepare(request).await {
+        let checked = signature::check(request.headers());
+        let prepared = match checked {
+            Ok(()) => body::prepare(request).await,
+            Err(error) => Err(error),
+        };
+        let answer = match prepared {
             Ok(request) => self.call(request).await.unwrap_or_else(|error| {
                 let error: Box<dyn StdError + Send + Sync> = error.into();
                 tracing::error!(request_id = id, error = &*error as &dyn StdError, "a request failed");

@@ -66,6 +66,37 @@ async fn what_was_changed_after_signing_is_refused() {
 }
 
 #[tokio::test]
+async fn a_signature_of_another_form_is_refused_in_awss_words() {
+    let harness = Harness::with_bucket().await;
+    let check = async |change: &dyn Fn(&mut http::HeaderMap), status: u16, code: &str, message: &str| {
+        let mut request = get().sign();
+        change(request.headers_mut());
+        let answer = harness.send(request.map(|()| Empty::<Bytes>::new())).await;
+        assert_eq!(answer.outcome(), (status, code.to_owned()), "{}", answer.text());
+        assert_eq!(answer.element("Message").as_deref(), Some(message));
+    };
+    let set = |name: &'static str, value: &'static str| {
+        move |headers: &mut http::HeaderMap| {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    };
+    let no_date = "AWS authentication requires a valid Date or x-amz-date header";
+    let unsupported = "Unsupported Authorization Type";
+    let payload = "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, \
+                   STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.";
+    let other_day =
+        "The authorization header is malformed; Invalid credential date. Date is not the same as X-Amz-Date.";
+    let dateless = |headers: &mut http::HeaderMap| drop(headers.remove("x-amz-date"));
+    check(&dateless, 403, "AccessDenied", no_date).await;
+    check(&set("x-amz-date", "yesterday"), 403, "AccessDenied", no_date).await;
+    let basic = set("authorization", "Basic dXNlcjpwYXNz");
+    check(&basic, 400, "InvalidArgument", unsupported).await;
+    check(&set("x-amz-content-sha256", "zzz"), 400, "InvalidArgument", payload).await;
+    let day_before = set("x-amz-date", "20200101T000000Z");
+    check(&day_before, 400, "AuthorizationHeaderMalformed", other_day).await;
+}
+
+#[tokio::test]
 async fn sigv2_is_for_urls_only() {
     let harness = Harness::with_bucket().await;
     let request = Request::get("/bucket/key")

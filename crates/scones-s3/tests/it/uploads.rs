@@ -217,6 +217,12 @@ async fn signed_chunks_that_were_changed_are_refused() {
     };
     check(23, &cut, (400, "IncompleteBody")).await;
     check(23, &|body| body[..body.len() / 2].to_vec(), (400, "IncompleteBody")).await;
+    // All of the data, without the chunk that says so.
+    let unended = |body: Vec<u8>| {
+        let text = String::from_utf8(body).unwrap();
+        text.as_bytes()[..text.rfind("0;chunk").unwrap()].to_vec()
+    };
+    check(23, &unended, (400, "IncompleteBody")).await;
 }
 
 #[tokio::test]
