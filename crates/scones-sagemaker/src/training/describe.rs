@@ -6,9 +6,12 @@ use scones_store::Collection;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::record::{
-    AlgorithmSpecification, Channel, JobStatus, MetricData, OutputDataConfig, ResourceConfig, SecondaryStatus,
-    StopCause, StoppingCondition, TrainingJobRecord, Transition,
+use super::{
+    log::metric_definitions,
+    record::{
+        AlgorithmSpecification, Channel, JobStatus, MetricData, OutputDataConfig, ResourceConfig, SecondaryStatus,
+        StopCause, StoppingCondition, TrainingJobRecord, Transition,
+    },
 };
 use crate::{
     SageMaker,
@@ -89,7 +92,10 @@ impl DescribeTrainingJobOutput {
             secondary_status: secondary,
             failure_reason: job.failure_reason,
             hyper_parameters: request.hyper_parameters,
-            algorithm_specification: request.algorithm_specification,
+            algorithm_specification: AlgorithmSpecification {
+                metric_definitions: Some(metric_definitions()),
+                ..request.algorithm_specification
+            },
             role_arn: request.role_arn,
             input_data_config: request.input_data_config,
             output_data_config: request.output_data_config,

@@ -7,6 +7,8 @@ use std::{
 
 use scones_api::Timestamp;
 
+use serde_json::{Value, json};
+
 use super::{directory::JobDirectory, record::MetricData};
 use crate::limits::LOG_EVENT_BYTES_MAX;
 
@@ -132,22 +134,29 @@ fn pieces(line: &str) -> Vec<String> {
     pieces
 }
 
-/// The metric in a line such as `... Epoch[3] Validation-accuracy=0.93`: `validation:accuracy`.
+/// The algorithm's metrics, and how its lines call them.
 /// <https://docs.aws.amazon.com/sagemaker/latest/dg/IC-tuning.html>
+const METRICS: [(&str, &str); 2] = [
+    ("train:accuracy", "Train-accuracy"),
+    ("validation:accuracy", "Validation-accuracy"),
+];
+
+/// `MetricDefinitions`: how the metrics are found in the lines.
+pub(crate) fn metric_definitions() -> Vec<Value> {
+    METRICS
+        .map(|(name, printed)| json!({"Name": name, "Regex": format!(r"Epoch\[\d+\] {printed}=(\S+)")}))
+        .into()
+}
+
+/// The metric in a line such as `... Epoch[3] Validation-accuracy=0.93`: `validation:accuracy`.
 fn metric(line: &str) -> Option<(String, f64)> {
     let (_, rest) = line.split_once("Epoch[")?;
     let (epoch, rest) = rest.split_once("] ")?;
     epoch.parse::<u64>().ok()?;
-    let (name, value) = rest.split_once('=')?;
-    let (kind, name) = name.split_once('-')?;
-    let kind = match kind {
-        "Train" => "train",
-        "Validation" => "validation",
-        _ => return None,
-    };
+    let (printed, value) = rest.split_once('=')?;
+    let (name, _) = METRICS.iter().find(|(_, known)| *known == printed)?;
     let value: f64 = value.split_whitespace().next()?.parse().ok()?;
-    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    (plain && value.is_finite()).then(|| (format!("{kind}:{name}"), value))
+    value.is_finite().then(|| ((*name).to_owned(), value))
 }
 
 #[cfg(test)]
@@ -173,10 +182,8 @@ mod tests {
             Some(("validation:accuracy", 0.93)),
         );
         check("Epoch[0] Train-accuracy=0.5 more", Some(("train:accuracy", 0.5)));
-        check(
-            "Epoch[0] Train-cross-entropy=1.5e-1",
-            Some(("train:cross-entropy", 0.15)),
-        );
+        check("Epoch[0] Train-accuracy=1.5e-1", Some(("train:accuracy", 0.15)));
+        check("Epoch[0] Validation-top_k_accuracy_2=1.0", None);
         check("Epoch[x] Train-accuracy=0.5", None);
         check("Epoch[0] Time cost=14.8", None);
         check("Epoch[0] Train-accuracy=nan", None);
@@ -244,7 +251,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_line_is_a_metric_or_none(line in "Epoch\\[[0-9]{0,3}\\] (Train|Validation)?-[a-z]{0,3}=[0-9.e-]{0,5}") {
+        fn any_line_is_a_metric_or_none(line in "Epoch\\[[0-9]{0,3}\\] (Train|Validation)?-(accuracy)?=[0-9.e-]{0,5}") {
             if let Some((name, value)) = metric(&line) {
                 prop_assert!(name.contains(':') && value.is_finite());
             }

@@ -58,6 +58,13 @@ async fn a_job_runs_to_its_end() {
         .map(|metric| format!("{}={}", metric["MetricName"].as_str().unwrap(), metric["Value"]))
         .collect();
     assert_eq!(metrics, ["train:accuracy=0.5", "validation:accuracy=0.93"]);
+    assert_eq!(
+        job["AlgorithmSpecification"]["MetricDefinitions"],
+        json!([
+            {"Name": "train:accuracy", "Regex": r"Epoch\[\d+\] Train-accuracy=(\S+)"},
+            {"Name": "validation:accuracy", "Regex": r"Epoch\[\d+\] Validation-accuracy=(\S+)"},
+        ])
+    );
 
     let archive = world.objects.get("out", "models/job/output/model.tar.gz").unwrap();
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(&archive[..]));
