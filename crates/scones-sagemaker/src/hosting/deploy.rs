@@ -65,7 +65,7 @@ impl SageMaker {
         if let Some(current) = &record.current {
             match self.load(name, current).await {
                 Ok(loaded) => self.fleet.resume(name, Arc::new(loaded)),
-                Err(reason) => return self.failed(name, &reason, true).await,
+                Err(reason) => self.lost(name, &current.id, &reason).await?,
             }
         }
         if record.status.is_in_progress() {
@@ -82,7 +82,7 @@ impl SageMaker {
         };
         match self.load(name, &pending).await {
             Ok(loaded) => self.switch(name, loaded).await?,
-            Err(reason) => self.failed(name, &reason, false).await?,
+            Err(reason) => self.failed(name, &reason).await?,
         }
         self.discard_unused_models().await;
         Ok(())
@@ -104,28 +104,47 @@ impl SageMaker {
         Ok(())
     }
 
-    /// A deployment did not load: an update leaves what served before, a creation or a
-    /// restoration (`gone`) leaves nothing.
-    async fn failed(&self, name: &str, reason: &str, gone: bool) -> Result<(), StoreError> {
+    /// The pending deployment did not load: an update leaves what served before, a creation
+    /// leaves nothing.
+    async fn failed(&self, name: &str, reason: &str) -> Result<(), StoreError> {
         tracing::warn!(endpoint = name, reason, "the endpoint's models cannot be loaded");
         let now = self.clock.now();
         let fail = |record: &mut EndpointRecord| -> Result<(), StoreError> {
-            let serves = !gone && record.current.is_some();
-            record.status = if serves {
-                EndpointStatus::InService
-            } else {
-                EndpointStatus::Failed
-            };
             if record.current.is_some() {
+                record.status = EndpointStatus::InService;
                 record.pending = None;
+                record.explain(reason, now);
+            } else {
+                record.fail(reason, now);
             }
-            record.failure_reason = Some(reason.chars().take(limits::FAILURE_REASON_LENGTH_MAX).collect());
-            record.modified = now;
             Ok(())
         };
         let updated = self.endpoints.update(name, fail).await?;
         if updated.is_none_or(|record| record.status == EndpointStatus::Failed) {
-            self.fleet.remove(name);
+            self.fleet.give_up(name);
+        }
+        Ok(())
+    }
+
+    /// The deployment `id`, which served before a restart, did not load again. The endpoint has
+    /// failed, unless another deployment serves by now or is about to.
+    async fn lost(&self, name: &str, id: &str, reason: &str) -> Result<(), StoreError> {
+        tracing::warn!(endpoint = name, reason, "the endpoint's models cannot be loaded again");
+        let now = self.clock.now();
+        let lose = |record: &mut EndpointRecord| -> Result<(), StoreError> {
+            let is_lost = |served: &mut Deployment| served.id == id && !self.fleet.serves(name);
+            let Some(served) = record.current.take_if(is_lost) else {
+                return Ok(());
+            };
+            if !record.status.is_in_progress() {
+                record.pending = Some(served);
+                record.fail(reason, now);
+            }
+            Ok(())
+        };
+        let updated = self.endpoints.update(name, lose).await?;
+        if updated.is_none_or(|record| record.status == EndpointStatus::Failed) {
+            self.fleet.give_up(name);
         }
         Ok(())
     }

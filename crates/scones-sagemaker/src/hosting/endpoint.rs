@@ -12,7 +12,7 @@ use super::{
     model::ModelRecord,
 };
 use crate::{
-    SageMaker,
+    SageMaker, limits,
     listing::{Direction, Facts, ListInput, ListOutput, Listing},
     member::{Members, Tag},
     resource::Resource,
@@ -50,15 +50,10 @@ pub(crate) struct DeployedVariant {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Deployment {
     /// Names the folder with its copies of the artefacts; stays while only weights change.
-    #[serde(default = "new_id")]
     pub id: String,
     pub config_name: String,
     pub variants: Vec<DeployedVariant>,
     pub capture: Option<DataCaptureConfig>,
-}
-
-fn new_id() -> String {
-    Uuid::new_v4().to_string()
 }
 
 /// What the store keeps of an endpoint.
@@ -86,6 +81,17 @@ impl EndpointRecord {
         self.pending = Some(pending);
         self.status = EndpointStatus::Updating;
         self.failure_reason = None;
+        self.modified = now;
+    }
+
+    /// Nothing serves; what was to is kept as pending, for its description.
+    pub fn fail(&mut self, reason: &str, now: Timestamp) {
+        self.status = EndpointStatus::Failed;
+        self.explain(reason, now);
+    }
+
+    pub fn explain(&mut self, failure: &str, now: Timestamp) {
+        self.failure_reason = Some(failure.chars().take(limits::FAILURE_REASON_LENGTH_MAX).collect());
         self.modified = now;
     }
 }
@@ -296,7 +302,7 @@ impl SageMaker {
             });
         }
         Ok(Deployment {
-            id: new_id(),
+            id: Uuid::new_v4().to_string(),
             config_name: config.name,
             variants,
             capture: config.data_capture_config,

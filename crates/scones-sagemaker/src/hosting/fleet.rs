@@ -82,6 +82,20 @@ impl Fleet {
         }
     }
 
+    /// Whether invocations are answered now.
+    pub fn serves(&self, endpoint: &str) -> bool {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        slots.get(endpoint).is_some_and(|slot| slot.borrow().is_some())
+    }
+
+    /// The endpoint that was expected will not serve, unless it does already.
+    pub fn give_up(&self, endpoint: &str) {
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        if slots.get(endpoint).is_some_and(|slot| slot.borrow().is_none()) {
+            slots.remove(endpoint);
+        }
+    }
+
     /// The endpoint serves no more. Invocations that have begun end well.
     pub fn remove(&self, endpoint: &str) {
         self.slots

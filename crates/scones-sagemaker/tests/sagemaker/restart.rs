@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use crate::{
     hosting::deploy,
     jobs::SAVES_WHEN_STOPPED,
-    support::{World, steps, training_job, until},
+    support::{Server, World, steps, training_job, until},
 };
 
 fn runtime() -> Runtime {
@@ -170,6 +170,96 @@ fn endpoints_serve_again() {
         assert_eq!(copies(), 1);
         server.ok("DeleteEndpoint", json!({"EndpointName": "quarter"})).await;
         assert_eq!(copies(), 0);
+        server.0.shutdown().await;
+    });
+}
+
+/// What the deployments of `world` have copied becomes unreadable.
+fn spoil_copies(world: &World) {
+    for folder in std::fs::read_dir(world.folder.path().join("work/models")).unwrap() {
+        let copy = folder.unwrap().path().join("AllTraffic.tar.gz");
+        if std::fs::read_to_string(&copy).unwrap() == "0.25" {
+            std::fs::write(copy, "spoilt").unwrap();
+        }
+    }
+}
+
+/// A server on which `quarter` serves, the model `half` could, and the model `broken` could not.
+fn serving() -> (World, Runtime, Server) {
+    let world = World::new();
+    let runtime = runtime();
+    let server = runtime.block_on(async {
+        let server = world.start("exit 1").await;
+        deploy(&server, "quarter", json!(null)).await;
+        deploy(&server, "half", json!(null)).await;
+        crate::hosting::create(&server, "broken", json!(null)).await;
+        server.endpoint_when("broken", "Failed").await;
+        server
+    });
+    (world, runtime, server)
+}
+
+fn update_to(config: &str) -> serde_json::Value {
+    json!({"EndpointName": "quarter", "EndpointConfigName": config})
+}
+
+#[test]
+fn an_endpoint_that_cannot_serve_again_fails_until_it_is_updated() {
+    let (world, before, _) = serving();
+    kill(before);
+    spoil_copies(&world);
+    runtime().block_on(async {
+        let server = world.start("exit 1").await;
+        let failed = server.endpoint_when("quarter", "Failed").await;
+        assert!(failed["FailureReason"].as_str().unwrap().contains("not a model"));
+        assert_eq!(failed["EndpointConfigName"], "quarter");
+        server.ok("UpdateEndpoint", update_to("broken")).await;
+        let failed = server.endpoint_when("quarter", "Failed").await;
+        assert!(failed.get("ProductionVariants").is_none(), "{failed}");
+        server.ok("UpdateEndpoint", update_to("half")).await;
+        let updated = server.endpoint_when("quarter", "InService").await;
+        assert_eq!(updated["EndpointConfigName"], "half");
+        server.0.shutdown().await;
+    });
+}
+
+#[test]
+fn an_update_goes_on_although_what_served_is_lost() {
+    let (world, before, server) = serving();
+    world.loader.shut.store(true, std::sync::atomic::Ordering::SeqCst);
+    before.block_on(server.ok("UpdateEndpoint", update_to("half")));
+    drop(server);
+    before.shutdown_background();
+    spoil_copies(&world);
+    world.loader.shut.store(false, std::sync::atomic::Ordering::SeqCst);
+    runtime().block_on(async {
+        let server = world.start("exit 1").await;
+        let updated = server.endpoint_when("quarter", "InService").await;
+        assert_eq!(updated["EndpointConfigName"], "half");
+        server.0.shutdown().await;
+    });
+}
+
+#[test]
+fn an_update_soon_after_a_restart_is_not_taken_down_with_what_served() {
+    let (world, before, _) = serving();
+    kill(before);
+    spoil_copies(&world);
+    world.loader.shut.store(true, std::sync::atomic::Ordering::SeqCst);
+    runtime().block_on(async {
+        let server = world.start("exit 1").await;
+        server.ok("UpdateEndpoint", update_to("half")).await;
+        world.loader.shut.store(false, std::sync::atomic::Ordering::SeqCst);
+        let updated = server.endpoint_when("quarter", "InService").await;
+        assert_eq!(updated["EndpointConfigName"], "half");
+        let call = InvokeEndpoint {
+            endpoint_name: "quarter".to_owned(),
+            content_type: Some("image/png".to_owned()),
+            body: "image".into(),
+            ..Default::default()
+        };
+        let answer = server.0.invoke_endpoint(call).await.unwrap();
+        assert_eq!(&answer.body[..], b"[0.5, 0.5]");
         server.0.shutdown().await;
     });
 }
