@@ -14,6 +14,15 @@ pub(crate) enum Direction {
     Descending,
 }
 
+impl Direction {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ascending => "Ascending",
+            Self::Descending => "Descending",
+        }
+    }
+}
+
 /// What one listing has of its own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Listing {
@@ -78,7 +87,7 @@ pub(crate) struct Facts<'a> {
     pub name: &'a str,
     pub created: Timestamp,
     /// Status and time of the last change, of kinds that have them.
-    pub state: Option<(String, Timestamp)>,
+    pub state: Option<(&'static str, Timestamp)>,
 }
 
 impl ListInput {
@@ -89,7 +98,7 @@ impl ListInput {
             && self.creation_time_after.is_none_or(|time| facts.created >= time)
             && self.creation_time_before.is_none_or(|time| facts.created <= time)
             && facts.state.as_ref().is_none_or(|(status, modified)| {
-                self.status_equals.as_ref().is_none_or(|wish| status == wish)
+                self.status_equals.as_ref().is_none_or(|wish| wish == status)
                     && self.last_modified_time_after.is_none_or(|time| *modified >= time)
                     && self.last_modified_time_before.is_none_or(|time| *modified <= time)
             })
@@ -106,10 +115,10 @@ struct Position {
 
 impl Position {
     fn of(facts: &Facts<'_>, sort_by: &str) -> Self {
-        let status = || facts.state.as_ref().map(|(status, _)| status.clone());
+        let status = facts.state.map_or("", |(status, _)| status);
         let (millis, text) = match sort_by {
             "Name" => (0, String::new()),
-            "Status" => (0, status().unwrap_or_default()),
+            "Status" => (0, status.to_owned()),
             _ => (facts.created.as_millis(), String::new()),
         };
         Self {
@@ -153,7 +162,7 @@ pub(crate) fn page<T>(
         Some(_) => Direction::Descending,
         None => listing.default_order,
     };
-    let scope = format!("{}/{sort_by}/{direction:?}", listing.operation);
+    let scope = format!("{}/{sort_by}/{}", listing.operation, direction.as_str());
     let after: Option<Position> = match input.next_token.as_deref().filter(|token| !token.is_empty()) {
         Some(token) => {
             let position = PageToken::decode(&scope, token);

@@ -28,6 +28,15 @@ pub(crate) enum EndpointStatus {
 }
 
 impl EndpointStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "Creating",
+            Self::Updating => "Updating",
+            Self::InService => "InService",
+            Self::Failed => "Failed",
+        }
+    }
+
     pub fn is_in_progress(self) -> bool {
         matches!(self, Self::Creating | Self::Updating)
     }
@@ -263,7 +272,7 @@ impl Resource for EndpointRecord {
         Facts {
             name: &self.name,
             created: self.created,
-            state: Some((format!("{:?}", self.status), self.modified)),
+            state: Some((self.status.as_str(), self.modified)),
         }
     }
 

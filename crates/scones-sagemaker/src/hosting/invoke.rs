@@ -190,7 +190,8 @@ impl SageMaker {
                 format!("Endpoint {endpoint} of account {account} is just coming into service: try again.")
             }
             Some(status) => {
-                format!("Endpoint {endpoint} of account {account} is not in service: its status is {status:?}.")
+                let status = status.as_str();
+                format!("Endpoint {endpoint} of account {account} is not in service: its status is {status}.")
             }
         }))
     }

@@ -166,7 +166,7 @@ impl Resource for TrainingJobRecord {
         Facts {
             name: &self.name,
             created: self.created,
-            state: Some((format!("{:?}", self.status), self.modified)),
+            state: Some((self.status.as_str(), self.modified)),
         }
     }
 
@@ -233,8 +233,8 @@ impl SageMaker {
         let stop = |job: &mut TrainingJobRecord| -> Result<(), ApiError> {
             if job.status != JobStatus::InProgress {
                 return Err(ApiError::validation(format!(
-                    "The request was rejected because the training job is in status {:?}",
-                    job.status
+                    "The request was rejected because the training job is in status {}",
+                    job.status.as_str()
                 )));
             }
             job.stop = Some(StopCause::Request);
