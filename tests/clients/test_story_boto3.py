@@ -140,6 +140,12 @@ def test_the_log_tells_of_every_epoch(aws, trained):
             found = [line for line in lines if re.search(rf"Epoch\[{epoch}\] {what}=\d+\.\d+", line)]
             assert len(found) == 1, (epoch, what, lines)
     assert not any("Epoch[2]" in line for line in lines)
+    # The SDK's training_job_analytics reads the definitions.
+    definitions = trained.description["AlgorithmSpecification"]["MetricDefinitions"]
+    assert [definition["Name"] for definition in definitions] == ["train:accuracy", "validation:accuracy"]
+    for definition in definitions:
+        found = [re.search(definition["Regex"], line) for line in lines]
+        assert [float(match[1]) for match in found if match][1:], definition
     times = [event["timestamp"] for event in page["events"]]
     assert times == sorted(times)
     # The SDK reads until a page is empty: at the end the token stays and no events come.
@@ -311,6 +317,35 @@ def test_an_unknown_endpoint_is_a_validation_error(aws):
     code, status, message = refused(aws.sagemaker.describe_endpoint, EndpointName="nobody")
     assert (code, status) == ("ValidationException", 400)
     assert message.startswith("Could not find endpoint")
+
+
+def test_a_target_model_is_of_multi_model_endpoints(aws, endpoint, images):
+    ask = {"EndpointName": endpoint.name, "ContentType": "image/png", "Body": images.picture}
+    code, status, message = refused(aws.runtime.invoke_endpoint, TargetModel="model.tar.gz", **ask)
+    assert (code, status) == ("ValidationError", 400)
+    assert message == (
+        f"Endpoint {endpoint.name} is not a multi-model endpoint and does not support target model header."
+    )
+
+
+def test_a_body_has_at_most_25_mib(aws, endpoint):
+    def ask(size):
+        return {"EndpointName": endpoint.name, "ContentType": "image/png", "Body": bytes(size)}
+
+    # The model is asked, and finds no image.
+    assert refused(aws.runtime.invoke_endpoint, **ask(25 << 20))[:2] == ("ModelError", 424)
+    assert refused(aws.runtime.invoke_endpoint, **ask((25 << 20) + 1))[:2] == ("ValidationError", 400)
+
+
+def test_a_model_needs_its_data(aws, trained):
+    uri = f"s3://{trained.bucket}/models/none.tar.gz"
+    code, status, message = refused(
+        aws.sagemaker.create_model,
+        ModelName=unique("none"),
+        ExecutionRoleArn=trained.request["RoleArn"],
+        PrimaryContainer={"Image": IMAGE, "ModelDataUrl": uri},
+    )
+    assert (code, status, message) == ("ValidationException", 400, f"Could not find model data at {uri}.")
 
 
 def captured(aws, bucket, prefix):

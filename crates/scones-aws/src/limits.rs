@@ -13,9 +13,9 @@ pub(crate) const FORM_BYTES_MAX: usize = 1024 * 1024;
 /// a zip of 50 MB, which base64 makes a third longer.
 pub(crate) const CODE_BODY_BYTES_MAX: usize = 70 * 1024 * 1024;
 
-/// An invocation's payload: 6 MB on Lambda and on SageMaker endpoints. One byte
-/// more is read, so that the service itself can refuse what is just too large.
-pub(crate) const INVOKE_BODY_BYTES_MAX: usize = 6 * 1024 * 1024 + 1;
+/// A function's payload. One byte more is read, so that the
+/// service itself can refuse what is just too large.
+pub(crate) const FUNCTION_BODY_BYTES_MAX: usize = 6 * 1024 * 1024 + 1;
 
 /// Connections that are open at the same time; more wait to be accepted.
 pub(crate) const CONNECTIONS_MAX: usize = 4096;

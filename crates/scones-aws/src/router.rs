@@ -9,7 +9,7 @@ use scones_api::{ApiError, Clock, JsonService, RequestContext};
 use scones_iam::Iam;
 use scones_lambda::Lambda;
 use scones_s3::S3Http;
-use scones_sagemaker::SageMaker;
+use scones_sagemaker::{SageMaker, oversize_body};
 use serde_json::json;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use crate::{
     auth::{Dialect, authenticate, identify, refusal},
     lambda,
     lambda_unbuilt::UNBUILT,
-    limits::{CODE_BODY_BYTES_MAX, FORM_BYTES_MAX, INVOKE_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX},
+    limits::{CODE_BODY_BYTES_MAX, FORM_BYTES_MAX, FUNCTION_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX},
     protocol::{
         Body,
         body::{self, streamed},
@@ -100,10 +100,7 @@ impl Router {
             tracing::debug_span!("request", id = %request_id, method = %request.method(), path = request.uri().path());
         let mut response = self.route(request, &request_id).instrument(span).await;
         if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            // The rest of the body is not read, so nothing can follow it.
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
+            response = closing(response);
         }
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             // Each family of SDKs looks for the id under a name of its own; S3 has set its own already.
@@ -202,6 +199,13 @@ fn unsigned_service(parts: &Parts) -> String {
     service.to_owned()
 }
 
+/// The answer to a request whose body is not read to its end: nothing can follow it.
+fn closing(mut response: Response<Body>) -> Response<Body> {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
+    response
+}
+
 /// Whether the request is of the query protocol.
 fn is_form(parts: &Parts) -> bool {
     let content_type = parts.headers.get("content-type");
@@ -283,7 +287,7 @@ impl Unchecked<'_> {
 
     async fn lambda(self, service: Arc<Lambda>) -> Response<Body> {
         if lambda::is_invocation(&self.parts) {
-            return match self.check(Dialect::Rest, INVOKE_BODY_BYTES_MAX).await {
+            return match self.check(Dialect::Rest, FUNCTION_BODY_BYTES_MAX).await {
                 Ok(Checked { parts, body, .. }) => lambda::invoke(&service, &parts, body).await,
                 Err(error) => rest::refuse(&error),
             };
@@ -304,8 +308,12 @@ impl Unchecked<'_> {
     }
 
     async fn sagemaker_runtime(self, service: &SageMaker) -> Response<Body> {
-        match self.check(Dialect::Rest, INVOKE_BODY_BYTES_MAX).await {
+        match self
+            .check(Dialect::Rest, scones_sagemaker::limits::INVOKE_BODY_BYTES_MAX)
+            .await
+        {
             Ok(Checked { parts, body, .. }) => sagemaker_runtime::invoke(service, &parts, body).await,
+            Err(error) if error.status == 413 => closing(rest::refuse(&oversize_body())),
             Err(error) => rest::refuse(&error),
         }
     }

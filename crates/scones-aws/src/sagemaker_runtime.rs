@@ -45,6 +45,7 @@ pub(crate) async fn invoke(sagemaker: &SageMaker, parts: &Parts, body: Bytes) ->
         content_type: header("content-type"),
         accept: header("accept"),
         target_variant: header("x-amzn-sagemaker-target-variant"),
+        target_model: header("x-amzn-sagemaker-target-model"),
         inference_id: header("x-amzn-sagemaker-inference-id"),
         custom_attributes: header("x-amzn-sagemaker-custom-attributes"),
         body,

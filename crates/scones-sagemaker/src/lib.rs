@@ -35,7 +35,7 @@ pub mod worker;
 
 pub use error::Error;
 pub use external::{Classifier, ClassifyError, Dependencies, LogSink, ModelLoader, ObjectStore, ObjectSummary};
-pub use hosting::invoke::{Inference, InvokeEndpoint, InvokeError, ModelError};
+pub use hosting::invoke::{Inference, InvokeEndpoint, InvokeError, ModelError, oversize_body};
 pub use options::{CaptureOptions, Options};
 pub use service::SageMaker;
 pub use vision::VisionLoader;

@@ -55,9 +55,9 @@ pub const CONTAINERS_MAX: usize = 15;
 pub const CAPTURE_URI_LENGTH_MAX: usize = 512;
 /// Most content types of one kind in a capture configuration.
 pub const CAPTURE_CONTENT_TYPES_MAX: usize = 10;
-/// Largest body of InvokeEndpoint, in bytes.
-/// <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html>
-pub const INVOKE_BODY_BYTES_MAX: usize = 6 * 1024 * 1024;
+/// Largest body of InvokeEndpoint, in bytes: 25 MB at real-time endpoints.
+/// <https://docs.aws.amazon.com/sagemaker/latest/dg/deploy-model-options.html>
+pub const INVOKE_BODY_BYTES_MAX: usize = 25 * 1024 * 1024;
 /// How long an invocation waits for an endpoint that loads its models again after a restart.
 pub const INVOKE_WAIT_FOR_MODELS_MAX: Duration = Duration::from_secs(60);
 /// Largest model artefact that is deployed, in bytes: 5 GiB.

@@ -35,11 +35,13 @@ pub struct InvokeEndpoint {
     pub accept: Option<String>,
     /// The header `X-Amzn-SageMaker-Target-Variant`.
     pub target_variant: Option<String>,
+    /// The header `X-Amzn-SageMaker-Target-Model`: of multi-model endpoints, which are not here.
+    pub target_model: Option<String>,
     /// The header `X-Amzn-SageMaker-Inference-Id`, for the captured record.
     pub inference_id: Option<String>,
     /// The header `X-Amzn-SageMaker-Custom-Attributes`, for the captured record.
     pub custom_attributes: Option<String>,
-    /// An encoded image of at most 6 MiB.
+    /// An encoded image of at most [`INVOKE_BODY_BYTES_MAX`] bytes.
     pub body: Bytes,
 }
 
@@ -117,16 +119,20 @@ impl SageMaker {
     ///
     /// # Errors
     /// `ValidationError` for an endpoint that is not there or not in service and for an unknown
-    /// variant; 413 for a body that is too large; `ServiceUnavailable` when too many requests
+    /// variant, for a body that is too large and for a target model; `ServiceUnavailable` when too many requests
     /// wait; [`ModelError`] for what the model refuses: a content type that is no image's, an
     /// image that does not decode.
     pub async fn invoke_endpoint(&self, call: InvokeEndpoint) -> Result<Inference, InvokeError> {
         if call.body.len() > INVOKE_BODY_BYTES_MAX {
-            let message = format!("HTTP content length exceeded {INVOKE_BODY_BYTES_MAX} bytes.");
-            return Err(ApiError::new(413, "413", message).into());
+            return Err(oversize_body().into());
         }
         let endpoint = call.endpoint_name.as_str();
         let loaded = self.serving(endpoint).await?;
+        if call.target_model.is_some() {
+            return Err(validation_error(format!(
+                "Endpoint {endpoint} is not a multi-model endpoint and does not support target model header."
+            )));
+        }
         let Some(variant) = loaded.choose(call.target_variant.as_deref()) else {
             let variant = call.target_variant.as_deref().unwrap_or_default();
             let account = &self.owner.account;
@@ -283,6 +289,12 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.inferences_waiting.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// The error of a body with more than [`INVOKE_BODY_BYTES_MAX`] bytes.
+pub fn oversize_body() -> ApiError {
+    let message = format!("Request has oversize body: at most {INVOKE_BODY_BYTES_MAX} bytes are taken.");
+    ApiError::bad_request("ValidationError", message)
 }
 
 /// Its code has no `Exception` at the end: clients of the runtime know it so.

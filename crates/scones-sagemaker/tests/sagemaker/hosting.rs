@@ -165,6 +165,14 @@ async fn what_cannot_be_answered_is_the_models_error() {
     )
     .await;
     check(
+        InvokeEndpoint {
+            target_model: Some("model.tar.gz".to_owned()),
+            ..image()
+        },
+        "400 ValidationError: Endpoint half is not a multi-model endpoint and does not support target model header.",
+    )
+    .await;
+    check(
         request("none", "image"),
         "400 ValidationError: Endpoint none of account 000000000000 not found.",
     )
@@ -175,7 +183,7 @@ async fn what_cannot_be_answered_is_the_models_error() {
             body: large.into(),
             ..image()
         },
-        "413 413: HTTP content length exceeded",
+        "400 ValidationError: Request has oversize body: at most 26214400 bytes are taken.",
     )
     .await;
     check(typed("application/x-image"), "AllTraffic [0.5, 0.5]").await;

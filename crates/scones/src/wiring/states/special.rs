@@ -56,6 +56,7 @@ pub(super) async fn invoke_endpoint(sagemaker: &SageMaker, input: &Value) -> Res
         content_type: member("ContentType"),
         accept: member("Accept"),
         target_variant: member("TargetVariant"),
+        target_model: member("TargetModel"),
         inference_id: member("InferenceId"),
         custom_attributes: member("CustomAttributes"),
         body: member("Body").unwrap_or_default().into(),
