@@ -99,6 +99,7 @@ def test_versioning_is_refused_honestly(s3, bucket):
     enable = {"Status": "Enabled"}
     assert error_of(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration=enable) == ("NotImplemented", 501)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Suspended"
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     [version] = s3.list_object_versions(Bucket=bucket)["Versions"]
     assert (version["Key"], version["VersionId"], version["IsLatest"]) == ("k", "null", True)

@@ -39,6 +39,7 @@ impl S3 {
             created: self.clock.now(),
             region,
             state: BucketState::Live,
+            versioning_suspended: false,
         };
         match self.buckets.create(bucket, &record).await {
             Ok(_) => Ok(()),
@@ -72,8 +73,23 @@ impl S3 {
     pub(crate) async fn bucket(&self, bucket: &str) -> Result<BucketRecord, ApiError> {
         match self.buckets.get(bucket).await? {
             Some(found) => Ok(found.value),
-            None => Err(no_such_bucket(bucket)),
+            None => Err(no_such_bucket()),
         }
+    }
+
+    /// Remembers that versioning is suspended. A deletion that has begun finds
+    /// that the bucket has changed.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`.
+    pub(crate) async fn suspend_versioning(&self, bucket: &str) -> Result<(), ApiError> {
+        let suspend = |record: &mut BucketRecord| -> Result<(), StoreError> {
+            record.versioning_suspended = true;
+            record.state = BucketState::Live;
+            Ok(())
+        };
+        let found = self.buckets.update(bucket, suspend).await?;
+        found.map(drop).ok_or_else(no_such_bucket)
     }
 
     /// Up to `limit` buckets after `after`, in the order of their names.
@@ -105,7 +121,7 @@ impl S3 {
     async fn delete_bucket_steps(&self, bucket: &str) -> Result<(), ApiError> {
         let marked = loop {
             let Some(found) = self.buckets.get(bucket).await? else {
-                return Err(no_such_bucket(bucket));
+                return Err(no_such_bucket());
             };
             let record = BucketRecord {
                 state: BucketState::Deleting,
@@ -178,7 +194,7 @@ impl S3 {
     pub(crate) async fn confirm_bucket(&self, bucket: &str) -> Result<(), ApiError> {
         loop {
             let Some(found) = self.buckets.get(bucket).await? else {
-                return Err(no_such_bucket(bucket));
+                return Err(no_such_bucket());
             };
             if found.value.state == BucketState::Live {
                 return Ok(());

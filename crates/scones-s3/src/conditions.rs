@@ -92,10 +92,10 @@ impl WriteCondition {
     ///
     /// # Errors
     /// `PreconditionFailed`; `NoSuchKey` for an `If-Match` on nothing.
-    pub(crate) fn check(&self, key: &str, current: Option<&ObjectRecord>) -> Result<(), ApiError> {
+    pub(crate) fn check(&self, current: Option<&ObjectRecord>) -> Result<(), ApiError> {
         match (self, current) {
             (Self::Absent, Some(_)) => Err(precondition_failed("If-None-Match")),
-            (Self::Matches(_), None) => Err(no_such_key(key)),
+            (Self::Matches(_), None) => Err(no_such_key()),
             (Self::Matches(tag), Some(object)) if !tag.matches(object) => Err(precondition_failed("If-Match")),
             _ => Ok(()),
         }
@@ -162,7 +162,7 @@ mod tests {
     fn writes_fail_with_awss_codes() {
         let there = object("e", 0);
         let check = |condition: WriteCondition, current: Option<&ObjectRecord>, expect: Option<&str>| {
-            let code = condition.check("k", current).err().map(|error| error.code);
+            let code = condition.check(current).err().map(|error| error.code);
             assert_eq!(code.as_deref(), expect, "{condition:?}");
         };
         check(WriteCondition::None, Some(&there), None);

@@ -5,16 +5,12 @@ use std::fmt;
 
 use scones_api::ApiError;
 
-pub(crate) fn no_such_bucket(bucket: &str) -> ApiError {
-    ApiError::new(
-        404,
-        "NoSuchBucket",
-        format!("The specified bucket does not exist: {bucket}"),
-    )
+pub(crate) fn no_such_bucket() -> ApiError {
+    ApiError::new(404, "NoSuchBucket", "The specified bucket does not exist")
 }
 
-pub(crate) fn no_such_key(key: &str) -> ApiError {
-    ApiError::new(404, "NoSuchKey", format!("The specified key does not exist: {key}"))
+pub(crate) fn no_such_key() -> ApiError {
+    ApiError::new(404, "NoSuchKey", "The specified key does not exist.")
 }
 
 pub(crate) fn no_such_upload() -> ApiError {

@@ -114,7 +114,7 @@ impl S3 {
             Some(found) => Ok(found.value),
             None => {
                 self.bucket(bucket).await?;
-                Err(no_such_key(key))
+                Err(no_such_key())
             }
         }
     }
@@ -202,7 +202,7 @@ impl S3 {
         let name = object_key(bucket, key);
         let (replaced, revision) = loop {
             let current = self.objects.get(&name).await?;
-            condition.check(key, current.as_ref().map(|found| &found.value))?;
+            condition.check(current.as_ref().map(|found| &found.value))?;
             let written = match &current {
                 Some(found) => self.objects.replace(&name, record, found.revision).await,
                 None => self.objects.create(&name, record).await,
@@ -230,14 +230,14 @@ impl S3 {
     /// Deletes an object, if it is there and, when a tag is given, is that.
     pub(crate) async fn remove_object(&self, bucket: &str, key: &str, tag: Option<Tag>) -> Result<(), ApiError> {
         self.bucket(bucket).await?;
-        let (this, key, name) = (self.clone(), key.to_owned(), object_key(bucket, key));
+        let (this, name) = (self.clone(), object_key(bucket, key));
         self.uninterrupted(async move {
             let condition = tag.map_or(WriteCondition::None, WriteCondition::Matches);
             loop {
                 let Some(found) = this.objects.get(&name).await? else {
-                    return condition.check(&key, None);
+                    return condition.check(None);
                 };
-                condition.check(&key, Some(&found.value))?;
+                condition.check(Some(&found.value))?;
                 let expected = Expected::At(found.revision);
                 match this.store.delete(OBJECTS, &name, expected).await {
                     Ok(()) => {

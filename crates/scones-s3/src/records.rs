@@ -32,6 +32,8 @@ pub(crate) struct BucketRecord {
     pub(crate) created: Timestamp,
     pub(crate) region: String,
     pub(crate) state: BucketState,
+    /// Whether a client has suspended versioning, which never was.
+    pub(crate) versioning_suspended: bool,
 }
 
 /// Deleting a bucket marks it first and then looks for objects; writing an

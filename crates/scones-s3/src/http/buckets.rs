@@ -101,17 +101,22 @@ pub(super) fn wrong_token() -> ApiError {
     invalid_argument("The continuation token provided is incorrect")
 }
 
-/// A bucket never has versions, which AWS says by leaving the status out.
+/// A bucket never has versions. AWS says so by leaving the status out, until
+/// somebody suspends them.
 pub(super) async fn versioning(
     s3: &S3,
     request: S3Request<dto::GetBucketVersioningInput>,
 ) -> Answer<dto::GetBucketVersioningOutput> {
-    s3.bucket(&request.input.bucket).await?;
-    Ok(S3Response::new(dto::GetBucketVersioningOutput::default()))
+    let bucket = s3.bucket(&request.input.bucket).await?;
+    let suspended = dto::BucketVersioningStatus::from_static(dto::BucketVersioningStatus::SUSPENDED);
+    Ok(S3Response::new(dto::GetBucketVersioningOutput {
+        status: bucket.versioning_suspended.then_some(suspended),
+        ..dto::GetBucketVersioningOutput::default()
+    }))
 }
 
-/// Suspending what was never enabled changes nothing that a client could see
-/// in its objects.
+/// Suspending what was never enabled changes nothing in the objects, and is
+/// remembered.
 pub(super) async fn put_versioning(
     s3: &S3,
     request: S3Request<dto::PutBucketVersioningInput>,
@@ -120,6 +125,7 @@ pub(super) async fn put_versioning(
     let configuration = request.input.versioning_configuration;
     match configuration.status.as_ref().map(dto::BucketVersioningStatus::as_str) {
         Some("Suspended") if configuration.mfa_delete.is_none() => {
+            s3.suspend_versioning(&request.input.bucket).await?;
             Ok(S3Response::new(dto::PutBucketVersioningOutput::default()))
         }
         Some("Enabled") => Err(ApiError::not_implemented("PutBucketVersioning with Status Enabled")),

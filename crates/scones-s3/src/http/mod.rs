@@ -81,8 +81,11 @@ impl S3Http {
         B::Error: StdError + Send + Sync + 'static,
     {
         let id = Uuid::new_v4().simple().to_string().to_ascii_uppercase()[..16].to_owned();
-        let resource = request.uri().path().to_owned();
-        let head = request.method() == Method::HEAD;
+        let asked = Asked {
+            path: request.uri().path().to_owned(),
+            head: request.method() == Method::HEAD,
+            copies: request.headers().contains_key("x-amz-copy-source"),
+        };
         let checked = signature::check(request.headers());
         let prepared = match checked {
             Ok(()) => body::prepare(request).await,
@@ -100,7 +103,7 @@ impl S3Http {
             }),
             Err(error) => error_response(&error),
         };
-        dress(answer, &id, &resource, head)
+        dress(answer, &id, &asked)
     }
 
     async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, HttpError> {
@@ -130,19 +133,43 @@ fn error_response(error: &ApiError) -> Response<Body> {
 #[derive(Clone, Copy)]
 struct Status(StatusCode);
 
+/// What an error says of the request that it answers.
+struct Asked {
+    /// With its escapes.
+    path: String,
+    head: bool,
+    /// Whether an object is copied: an error may be about either of two.
+    copies: bool,
+}
+
+impl Asked {
+    /// The element that names what an error with this code misses.
+    fn missing(&self, code: &str) -> Option<String> {
+        let path = self.path.strip_prefix('/').filter(|_| !self.copies)?;
+        let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+        let (element, name) = match code {
+            "NoSuchBucket" => ("BucketName", bucket),
+            "NoSuchKey" => ("Key", key),
+            _ => return None,
+        };
+        let name = escape(&convert::printable(&refuse::decode(name)));
+        Some(format!("<{element}>{name}</{element}>"))
+    }
+}
+
 /// Adds what AWS's answers have and `s3s` does not write: the request id and,
 /// in errors, a message and the resource.
-fn dress(mut response: Response<Body>, id: &str, resource: &str, head: bool) -> Response<Body> {
+fn dress(mut response: Response<Body>, id: &str, asked: &Asked) -> Response<Body> {
     if let Some(&Status(wanted)) = response.extensions().get() {
         *response.status_mut() = wanted;
     }
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
-        if head {
+        if asked.head {
             *response.body_mut() = Body::empty();
             response.headers_mut().remove(header::CONTENT_LENGTH);
         } else if let Some(xml) = response.body().bytes() {
-            let xml = complete_error(&String::from_utf8_lossy(&xml), id, resource);
+            let xml = complete_error(&String::from_utf8_lossy(&xml), id, asked);
             response.headers_mut().remove(header::CONTENT_LENGTH);
             *response.body_mut() = Body::from(xml);
         }
@@ -190,7 +217,7 @@ const REWORDED: [(&str, &str); 2] = [
 ];
 
 /// Completes `<Error><Code>..</Code></Error>`.
-fn complete_error(xml: &str, id: &str, resource: &str) -> String {
+fn complete_error(xml: &str, id: &str, asked: &Asked) -> String {
     let Some(start) = xml.strip_suffix("</Error>") else {
         return xml.to_owned();
     };
@@ -198,16 +225,22 @@ fn complete_error(xml: &str, id: &str, resource: &str) -> String {
     for (theirs, aws) in REWORDED {
         text = text.replace(theirs, aws);
     }
+    let code = start
+        .split("<Code>")
+        .nth(1)
+        .and_then(|rest| rest.split("</Code>").next())
+        .unwrap_or_default();
     if !start.contains("<Message>") {
-        let code = start
-            .split("<Code>")
-            .nth(1)
-            .and_then(|rest| rest.split("</Code>").next());
-        text += &format!("<Message>{}</Message>", usual_message(code.unwrap_or_default()));
+        text += &format!("<Message>{}</Message>", usual_message(code));
     }
-    let resource = resource.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    text += &asked.missing(code).unwrap_or_default();
+    let resource = escape(&asked.path);
     text += &format!("<Resource>{resource}</Resource><RequestId>{id}</RequestId><HostId>{id}</HostId></Error>");
     text
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// AWS's words for the codes that `s3s` gives without any.

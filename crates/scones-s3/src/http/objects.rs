@@ -30,7 +30,7 @@ pub(super) async fn put(s3: &S3, request: S3Request<dto::PutObjectInput>) -> Ans
     let headers = headers_of!(input)?;
     let condition = write_condition(input.if_match, input.if_none_match)?;
     let current = s3.objects.get(&object_key(&input.bucket, &input.key)).await?;
-    condition.check(&input.key, current.as_ref().map(|found| &found.value))?;
+    condition.check(current.as_ref().map(|found| &found.value))?;
     let upload = Upload {
         body: input.body,
         length: input.content_length,

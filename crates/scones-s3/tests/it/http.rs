@@ -12,6 +12,28 @@ async fn errors_have_awss_form() {
     assert_eq!(answer.outcome(), (404, "NoSuchKey".to_owned()));
     assert_eq!(answer.element("Resource").as_deref(), Some("/bucket/a%26b"));
     assert_eq!(
+        answer.element("Message").as_deref(),
+        Some("The specified key does not exist.")
+    );
+    assert_eq!(answer.element("Key").as_deref(), Some("a&amp;b"));
+    let nowhere = harness.call(Method::GET, "/nobody/k", &[], b"").await;
+    assert_eq!(nowhere.outcome(), (404, "NoSuchBucket".to_owned()));
+    assert_eq!(
+        nowhere.element("Message").as_deref(),
+        Some("The specified bucket does not exist")
+    );
+    assert_eq!(nowhere.element("BucketName").as_deref(), Some("nobody"));
+    let copied = harness
+        .call(
+            Method::PUT,
+            "/bucket/copy",
+            &[("x-amz-copy-source", "bucket/none")],
+            b"",
+        )
+        .await;
+    assert_eq!(copied.outcome(), (404, "NoSuchKey".to_owned()));
+    assert_eq!(copied.element("Key"), None);
+    assert_eq!(
         answer.element("RequestId").as_deref(),
         answer.header("x-amz-request-id")
     );
@@ -100,6 +122,29 @@ async fn malformed_documents_are_refused() {
         )
         .await;
     assert_eq!(answer.outcome(), (400, "MalformedXML".to_owned()));
+}
+
+#[tokio::test]
+async fn suspended_versioning_is_remembered() {
+    let harness = Harness::with_bucket().await;
+    let status = async |harness: &Harness| {
+        let answer = harness.call(Method::GET, "/bucket?versioning=", &[], b"").await;
+        assert_eq!(answer.outcome(), (200, String::new()), "{}", answer.text());
+        answer.element("Status")
+    };
+    let suspend = async |bucket: &str| {
+        let xml = b"<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>";
+        let answer = harness
+            .call(Method::PUT, &format!("/{bucket}?versioning="), &[], xml)
+            .await;
+        answer.outcome()
+    };
+    assert_eq!(status(&harness).await, None);
+    assert_eq!(suspend("nobody").await, (404, "NoSuchBucket".to_owned()));
+    assert_eq!(suspend("bucket").await, (200, String::new()));
+    assert_eq!(status(&harness).await.as_deref(), Some("Suspended"));
+    let harness = harness.restarted().await;
+    assert_eq!(status(&harness).await.as_deref(), Some("Suspended"));
 }
 
 #[tokio::test]
