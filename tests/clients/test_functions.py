@@ -126,6 +126,22 @@ def test_the_tail_of_the_log_comes_with_the_answer(aws, make):
     assert "LogResult" not in aws.functions.invoke(FunctionName=name, Payload=b'{"who": "you"}')
 
 
+def test_no_line_of_a_chatty_function_is_lost(aws, make, call):
+    name = make(handler("for number in range(event): print(f'{number:099}')", "return 1"), Timeout=300)
+    assert call(name, 200_000) == (1, None)
+    group = f"/aws/lambda/{name}"
+
+    def is_reported():
+        streams = aws.logs.describe_log_streams(logGroupName=group)["logStreams"]
+        tail = aws.logs.get_log_events(logGroupName=group, logStreamName=streams[0]["logStreamName"], limit=1)
+        return any(event["message"].startswith("REPORT") for event in tail["events"])
+
+    wait_for(is_reported, what="the last line")
+    pages = aws.logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+    lines = [event["message"].strip() for page in pages for event in page["events"]]
+    assert [int(line) for line in lines if line.isdigit()] == list(range(200_000))
+
+
 def test_a_dry_run_does_nothing(aws, make):
     name = make(handler("raise ValueError('it ran')"))
     answer = aws.functions.invoke(FunctionName=name, InvocationType="DryRun", LogType="None")

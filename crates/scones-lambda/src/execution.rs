@@ -92,8 +92,14 @@ impl Executor {
             revision: request.version.revision.clone(),
         };
         for _ in 0..WORKERS_TRIED_MAX {
+            // Invocations that end are not held up by their log, so that those
+            // that begin have to be.
+            let seat = async {
+                self.logs.room().await;
+                self.pool.seat(&key).await
+            };
             let seat = tokio::select! {
-                seat = self.pool.seat(&key) => seat.ok_or_else(too_many_requests)?,
+                seat = seat => seat.ok_or_else(too_many_requests)?,
                 () = self.stopping.cancelled() => return Err(stopping()),
             };
             let begun = match seat {

@@ -3,17 +3,26 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use scones_api::{Clock, Timestamp};
 use uuid::Uuid;
 
 use crate::limits::{LOG_LINE_BYTES_MAX, LOG_TAIL_BYTES};
 
-/// Where functions' log lines go. It must not block: a function must not wait
-/// for its log.
+/// Where functions' log lines go.
+#[async_trait]
 pub trait LogSink: Send + Sync + 'static {
-    /// Adds a line to `stream` of `group`; both begin to exist with their
-    /// first line.
+    /// Waits until there is room for more lines, which is a matter of time
+    /// alone and never of a function. Safe to drop while it waits. What a
+    /// process writes is read when there is room, so that a process that
+    /// writes faster than its lines are kept is held up by its own pipe.
+    async fn room(&self);
+
+    /// Adds a line to `stream` of `group` at once, even if there is no room:
+    /// the end of an invocation waits for nothing. Between two calls of
+    /// [`room`](Self::room) an invocation adds what two pipes hold and a few
+    /// lines of its own. Group and stream begin to exist with their first line.
     fn push(&self, group: &str, stream: &str, timestamp: Timestamp, message: String);
 }
 
@@ -54,6 +63,11 @@ impl WorkerLog {
     /// The time now.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Waits until there is room for what the process writes.
+    pub async fn room(&self) {
+        self.sink.room().await;
     }
 
     /// Adds one line, without its line end.

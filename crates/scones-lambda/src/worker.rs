@@ -113,9 +113,13 @@ impl Worker {
                 }
             }
         };
-        tokio::time::timeout(limit, wait)
+        let end = tokio::time::timeout(limit, wait)
             .await
-            .unwrap_or(Err(Failure::TimedOut))
+            .unwrap_or(Err(Failure::TimedOut));
+        if end.is_err() {
+            self.end().await;
+        }
+        end
     }
 
     /// Gives the process an invocation and waits for the answer.
@@ -141,7 +145,10 @@ impl Worker {
         let end = tokio::time::timeout(limit, wait)
             .await
             .unwrap_or(Err(Failure::TimedOut));
-        self.drain().await;
+        match end {
+            Ok(_) => self.drain().await,
+            Err(_) => self.end().await,
+        }
         end
     }
 
@@ -156,18 +163,15 @@ impl Worker {
         self.child.id().and_then(memory::peak_mb).unwrap_or(self.memory_peak_mb)
     }
 
-    /// Kills the process group and waits until the process and its folder are
-    /// gone.
+    /// Kills the process group, waits until the process and its folder are
+    /// gone, and logs what it wrote last.
     pub async fn stop(mut self) {
-        self.kill();
-        if let Err(error) = self.child.wait().await {
-            tracing::warn!(%error, "a worker could not be waited for");
-        }
+        self.end().await;
         self.scratch.delete().await;
     }
 
-    /// Waits for the next event while it reads the log and watches the
-    /// process. What is seldom comes first, so that a process that writes
+    /// Waits for the next event while it reads the log, as far as there is room
+    /// for it, and watches the process. What is seldom comes first, so that a process that writes
     /// without pause is still answered and watched. What it wrote before the
     /// event is in the log by then: the system tells of a pipe before it tells
     /// of a request that came after.
@@ -199,10 +203,26 @@ impl Worker {
         }
     }
 
-    /// Reads the lines that are there, waiting for none.
+    /// Reads the lines that are there, waiting for none and for no room.
     async fn read_waiting(&mut self) {
-        self.stdout.read_waiting(&mut self.log).await;
-        self.stderr.read_waiting(&mut self.log).await;
+        let read = async {
+            self.stdout.read_waiting(&mut self.log).await;
+            self.stderr.read_waiting(&mut self.log).await;
+        };
+        // A task that has done much already would be told that nothing is there.
+        tokio::task::unconstrained(read).await;
+    }
+
+    /// Kills the process group, waits until the process is gone, and logs what
+    /// it wrote last. If it were read first, a process that its pipe holds up
+    /// would go on writing.
+    async fn end(&mut self) {
+        self.memory_peak_mb = self.memory_peak_mb();
+        self.kill();
+        if let Err(error) = self.child.wait().await {
+            tracing::warn!(%error, "a worker could not be waited for");
+        }
+        self.drain().await;
     }
 
     /// Reads what is there, even a line without an end.
@@ -246,8 +266,9 @@ fn kill_group(group: u32) {
 #[cfg(not(unix))]
 fn kill_group(_: u32) {}
 
-/// Logs the next line of either pipe.
+/// Logs the next line of either pipe when there is room for it.
 async fn next_line(stdout: &mut Lines<ChildStdout>, stderr: &mut Lines<ChildStderr>, log: &mut WorkerLog) {
+    log.room().await;
     tokio::select! {
         line = stdout.next() => log.raw_line(line),
         line = stderr.next() => log.raw_line(line),

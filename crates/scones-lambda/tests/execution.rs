@@ -120,6 +120,96 @@ async fn time_is_up_for_a_whole_process_group() {
     server.lambda.shutdown().await;
 }
 
+/// Prints as many lines as its event says, 100 characters each with their end.
+const PRINT: &str = "def handler(event, context):\n    \
+                         for number in range(event): print(f'{number:099}')\n    \
+                         return 'printed'\n";
+
+fn numbers(lines: &[String]) -> Vec<usize> {
+    lines.iter().filter_map(|line| line.parse().ok()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_logs_too_fast_waits_and_loses_nothing() {
+    const LINES: usize = 10_000;
+    let server = Server::start().await;
+    server.create("print", PRINT, json!({ "Timeout": 60 })).await;
+    server.logs.set_full(Some(1000));
+    let (payload, group) = (LINES.to_string(), "/aws/lambda/print");
+    let room = async {
+        for full in (1000..=12_000).step_by(1000) {
+            eventually(|| {
+                let lines = server.logs.lines(group);
+                let is_there = lines.len() >= full || lines.iter().any(|line| line.starts_with("REPORT"));
+                // What was in the pipes comes at the end, whatever the room.
+                is_there.then(|| assert!(lines.len() <= full + 2000, "{}", lines.len()))
+            })
+            .await;
+            server.logs.set_full(Some(full + 1000));
+        }
+    };
+    let (result, ()) = tokio::join!(server.result("print", &payload), room);
+    assert_eq!(result, r#""printed""#);
+    let lines = server.logs.lines(group);
+    assert!(numbers(&lines).into_iter().eq(0..LINES));
+    assert!(lines.last().unwrap().starts_with("REPORT"));
+    server.lambda.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_passes_for_a_function_that_waits_for_its_log() {
+    let server = Server::start().await;
+    server.create("print", PRINT, json!({ "Timeout": 1 })).await;
+    assert_eq!(server.result("print", "0").await, r#""printed""#);
+    let before = server.logs.lines("/aws/lambda/print").len();
+    server.logs.set_full(Some(before + 1));
+    let invocation = server.invoke("print", "50000").await;
+    let body = String::from_utf8_lossy(&invocation.payload);
+    assert!(body.contains("Sandbox.Timedout"), "{body}");
+    let lines = server.logs.lines("/aws/lambda/print").split_off(before);
+    let printed = numbers(&lines);
+    // What the pipe held, and no more.
+    assert!((500..1000).contains(&printed.len()), "{}", printed.len());
+    assert!(printed.iter().copied().eq(0..printed.len()), "without a gap");
+    assert!(lines[0].starts_with("START"), "{}", lines[0]);
+    assert!(lines[lines.len() - 2].starts_with("END"), "{lines:?}");
+    assert!(lines[lines.len() - 1].ends_with("Status: timeout"), "{lines:?}");
+    // Nothing begins until there is room.
+    let next = server.invoke("print", "0");
+    tokio::pin!(next);
+    assert!(futures::poll!(&mut next).is_pending());
+    server.logs.set_full(None);
+    assert_eq!(next.await.payload, r#""printed""#);
+    server.lambda.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_waits_for_no_room_and_keeps_what_was_written() {
+    let server = Server::start().await;
+    server.create("print", PRINT, json!({ "Timeout": 60 })).await;
+    server.logs.set_full(Some(1));
+    let invoke = Invoke {
+        function: "print",
+        payload: Bytes::from_static(b"50000"),
+        ..Invoke::default()
+    };
+    let stop = async {
+        eventually(|| {
+            let lines = server.logs.lines("/aws/lambda/print");
+            lines.iter().any(|line| line.starts_with("START")).then_some(())
+        })
+        .await;
+        server.lambda.shutdown().await;
+    };
+    let (stopped, ()) = tokio::join!(server.lambda.invoke(invoke), stop);
+    assert_eq!(
+        stopped.unwrap_err().to_string(),
+        "ServiceException: the server is stopping"
+    );
+    let printed = numbers(&server.logs.lines("/aws/lambda/print"));
+    assert!(printed.iter().copied().eq(0..printed.len()), "without a gap");
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_has_its_functions_memory_and_no_more() {

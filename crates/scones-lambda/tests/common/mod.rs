@@ -17,24 +17,40 @@ use scones_lambda::{Dependencies, FunctionEnvironment, Invocation, Invoke, Lambd
 use scones_store::{SqliteStore, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::watch;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 pub const ROLE: &str = "arn:aws:iam::000000000000:role/scones";
 
 /// Log lines in memory: group, stream, message.
 #[derive(Default)]
-pub struct MemoryLogs(Mutex<Vec<(String, String, String)>>);
+pub struct MemoryLogs {
+    lines: Mutex<Vec<(String, String, String)>>,
+    /// The lines for which there is no room: none unless it is set.
+    full: watch::Sender<Option<usize>>,
+}
 
+#[async_trait]
 impl LogSink for MemoryLogs {
+    async fn room(&self) {
+        let has_room = |full: &Option<usize>| full.is_none_or(|full| self.lines.lock().unwrap().len() < full);
+        self.full.subscribe().wait_for(has_room).await.unwrap();
+    }
+
     fn push(&self, group: &str, stream: &str, _: Timestamp, message: String) {
         let line = (group.to_owned(), stream.to_owned(), message);
-        self.0.lock().unwrap().push(line);
+        self.lines.lock().unwrap().push(line);
     }
 }
 
 impl MemoryLogs {
+    /// There is no room for more than `full` lines; `None` is no bound.
+    pub fn set_full(&self, full: Option<usize>) {
+        self.full.send_replace(full);
+    }
+
     pub fn lines(&self, group: &str) -> Vec<String> {
-        let all = self.0.lock().unwrap();
+        let all = self.lines.lock().unwrap();
         all.iter()
             .filter(|line| line.0 == group)
             .map(|line| line.2.clone())
@@ -42,7 +58,7 @@ impl MemoryLogs {
     }
 
     pub fn streams(&self, group: &str) -> Vec<String> {
-        let all = self.0.lock().unwrap();
+        let all = self.lines.lock().unwrap();
         let mut streams: Vec<String> = all
             .iter()
             .filter(|line| line.0 == group)
