@@ -176,6 +176,9 @@ impl Executor {
             Ok(init) => Ok(Begun::Ready(Box::new(Seated { worker, place }), Some(init))),
             Err(failure) => {
                 worker.log.line(&start_line(request));
+                if matches!(failure, Failure::TimedOut) {
+                    worker.log.line(&advise_timeout(request, limit));
+                }
                 let execution = self.end(request, &mut worker, Err(failure), begin.elapsed(), None);
                 worker.stop().await;
                 execution.map(Begun::Failed)
@@ -323,6 +326,18 @@ fn start_line(request: &Request) -> String {
     format!(
         "START RequestId: {} Version: {}",
         request.request_id, request.version.version
+    )
+}
+
+/// What to do about an initialisation that did not end within `limit`.
+fn advise_timeout(request: &Request, limit: Duration) -> String {
+    format!(
+        "RequestId: {} The function was still initialising (its imports, say) after {} seconds: {} and its Timeout of {}. \
+         Raise its Timeout with UpdateFunctionConfiguration.",
+        request.request_id,
+        limit.as_secs(),
+        INIT_TIMEOUT.as_secs(),
+        request.version.timeout_seconds,
     )
 }
 

@@ -120,6 +120,28 @@ async fn time_is_up_for_a_whole_process_group() {
     server.lambda.shutdown().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_function_that_never_ends_its_imports_is_told_what_to_do() {
+    let server = Server::start().await;
+    let source = "import time\ntime.sleep(600)\n";
+    server.create("slow", source, json!({})).await;
+    let invocation = server.invoke("slow", "{}").await;
+    let id = &invocation.request_id;
+    let expect = format!(
+        r#"{{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: {id} Error: Task timed out after 3.00 seconds"}}"#
+    );
+    assert_eq!(invocation.payload, expect);
+    let tail = log_tail(&invocation);
+    let advice = format!(
+        "RequestId: {id} The function was still initialising (its imports, say) after 13 seconds: 10 and its Timeout of \
+         3. Raise its Timeout with UpdateFunctionConfiguration.\n"
+    );
+    assert!(tail.contains(&advice), "{tail}");
+    let timed_out = format!("Z {id} Task timed out after 3.00 seconds\n");
+    assert!(tail.contains(&timed_out), "{tail}");
+    server.lambda.shutdown().await;
+}
+
 /// Prints as many lines as its event says, 100 characters each with their end.
 const PRINT: &str = "def handler(event, context):\n    \
                          for number in range(event): print(f'{number:099}')\n    \
