@@ -31,12 +31,13 @@ class Server:
         self.process = None
         self.listen = "127.0.0.1:0"
         self.options = []
+        self.variables = {}
 
     def start(self):
         command = [PROGRAM, "up", "--json", "--listen", self.listen, "--data-dir", self.directory, *self.options]
         with open(self.directory.with_suffix(".log"), "ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, env=clean_environment()
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env=clean_environment(**self.variables)
             )
         ready = self.process.stdout.readline()
         assert ready, f"the server did not start: {self.log()}"

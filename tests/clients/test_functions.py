@@ -367,6 +367,21 @@ def test_the_servers_own_variables_stay_out(make, call):
     assert not [name for name in variables if name.startswith(("SCONES_", "PYTEST_"))]
 
 
+SHARED_TMP = "functions see this machine's /tmp"
+
+
+def test_a_server_whose_functions_share_tmp_says_so_once():
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        server = Server(pathlib.Path(directory) / "data")
+        server.variables = {"SCONES_LOG": "info"}
+        functions = server.start().client("lambda")
+        for name in ["one", "two"]:
+            create_function(functions, name, handler("return 1"))
+            assert functions.invoke(FunctionName=name)["Payload"].read() == b"1"
+        server.stop()
+        assert server.log().count(SHARED_TMP) == 1
+
+
 def test_tmp_is_each_workers_own():
     bind = ["unshare", "--user", "--map-root-user", "--mount", "mount", "--bind", "/var/tmp", "/tmp"]
     if sys.platform != "linux" or subprocess.run(bind, capture_output=True).returncode:
@@ -382,8 +397,9 @@ def test_tmp_is_each_workers_own():
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         gate = pathlib.Path(directory) / "gate"
         gate.mkdir()
-        server = Server(pathlib.Path(directory) / "data").start()
-        functions = server.client("lambda")
+        server = Server(pathlib.Path(directory) / "data")
+        server.variables = {"SCONES_LOG": "info"}
+        functions = server.start().client("lambda")
         create_function(functions, "own-tmp", source)
 
         def invoke(name):
@@ -393,5 +409,6 @@ def test_tmp_is_each_workers_own():
         with concurrent.futures.ThreadPoolExecutor() as threads:
             answers = list(threads.map(invoke, ["a", "b"]))
         server.stop()
+        assert SHARED_TMP not in server.log()
     assert answers == [["a", ["image.png"], os.getuid()], ["b", ["image.png"], os.getuid()]]
     assert not os.path.exists("/tmp/image.png")

@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use scones_api::{ApiError, Clock};
 use serde_json::json;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -49,6 +50,8 @@ pub struct Executor {
     pub workers_folder: PathBuf,
     /// Ends every invocation.
     pub stopping: CancellationToken,
+    /// Whether the first worker's `/tmp` was looked at.
+    pub tmp_told: OnceCell<()>,
 }
 
 /// An invocation to be run.
@@ -173,7 +176,10 @@ impl Executor {
             () = self.stopping.cancelled() => Err(Failure::Stopped),
         };
         match end {
-            Ok(init) => Ok(Begun::Ready(Box::new(Seated { worker, place }), Some(init))),
+            Ok(init) => {
+                self.tmp_told.get_or_init(|| tell_of_tmp(&worker)).await;
+                Ok(Begun::Ready(Box::new(Seated { worker, place }), Some(init)))
+            }
             Err(failure) => {
                 worker.log.line(&start_line(request));
                 if matches!(failure, Failure::TimedOut) {
@@ -339,6 +345,16 @@ fn advise_timeout(request: &Request, limit: Duration) -> String {
         INIT_TIMEOUT.as_secs(),
         request.version.timeout_seconds,
     )
+}
+
+/// Says so if functions have no `/tmp` of their own.
+async fn tell_of_tmp(worker: &Worker) {
+    if !worker.has_own_tmp().await {
+        tracing::info!(
+            "functions see this machine's /tmp, which all workers share; TMPDIR is each worker's own. A function with \
+             SCONES_LOG=debug in its environment is told why in its log"
+        );
+    }
 }
 
 /// AWS's REPORT line; the billed duration counts the initialisation.

@@ -28,6 +28,25 @@ impl Scratch {
         &self.0
     }
 
+    /// Whether `process` sees this folder as its `/tmp`, as a launcher may show
+    /// it on Linux.
+    #[cfg(target_os = "linux")]
+    pub async fn is_tmp_of(&self, process: u32) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        let seen = tokio::fs::metadata(format!("/proc/{process}/root/tmp")).await;
+        let own = tokio::fs::metadata(&self.0).await;
+        seen.ok()
+            .zip(own.ok())
+            .is_some_and(|(seen, own)| (seen.dev(), seen.ino()) == (own.dev(), own.ino()))
+    }
+
+    /// Elsewhere `/tmp` is the machine's.
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::unused_async, reason = "it waits for the disk on Linux")]
+    pub async fn is_tmp_of(&self, _: u32) -> bool {
+        false
+    }
+
     /// Deletes the folder and waits until it is gone.
     pub async fn delete(&mut self) {
         let path = mem::take(&mut self.0);

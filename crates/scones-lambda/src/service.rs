@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use scones_api::{ApiError, Clock, Owner};
 use scones_store::{Collection, Store, Versioned};
+use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -119,6 +120,7 @@ impl Lambda {
             clock: Arc::clone(&clock),
             workers_folder,
             stopping: CancellationToken::new(),
+            tmp_told: OnceCell::new(),
             launcher: Launcher::new(options.clone(), environment.clone()),
         });
         let lambda = Arc::new(Self {

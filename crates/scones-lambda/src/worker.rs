@@ -157,6 +157,14 @@ impl Worker {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Whether the process sees a folder of its own as `/tmp`.
+    pub async fn has_own_tmp(&self) -> bool {
+        match self.child.id() {
+            Some(process) => self.scratch.is_tmp_of(process).await,
+            None => false,
+        }
+    }
+
     /// The most memory that the process has held, in MB; of one that has ended,
     /// the most that was seen.
     pub fn memory_peak_mb(&self) -> u64 {
