@@ -12,7 +12,7 @@ use scones_api::{Account, Owner, Region};
 use scones_states::Mocks;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::failure::WithHint as _;
+use crate::{failure::WithHint as _, terminal::quoted};
 
 /// Where the server listens unless told otherwise.
 pub(crate) const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4566);
@@ -30,7 +30,7 @@ impl DataArgs {
     pub(crate) fn option(&self) -> String {
         self.data_dir
             .as_ref()
-            .map(|directory| format!(" --data-dir {}", directory.display()))
+            .map(|directory| format!(" --data-dir {}", quoted(&directory.to_string_lossy())))
             .unwrap_or_default()
     }
 

@@ -26,12 +26,22 @@ pub(crate) fn path(directory: &Path) -> PathBuf {
 pub(crate) fn load_or_create(directory: &Path) -> anyhow::Result<AccessKey> {
     let path = path(directory);
     loop {
-        match fs::read_to_string(&path) {
-            Ok(text) => return parse(&text).with_context(|| format!("{} is damaged", path.display())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        if let Some(key) = load(directory)? {
+            return Ok(key);
         }
         create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+}
+
+/// The key of a data directory, if it has one.
+pub(crate) fn load(directory: &Path) -> anyhow::Result<Option<AccessKey>> {
+    let path = path(directory);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(
+            parse(&text).with_context(|| format!("{} is damaged", path.display()))?,
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }
 
@@ -83,6 +93,8 @@ mod tests {
     #[test]
     fn a_key_is_made_once_and_kept_private() {
         let directory = tempfile::tempdir().unwrap();
+        assert!(load(directory.path()).unwrap().is_none());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "it only reads");
         let first = load_or_create(directory.path()).unwrap();
         assert!(first == load_or_create(directory.path()).unwrap());
         assert_eq!((first.id.len(), first.secret.len()), (20, 40));

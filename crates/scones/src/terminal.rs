@@ -1,6 +1,6 @@
 //! Progress on stderr: bars on a terminal, plain lines elsewhere.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{borrow::Cow, io::IsTerminal as _, path::PathBuf, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -19,6 +19,26 @@ pub(crate) fn say(line: impl std::fmt::Display) {
 #[expect(clippy::print_stdout, reason = "stdout is where results go")]
 pub(crate) fn print(line: impl std::fmt::Display) {
     println!("{line}");
+}
+
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
+    // Only a NUL cannot be quoted, and no argument or path has one.
+    shlex::try_quote(word).unwrap_or(Cow::Borrowed(word)).into_owned()
+}
+
+/// This program as a person types it in any terminal: the name by which the shell found it, else its path.
+pub(crate) fn program() -> String {
+    let typed = std::env::args_os()
+        .next()
+        .map_or_else(|| "scones".into(), PathBuf::from);
+    let is_name = typed.parent().is_none_or(|folder| folder.as_os_str().is_empty());
+    let path = if is_name {
+        None
+    } else {
+        std::path::absolute(&typed).ok()
+    };
+    quoted(&path.unwrap_or(typed).to_string_lossy())
 }
 
 /// A number of things: `1 file`, `2 files`.

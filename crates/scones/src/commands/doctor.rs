@@ -117,22 +117,22 @@ fn running_server(directory: &Path, option: &str) -> Check {
     let running = match server::find_running(directory) {
         Ok(Some(running)) => running,
         Ok(None) => {
-            let finding = format!("none runs on this data directory; start one with `scones up{option}`");
+            let program = terminal::program();
+            let finding = format!("none runs on this data directory; start one with `{program} up{option}`");
             return Check::new(subject, Verdict::Note, finding);
         }
         Err(error) => return Check::new(subject, Verdict::Problem, format!("{error:#}")),
     };
     let finding = format!("process {} answers at {}", running.pid, running.endpoint);
-    let file = credentials::path(directory);
-    if !file.exists() {
-        let finding = format!(
-            "{finding}, but {} is gone; start it again to have a new key made",
-            file.display()
-        );
-        return Check::new(subject, Verdict::Problem, finding);
-    }
-    let key = match credentials::load_or_create(directory) {
-        Ok(key) => key,
+    let key = match credentials::load(directory) {
+        Ok(Some(key)) => key,
+        Ok(None) => {
+            let finding = format!(
+                "{finding}, but {} is gone; start it again to have a new key made",
+                credentials::path(directory).display()
+            );
+            return Check::new(subject, Verdict::Problem, finding);
+        }
         Err(error) => return Check::new(subject, Verdict::Problem, format!("{finding}, but {error:#}")),
     };
     let client = Client::new(&running.endpoint, &key, running.owner.region.as_str());

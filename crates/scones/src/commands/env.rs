@@ -10,20 +10,17 @@ use crate::{cli::EnvArgs, config, credentials, failure::WithHint as _, server, t
 pub(crate) fn run(arguments: &EnvArgs) -> anyhow::Result<ExitCode> {
     let directory = arguments.data.directory()?;
     let option = arguments.data.option();
-    if !credentials::path(&directory).exists() {
+    let start = format!("start one with `{} up{option}`", terminal::program());
+    let Some(key) = credentials::load(&directory)? else {
         return Err(anyhow!(
             "there is no key in {}: no server has been started on it",
             directory.display()
         ))
-        .hint(format!("start one with `scones up{option}`, in another terminal"));
-    }
-    let key = credentials::load_or_create(&directory)?;
+        .hint(format!("{start}, in another terminal"));
+    };
     let running = server::find_running(&directory)?;
     if running.is_none() {
-        terminal::say(format_args!(
-            "no server runs on {}; start one with `scones up{option}`",
-            directory.display()
-        ));
+        terminal::say(format_args!("no server runs on {}; {start}", directory.display()));
     }
     let endpoint = running.map_or_else(|| config::endpoint(config::DEFAULT_LISTEN), |running| running.endpoint);
     let owner = config::kept_owner(&directory)?.unwrap_or_default();

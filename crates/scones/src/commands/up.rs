@@ -28,7 +28,8 @@ async fn serve(arguments: &UpArgs) -> anyhow::Result<ExitCode> {
         terminal::print(format_args!("Data is kept in {}", directory.display()));
         let option = arguments.server.data.option();
         terminal::print(format_args!(
-            "In another terminal: eval \"$(scones env{option})\" && aws s3 ls"
+            "In another terminal: eval \"$({} env{option})\" && aws s3 ls",
+            terminal::program()
         ));
     }
     stopped.wait().await;
