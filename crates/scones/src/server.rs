@@ -148,8 +148,7 @@ fn bind_hint(error: &io::Error) -> &'static str {
 fn open(directory: &Path) -> anyhow::Result<Arc<SqliteStore>> {
     SqliteStore::open(directory).or_else(|error| {
         let is_database = matches!(error, scones_store::Error::Database(_));
-        let failed =
-            Err(error).with_context(|| format!("cannot open the data directory {}", directory.display()));
+        let failed = Err(error).with_context(|| format!("cannot open the data directory {}", directory.display()));
         if is_database {
             failed.hint(damage_hint(directory))
         } else {
