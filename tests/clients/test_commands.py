@@ -331,6 +331,67 @@ def test_a_wrong_path_is_named_with_what_is_possible(tmp_path):
     assert "synthetic" in stderr
 
 
+def test_a_repeated_row_lies_in_one_part(tmp_path, photos):
+    rows = rows_of(photos)
+    rows += [(100 + at, label, f"./{name}") for at, (_, label, name) in enumerate(rows)]
+    result = run_program(
+        "data", "import", listed(photos, rows), "--output", tmp_path / "output", "--data-dir", tmp_path / "cache"
+    )
+    assert "20 rows have the path of an earlier row" in result.stderr
+    assert "left out 20 rows" in result.stderr
+    names = [
+        line.split("\t")[2]
+        for part in ("train", "test")
+        for line in (tmp_path / "output" / f"{part}.lst").read_text().splitlines()
+    ]
+    assert sorted(names) == sorted({name for _, _, name in rows_of(photos)})
+    assert not list(tmp_path.glob(".scones-import*"))
+
+
+def test_two_images_of_one_name_leave_nothing(tmp_path, photos):
+    (photos / "0-0.jpg").write_bytes(JPEG)
+    stderr = import_fails(tmp_path, listed(photos, [*rows_of(photos), (99, 0, "0-0.jpg")]))
+    assert "photos.lst: the images " in stderr
+    assert "would both become 0-0.png: rename one of them" in stderr
+    assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("photos.tar.gz", b"text\n", "photos.tar.gz: not a gzip archive"),
+        ("notes.txt", b"anything at all", "image lists end in .lst"),
+        ("data_batch_1.bin", bytes(3073), "name the folder that holds all of CIFAR's files"),
+    ],
+)
+def test_a_file_that_is_no_archive_is_told_from_a_damaged_one(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    stderr = import_fails(tmp_path, tmp_path / name)
+    assert said in stderr
+    assert "fetch it again" not in stderr
+
+
+def test_a_database_that_was_cut_short_says_what_to_do(own_server):
+    own_server.stop()
+    database = own_server.directory / "scones.db"
+    database.write_bytes(database.read_bytes()[:5000])
+    stderr = fails("up", "--listen", "127.0.0.1:0", "--data-dir", own_server.directory)
+    assert f"hint: if {database} is damaged, restore the directory from a copy" in stderr
+
+
+def test_a_demo_that_cannot_listen_leaves_nothing(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        fails("demo", "--dataset", "synthetic", "--listen", address, "--data-dir", tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_directory_with_blanks_is_quoted(tmp_path):
+    stderr = fails("env", "--data-dir", tmp_path / "it's my data")
+    line = stderr[stderr.index("`") + 1 : stderr.rindex("`")]
+    assert shlex.split(line)[1:] == ["up", "--data-dir", str(tmp_path / "it's my data")]
+
+
 def test_an_empty_folder_is_named(tmp_path):
     (tmp_path / "empty").mkdir()
     assert "empty" in import_fails(tmp_path, tmp_path / "empty")

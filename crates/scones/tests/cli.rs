@@ -22,7 +22,8 @@ fn scones(directory: &Path, arguments: &[&str]) -> String {
         String::from_utf8_lossy(&stderr)
     );
     // Linux and macOS number this error differently.
-    text.replace(&directory.display().to_string(), "[DIR]")
+    text.replace(env!("CARGO_BIN_EXE_scones"), "[SCONES]")
+        .replace(&directory.display().to_string(), "[DIR]")
         .replace("os error 48", "os error 98")
 }
 
@@ -78,6 +79,42 @@ fn a_class_of_few_images_is_named() {
         directory.path(),
         &["data", "import", "photos", "--output", "out"]
     ));
+}
+
+/// A gzipped archive of CIFAR-100 in the binary form: its members by name.
+fn archive(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut tar = tar::Builder::new(gzip);
+    for (name, bytes) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, bytes.as_slice()).unwrap();
+    }
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+#[test]
+fn classes_that_an_archive_does_not_have_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let apples = [&[0, 0][..], &[7; 3072]].concat();
+    let members = [
+        ("fine_label_names.txt", b"apple\nbicycle\nmotorcycle\n".to_vec()),
+        ("train.bin", apples.clone()),
+        ("test.bin", apples),
+    ];
+    fs::write(directory.path().join("a.tar.gz"), archive(&members)).unwrap();
+    let import = |more: &[&str]| {
+        let shown = scones(
+            directory.path(),
+            &[&["data", "import", "a.tar.gz", "--output", "out"], more].concat(),
+        );
+        assert!(!directory.path().join("out").exists());
+        shown
+    };
+    insta::assert_snapshot!(import(&[]));
+    insta::assert_snapshot!(import(&["--classes", "apple,pear"]));
+    insta::assert_snapshot!(import(&["--classes", "apple,bicycle,apple"]));
 }
 
 #[test]

@@ -1,12 +1,20 @@
 //! `scones data import`: any dataset as PNG files and image lists.
 
-use std::{fs, process::ExitCode};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, bail};
 use scones_vision::dataset::{Dataset, list};
 use serde_json::json;
 
-use crate::{cli::ImportArgs, source, terminal};
+use crate::{
+    cli::ImportArgs,
+    source::{self, Source},
+    terminal,
+};
 
 pub(crate) fn import(arguments: &ImportArgs) -> anyhow::Result<ExitCode> {
     let output = &arguments.output;
@@ -18,10 +26,7 @@ pub(crate) fn import(arguments: &ImportArgs) -> anyhow::Result<ExitCode> {
     }
     let cache = arguments.data.directory()?.join("downloads");
     let source = source::load(Some(&arguments.source), &cache, &arguments.classes)?;
-    for (channel, dataset) in [("train", &source.train), ("test", &source.test)] {
-        list::write(output, channel, &with_plain_names(dataset))
-            .with_context(|| format!("cannot write {}", output.display()))?;
-    }
+    write(output, &source).with_context(|| format!("cannot write {}", output.display()))?;
     for warning in &source.warnings {
         terminal::say(format_args!("warning: {warning}"));
     }
@@ -38,16 +43,59 @@ pub(crate) fn import(arguments: &ImportArgs) -> anyhow::Result<ExitCode> {
             source.description,
             source.train.classes.join(", ")
         ));
-        terminal::print(format_args!(
-            "{} images in {path}/train, listed in {path}/train.lst",
-            source.train.samples.len()
-        ));
-        terminal::print(format_args!(
-            "{} images in {path}/test, listed in {path}/test.lst",
-            source.test.samples.len()
-        ));
+        for (channel, dataset) in [("train", &source.train), ("test", &source.test)] {
+            let images = terminal::counted(dataset.samples.len(), "image");
+            terminal::print(format_args!(
+                "{images} in {path}/{channel}, listed in {path}/{channel}.lst"
+            ));
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes both parts beside the output and moves them there at the end, so that
+/// the output is whole or as it was.
+fn write(output: &Path, source: &Source) -> anyhow::Result<()> {
+    let staging = Staging::new(output)?;
+    for (channel, dataset) in [("train", &source.train), ("test", &source.test)] {
+        list::write(&staging.0, channel, &with_plain_names(dataset))?;
+    }
+    if output.exists() {
+        // It may be a mount point or the working directory, which cannot be replaced.
+        for entry in fs::read_dir(&staging.0)? {
+            let entry = entry?;
+            fs::rename(entry.path(), output.join(entry.file_name()))?;
+        }
+    } else {
+        fs::rename(&staging.0, output)?;
+    }
+    Ok(())
+}
+
+/// A folder on the output's file system that goes away with this value.
+struct Staging(PathBuf);
+
+impl Staging {
+    fn new(output: &Path) -> io::Result<Self> {
+        let name = format!(".scones-import-{}", std::process::id());
+        let output = std::path::absolute(output)?;
+        let folder = match output.parent() {
+            Some(parent) if !output.exists() => parent.join(name),
+            _ => output.join(name),
+        };
+        fs::create_dir_all(&folder)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, folder = %self.0.display(), "cannot be removed");
+        }
+    }
 }
 
 /// Folders of classes give names with a slash, which image lists of one flat

@@ -3,13 +3,16 @@
 
 mod download;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use scones_vision::{
     dataset::{
-        Dataset,
-        check::{self, Severity},
+        Dataset, Error,
+        check::{self, Finding, Problem, Severity},
         cifar, folder, list, synthetic,
     },
     evaluation,
@@ -28,10 +31,16 @@ const TEST_FOLDS: usize = 5;
 /// The seed of drawings and splits, so that two runs see the same images.
 const SEED: u64 = 1;
 
+/// The names of sources that are no paths.
+const SYNTHETIC: &str = "synthetic";
+const CIFAR_100: &str = "cifar100";
+
 /// Images to train on and images to test with.
 pub(crate) struct Source {
     /// In words: what it is and where it came from.
     pub(crate) description: String,
+    /// What `scones data import` takes for the same images, quoted for a shell.
+    pub(crate) argument: String,
     pub(crate) train: Dataset,
     pub(crate) test: Dataset,
     /// What looks wrong but does not keep from training.
@@ -49,7 +58,7 @@ pub(crate) fn file_name(name: &str) -> String {
 /// Refuses what names nothing, before anything is begun with it.
 pub(crate) fn check_name(name: Option<&str>) -> anyhow::Result<()> {
     match name {
-        Some("synthetic" | "cifar100") | None => Ok(()),
+        Some(SYNTHETIC | CIFAR_100) | None => Ok(()),
         Some(path) if Path::new(path).exists() => Ok(()),
         Some(path) => bail!(
             "{path} does not exist; `cifar100`, `synthetic`, an archive, an image list (.lst) or a folder can be named"
@@ -62,28 +71,30 @@ pub(crate) fn check_name(name: Option<&str>) -> anyhow::Result<()> {
 /// in `cache`. The classes are those to take from an archive that has more.
 pub(crate) fn load(name: Option<&str>, cache: &Path, classes: &[String]) -> anyhow::Result<Source> {
     check_name(name)?;
-    let (description, train, test) = match name {
-        Some("synthetic") => drawn(),
-        Some("cifar100") => {
+    let (argument, (description, train, test)) = match name {
+        Some("synthetic") => (SYNTHETIC, drawn()),
+        Some(CIFAR_100) => {
             let archive = archive(cache).hint("`synthetic` needs no download")?;
-            official(&archive, classes)?
+            (CIFAR_100, official(&archive, classes)?)
         }
-        Some(path) => read(Path::new(path), classes)?,
+        Some(path) => (path, read(Path::new(path), classes)?),
         None => match archive(cache) {
-            Ok(archive) => official(&archive, classes)?,
+            Ok(archive) => (CIFAR_100, official(&archive, classes)?),
             Err(error) => {
                 terminal::say(format_args!(
                     "The CIFAR-100 images are not at hand: {error:#}.\n\
                      Going on with bicycles and motorcycles that Scones draws itself. With the archive at hand:\n  \
-                     scones demo --dataset path/to/cifar-100-python.tar.gz"
+                     {} demo --dataset path/to/cifar-100-python.tar.gz",
+                    terminal::program()
                 ));
-                drawn()
+                (SYNTHETIC, drawn())
             }
         },
     };
     let warnings = checked(&train, &test)?;
     Ok(Source {
         description,
+        argument: terminal::quoted(argument),
         train,
         test,
         warnings,
@@ -107,8 +118,23 @@ fn archive(cache: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn official(archive: &Path, classes: &[String]) -> anyhow::Result<Parts> {
-    let splits = cifar::read_path(archive, classes)?;
-    Ok(("CIFAR-100, the official archive".to_owned(), splits.train, splits.test))
+    let (train, test) = published(archive, classes)?;
+    Ok(("CIFAR-100, the official archive".to_owned(), train, test))
+}
+
+/// The wanted classes of an archive or folder of CIFAR.
+fn published(path: &Path, classes: &[String]) -> anyhow::Result<(Dataset, Dataset)> {
+    const HINT: &str = "`scones data import --classes CLASS,CLASS` takes other classes";
+    let read = cifar::read_path(path, classes);
+    let is_unknown = matches!(read, Err(Error::UnknownClass { .. }));
+    let cifar::Splits { train, test } = if is_unknown { read.hint(HINT)? } else { read? };
+    for (part, dataset) in [("training", &train), ("test", &test)] {
+        if dataset.samples.is_empty() {
+            let (path, classes) = (path.display(), classes.join(", "));
+            return Err(anyhow!("{path}: its {part} part has no image of the classes {classes}")).hint(HINT);
+        }
+    }
+    Ok((train, test))
 }
 
 fn read(path: &Path, classes: &[String]) -> anyhow::Result<Parts> {
@@ -130,8 +156,8 @@ fn read(path: &Path, classes: &[String]) -> anyhow::Result<Parts> {
         return Ok((description, train, test));
     }
     if path.is_file() || is_cifar_folder(path) {
-        let splits = cifar::read_path(path, classes)?;
-        return Ok((description, splits.train, splits.test));
+        let (train, test) = published(path, classes)?;
+        return Ok((description, train, test));
     }
     let (train, test) = (path.join("train"), path.join("test"));
     let (train, test) = if train.is_dir() && test.is_dir() {
@@ -147,11 +173,30 @@ fn read(path: &Path, classes: &[String]) -> anyhow::Result<Parts> {
 fn image_list(path: &Path) -> anyhow::Result<Dataset> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let channel = path.with_extension("");
-    Ok(list::read(
-        path,
-        if channel.is_dir() { &channel } else { parent },
-        None,
-    )?)
+    let root = if channel.is_dir() { &channel } else { parent };
+    Ok(distinct(list::read(path, root, None)?))
+}
+
+/// An image that a list names twice counts once, so that it cannot come into both parts of a split.
+fn distinct(mut dataset: Dataset) -> Dataset {
+    let mut names = HashSet::new();
+    let (kept, repeated): (Vec<_>, Vec<_>) = std::mem::take(&mut dataset.samples)
+        .into_iter()
+        .partition(|sample| names.insert(sample.name.clone()));
+    dataset.samples = kept;
+    if !repeated.is_empty() {
+        dataset.findings.push(Finding {
+            severity: Severity::Warning,
+            problem: Problem::RepeatedRow,
+            message: format!(
+                "{}: left out {} that repeat the path of an earlier one",
+                dataset.origin,
+                terminal::counted(repeated.len(), "row")
+            ),
+            files: repeated.into_iter().map(|sample| sample.name).collect(),
+        });
+    }
+    dataset
 }
 
 fn is_cifar_folder(path: &Path) -> bool {
@@ -176,7 +221,8 @@ fn split(whole: Dataset) -> anyhow::Result<(Dataset, Dataset)> {
         .find(|(count, _)| (1..TEST_FOLDS).contains(count));
     if let Some((count, class)) = few {
         bail!(
-            "the class {class} has too few images ({count}): {TEST_FOLDS} are needed, so that some can be held back for testing"
+            "{}: the class {class} has too few images ({count}): {TEST_FOLDS} are needed, so that some can be held back for testing",
+            whole.origin
         );
     }
     let labels: Vec<usize> = whole.samples.iter().map(|sample| sample.label).collect();
@@ -185,8 +231,28 @@ fn split(whole: Dataset) -> anyhow::Result<(Dataset, Dataset)> {
     Ok((whole.subset(&train), whole.subset(test)))
 }
 
+/// Refuses images that would become one file.
+fn check_file_names(part: &Dataset) -> anyhow::Result<()> {
+    let mut names = HashMap::new();
+    for sample in &part.samples {
+        let name = file_name(&sample.name);
+        if let Some(first) = names.insert(name.clone(), &sample.name) {
+            let images = if *first == sample.name {
+                format!("two images are called {first}")
+            } else {
+                format!("the images {first} and {} would both become {name}", sample.name)
+            };
+            bail!("{}: {images}: rename one of them", part.origin);
+        }
+    }
+    Ok(())
+}
+
 /// Errors end the command; warnings go on with it.
 fn checked(train: &Dataset, test: &Dataset) -> anyhow::Result<Vec<String>> {
+    for part in [train, test] {
+        check_file_names(part)?;
+    }
     let findings = check::check(train, Some(test), None);
     let named = |severity: Severity| {
         findings
