@@ -1,6 +1,9 @@
 """`scones demo`: the whole story by one command, again on the same data, and interrupted."""
 
 import json
+import pathlib
+import re
+import shlex
 import signal
 import subprocess
 
@@ -48,6 +51,8 @@ def test_the_story_is_told_twice_and_can_be_gone_on_with(tmp_path, images):
         )
         assert sum(json.loads(answer["Body"].read())) == pytest.approx(1, abs=1e-5)
         check_the_example_client(server)
+        for story in stories:
+            check_the_printed_lines(server, story, tmp_path)
     finally:
         assert server.stop() == 0
 
@@ -68,11 +73,43 @@ def check_the_example_client(server):
         assert status == "SUCCEEDED" or all("THRESHOLD_CONFIDENCE_NOT_MET" in line for line in lines)
 
 
+def check_the_printed_lines(server, story, folder):
+    """Every line beside a step runs as it stands, in the order of the steps."""
+    environment = clean_environment(**server.environment, HOME=str(folder))
+    (folder / "examples").exists() or (folder / "examples").symlink_to(ROOT / "examples")
+    for line in [line for section in story.values() for line in section["commands"]]:
+        if " sagemaker wait " in line:
+            # The AWS CLI looks only every two minutes, unless the job has come to its end before.
+            job = line.split()[-1]
+            wait_for(
+                lambda job=job: server.client("sagemaker").describe_training_job(TrainingJobName=job)[
+                    "TrainingJobStatus"
+                ]
+                != "InProgress",
+                120,
+                job,
+            )
+        result = subprocess.run(
+            ["sh", "-c", line], capture_output=True, text=True, cwd=folder, env=environment, timeout=120
+        )
+        assert result.returncode == 0, f"{line}\n{result.stdout}{result.stderr}"
+    made = server.client("sagemaker").list_training_jobs(NameContains="my-")["TrainingJobSummaries"]
+    assert {job["TrainingJobStatus"] for job in made} == {"Completed"}
+
+
 def test_it_is_told_in_words(tmp_path, images):
-    said = run_program(*command(tmp_path / "data", images)).stdout
+    told = run_program(*command(tmp_path / "data", images))
+    said = told.stdout
+    assert re.search(r"Training: epoch \d+ of \d+, .* about \d+ s left", told.stderr), told.stderr
     for word in ("bicycle", "motorcycle", "Training", "Endpoint", "Functions", "serialize", "scones up"):
         assert word in said, word
+    assert f"data import {shlex.quote(str(images.directory))} --data-dir" in said, "the source that was used"
+    assert said.count("aws lambda create-function") == 3
     assert "aws sagemaker create-training-job" in said
+    assert "validation channel is the test part" in said
+    assert re.search(r"All of it took \d+ s\.", said)
+    (up,) = [line.strip() for line in said.splitlines() if " up --data-dir" in line]
+    assert pathlib.Path(shlex.split(up)[0]).samefile(PROGRAM), "a path that can be typed"
     assert "\x1b[" not in said, "no colours where nobody sees them"
 
 

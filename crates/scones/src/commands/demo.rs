@@ -1,6 +1,8 @@
 //! `scones demo`: a server, and the story told through it.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Instant};
+
+use chrono::Utc;
 
 use crate::{
     cli::DemoArgs,
@@ -24,6 +26,7 @@ pub(crate) fn run(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn tell(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
     source::check_name(arguments.dataset.as_deref())?;
     let mut stopped = Stopped::new()?;
     let instance = tokio::select! {
@@ -35,6 +38,7 @@ async fn tell(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
         client,
         dataset: arguments.dataset.clone(),
         cache: arguments.server.data.directory()?.join("downloads"),
+        data_option: arguments.server.data.option(),
         account: instance.owner.account.to_string(),
         region: instance.owner.region.to_string(),
         aloud: !arguments.json,
@@ -62,6 +66,8 @@ async fn tell(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
             if arguments.json {
                 terminal::print(serde_json::to_string_pretty(&story)?);
             } else {
+                let seconds = began.elapsed().as_secs_f64();
+                terminal::print(format_args!("\nAll of it took {seconds:.0} s."));
                 terminal::print(how_to_go_on(arguments, &endpoint)?);
             }
             Ok(ExitCode::SUCCESS)
@@ -74,6 +80,7 @@ struct Telling {
     client: Client,
     dataset: Option<String>,
     cache: std::path::PathBuf,
+    data_option: String,
     account: String,
     region: String,
     aloud: bool,
@@ -87,6 +94,13 @@ impl Telling {
             client: &self.client,
             account: &self.account,
             region: &self.region,
+            import: format!(
+                "{} data import {}{}",
+                terminal::program(),
+                source.argument,
+                self.data_option
+            ),
+            fresh: Utc::now().format("my-%Y%m%d-%H%M%S").to_string(),
             aloud: self.aloud,
         };
         stage.tell(&source)
@@ -101,11 +115,13 @@ fn how_to_go_on(arguments: &DemoArgs, endpoint: &str) -> anyhow::Result<String> 
     } else {
         format!(" --listen {}", server.listen)
     };
+    let program = terminal::program();
     Ok(format!(
-        "\nEverything above is kept in {}. To go on:\n  \
-         scones up{data}{listen}\n  \
-         eval \"$(scones env{data})\"      (in another terminal)\n  \
+        "Everything above is kept in {}. To go on:\n  \
+         {program} up{data}{listen}\n  \
+         eval \"$({program} env{data})\"      (in another terminal)\n  \
          aws stepfunctions list-state-machines\n\
+         The lines above that begin with $ run there, too, in the root of the repository.\n\
          examples/scones-unlimited has the functions, the state machine and a client script to start from.",
         server.data.directory()?.display()
     ))

@@ -6,10 +6,10 @@ use anyhow::bail;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{NAME, Stage, role, section::Section, training::TrainingSection};
+use super::{NAME, Stage, aws_cli, images::ImagesSection, role, section::Section, training::TrainingSection};
 use crate::{
     client::{Client, JsonApi},
-    terminal,
+    terminal::{self, quoted},
 };
 
 /// How often the endpoint is looked at.
@@ -48,29 +48,15 @@ pub(super) fn capture_prefix() -> String {
 }
 
 /// Creates the endpoint, or moves the one of an earlier telling to the new model.
-pub(super) fn deploy(stage: &Stage<'_>, training: &TrainingSection) -> anyhow::Result<EndpointSection> {
+pub(super) fn deploy(
+    stage: &Stage<'_>,
+    images: &ImagesSection,
+    training: &TrainingSection,
+) -> anyhow::Result<EndpointSection> {
     let name = &training.job;
     let client = stage.client;
-    let model = json!({
-        "ModelName": name,
-        "ExecutionRoleArn": role(stage.account),
-        "PrimaryContainer": {"Image": training.image, "ModelDataUrl": training.model_artifacts},
-    });
-    client.json(JsonApi::SageMaker, "CreateModel", &model)?;
-    let configuration = json!({
-        "EndpointConfigName": name,
-        "ProductionVariants": [{
-            "VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1,
-            "InstanceType": "ml.m5.xlarge", "InitialVariantWeight": 1,
-        }],
-        "DataCaptureConfig": {
-            "EnableCapture": true, "InitialSamplingPercentage": 100, "DestinationS3Uri": capture_prefix(),
-            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
-            // What is not named here is captured as base64.
-            "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
-        },
-    });
-    client.json(JsonApi::SageMaker, "CreateEndpointConfig", &configuration)?;
+    client.json(JsonApi::SageMaker, "CreateModel", &model(stage, training, name))?;
+    client.json(JsonApi::SageMaker, "CreateEndpointConfig", &configuration(name))?;
     let operation = if exists(client)? {
         "UpdateEndpoint"
     } else {
@@ -82,19 +68,49 @@ pub(super) fn deploy(stage: &Stage<'_>, training: &TrainingSection) -> anyhow::R
         &json!({"EndpointName": NAME, "EndpointConfigName": name}),
     )?;
     let arn = wait(client)?;
+    let fresh = &stage.fresh;
     Ok(EndpointSection {
         name: NAME.to_owned(),
         arn,
         model: name.clone(),
         capture: capture_prefix(),
         commands: vec![
-            format!("aws sagemaker create-model --cli-input-json '{model}'"),
-            format!("aws sagemaker create-endpoint-config --cli-input-json '{configuration}'"),
-            format!("aws sagemaker create-endpoint --endpoint-name {NAME} --endpoint-config-name {name}"),
+            aws_cli::line("sagemaker create-model", &model(stage, training, fresh)),
+            aws_cli::line("sagemaker create-endpoint-config", &configuration(fresh)),
+            format!("aws sagemaker create-endpoint --endpoint-name {fresh} --endpoint-config-name {fresh}"),
             format!(
-                "aws sagemaker-runtime invoke-endpoint --endpoint-name {NAME} --content-type image/png --body fileb://bike.png answer.json"
+                "aws s3 cp {} image.png",
+                quoted(&format!("s3://{NAME}/{}", images.example))
+            ),
+            format!(
+                "aws sagemaker-runtime invoke-endpoint --endpoint-name {NAME} \\\n    --content-type image/png --body fileb://image.png answer.json"
             ),
         ],
+    })
+}
+
+fn model(stage: &Stage<'_>, training: &TrainingSection, name: &str) -> Value {
+    json!({
+        "ModelName": name,
+        "ExecutionRoleArn": role(stage.account),
+        "PrimaryContainer": {"Image": training.image, "ModelDataUrl": training.model_artifacts},
+    })
+}
+
+/// The configuration `name` of the model `name`.
+fn configuration(name: &str) -> Value {
+    json!({
+        "EndpointConfigName": name,
+        "ProductionVariants": [{
+            "VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1,
+            "InstanceType": "ml.m5.xlarge", "InitialVariantWeight": 1,
+        }],
+        "DataCaptureConfig": {
+            "EnableCapture": true, "InitialSamplingPercentage": 100, "DestinationS3Uri": capture_prefix(),
+            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+            // What is not named here is captured as base64.
+            "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+        },
     })
 }
 

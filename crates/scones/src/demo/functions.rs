@@ -7,11 +7,17 @@ use scones_functions::NAMES;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{NAME, Stage, role, section::Section, training::text};
-use crate::client::{Client, Error};
+use super::{NAME, Stage, aws_cli, images::ImagesSection, role, section::Section, training::text};
+use crate::{
+    client::{Client, Error},
+    terminal::quoted,
+};
 
 /// What the filter lets pass: the probability of the likelier class.
 const THRESHOLD: &str = "0.8";
+
+/// The Python modules of the same functions, in the order of [`NAMES`].
+const MODULES: [&str; NAMES.len()] = ["serialize_image_data", "classify_image_data", "filter_inferences"];
 
 /// The functions.
 #[derive(Debug, Serialize)]
@@ -38,29 +44,49 @@ impl Section for FunctionsSection {
 }
 
 /// Creates the functions, or updates those of an earlier telling.
-pub(super) fn create(stage: &Stage<'_>) -> anyhow::Result<FunctionsSection> {
+pub(super) fn create(stage: &Stage<'_>, images: &ImagesSection) -> anyhow::Result<FunctionsSection> {
     let arns = NAMES
         .iter()
         .map(|name| create_one(stage, name).with_context(|| format!("cannot create the function {name}")));
-    let name = NAMES[0];
     Ok(FunctionsSection {
         arns: arns.collect::<anyhow::Result<_>>()?,
         threshold: THRESHOLD.parse()?,
-        commands: vec![
-            "cd examples/scones-unlimited/functions && zip function.zip serialize_image_data.py".to_owned(),
-            format!(
-                "aws lambda create-function --function-name my-{name} --runtime python3.12 --handler serialize_image_data.lambda_handler --role {} --zip-file fileb://function.zip",
-                role(stage.account)
-            ),
-            format!(
-                "aws lambda invoke --function-name {name} --payload '{{\"s3_bucket\":\"{NAME}\",\"s3_key\":\"test/NAME.png\"}}' answer.json"
-            ),
-        ],
+        commands: commands(stage, images),
     })
 }
 
+/// How the same functions are made of their Python modules.
+fn commands(stage: &Stage<'_>, images: &ImagesSection) -> Vec<String> {
+    let package = "python3 -m zipfile -c functions.zip examples/scones-unlimited/functions/*.py";
+    let create = NAMES.iter().zip(MODULES).map(|(name, module)| {
+        let input = json!({
+            "FunctionName": format!("{}-{name}", stage.fresh), "Runtime": "python3.12", "Timeout": 30,
+            "Handler": format!("{module}.lambda_handler"), "Role": role(stage.account),
+            "ZipFile": "fileb://functions.zip", "Environment": environment(),
+        });
+        aws_cli::line("lambda create-function", &input)
+    });
+    let event = json!({"s3_bucket": NAME, "s3_key": images.example}).to_string();
+    let invoke = [
+        format!("echo {} > event.json", quoted(&event)),
+        format!(
+            "aws lambda invoke --function-name {} --payload fileb://event.json answer.json",
+            NAMES[0]
+        ),
+    ];
+    std::iter::once(package.to_owned())
+        .chain(create)
+        .chain(invoke)
+        .collect()
+}
+
+/// What the functions are told.
+fn environment() -> Value {
+    json!({"Variables": {"ENDPOINT": NAME, "THRESHOLD": THRESHOLD}})
+}
+
 fn create_one(stage: &Stage<'_>, name: &str) -> anyhow::Result<String> {
-    let environment = json!({"Variables": {"ENDPOINT": NAME, "THRESHOLD": THRESHOLD}});
+    let environment = environment();
     let code = STANDARD.encode(scones_functions::package()?);
     let input = json!({
         "FunctionName": name, "Runtime": "provided.al2023", "Handler": name, "Role": role(stage.account),

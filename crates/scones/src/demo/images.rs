@@ -1,7 +1,6 @@
 //! Step 1: the images, staged in a bucket as SageMaker's channels want them.
 
 use std::{
-    collections::HashSet,
     io::Cursor,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -43,6 +42,9 @@ pub(super) struct ImagesSection {
     pub(super) resized: bool,
     warnings: Vec<String>,
     commands: Vec<String>,
+    /// The object of a test image.
+    #[serde(skip)]
+    pub(super) example: String,
     #[serde(skip)]
     previews: Vec<String>,
 }
@@ -79,6 +81,8 @@ pub(super) fn stage(stage: &Stage<'_>, source: &Source) -> anyhow::Result<Images
     upload(stage.client, "test", &source.test, &bar)?;
     bar.finish_and_clear();
     let size = common_size(source);
+    let fresh = &stage.fresh;
+    let example = source.test.samples.first().context("there are no test images")?;
     Ok(ImagesSection {
         source: source.description.clone(),
         bucket: NAME.to_owned(),
@@ -89,16 +93,22 @@ pub(super) fn stage(stage: &Stage<'_>, source: &Source) -> anyhow::Result<Images
         resized: size.is_none(),
         warnings: source.warnings.clone(),
         commands: vec![
-            format!("aws s3 mb s3://{NAME}"),
-            "scones data import cifar100 --output data".to_owned(),
-            format!("aws s3 sync data s3://{NAME}"),
+            format!("{} --output {fresh}", stage.import),
+            format!("aws s3 mb s3://{fresh}"),
+            format!("aws s3 sync {fresh} s3://{fresh} --only-show-errors"),
         ],
+        example: test_key(&example.name),
         previews: if stage.aloud {
             previews(&source.train)
         } else {
             Vec::new()
         },
     })
+}
+
+/// The object of a test image.
+pub(super) fn test_key(name: &str) -> String {
+    format!("test/{}", file_name(name))
 }
 
 /// The height and width that all images have, if it is one that a network
@@ -117,14 +127,8 @@ fn common_size(source: &Source) -> Option<(u32, u32)> {
 
 fn upload(client: &Client, channel: &str, dataset: &Dataset, bar: &ProgressBar) -> anyhow::Result<()> {
     let mut list = String::new();
-    let mut names = HashSet::new();
     for (index, sample) in dataset.samples.iter().enumerate() {
-        let name = file_name(&sample.name);
-        anyhow::ensure!(
-            names.insert(name.clone()),
-            "two images are called {name}; rename one of them"
-        );
-        list += &format!("{index}\t{}\t{name}\n", sample.label);
+        list += &format!("{index}\t{}\t{}\n", sample.label, file_name(&sample.name));
     }
     let next = AtomicUsize::new(0);
     let work = || -> anyhow::Result<()> {

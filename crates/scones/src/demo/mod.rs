@@ -1,6 +1,7 @@
 //! The story of Scones Unlimited, told by a client of the server's own wire
 //! protocols: whatever it shows, an AWS client could have done.
 
+mod aws_cli;
 mod capture;
 mod endpoint;
 mod functions;
@@ -35,6 +36,10 @@ pub(crate) struct Stage<'a> {
     pub(crate) account: &'a str,
     /// The region in every ARN.
     pub(crate) region: &'a str,
+    /// The command that writes the story's images to a folder, without `--output`.
+    pub(crate) import: String,
+    /// A name that nothing has yet, for the AWS CLI's lines of the same.
+    pub(crate) fresh: String,
     /// Print each step as it ends.
     pub(crate) aloud: bool,
 }
@@ -56,8 +61,8 @@ impl Stage<'_> {
     pub(crate) fn tell(&self, source: &Source) -> anyhow::Result<Story> {
         let images = self.show(1, images::stage(self, source)?);
         let training = self.show(2, training::train(self, &images)?);
-        let endpoint = self.show(3, endpoint::deploy(self, &training)?);
-        let functions = self.show(4, functions::create(self)?);
+        let endpoint = self.show(3, endpoint::deploy(self, &images, &training)?);
+        let functions = self.show(4, functions::create(self, &images)?);
         let captured_before = capture::files(self)?;
         let workflow = self.show(5, workflow::run(self, source, &functions)?);
         let capture = self.show(6, capture::summarise(self, &captured_before, &workflow)?);

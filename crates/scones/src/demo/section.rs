@@ -17,7 +17,40 @@ pub(super) fn text(number: usize, section: &impl Section) -> String {
         text += &format!("   {line}\n");
     }
     for command in section.commands() {
-        text += &format!("   $ {command}\n");
+        text += &format!("   $ {}\n", command.replace('\n', "\n   "));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Step(Vec<String>);
+
+    impl Section for Step {
+        fn title(&self) -> &'static str {
+            "Step"
+        }
+
+        fn lines(&self) -> Vec<String> {
+            vec!["done".to_owned()]
+        }
+
+        fn commands(&self) -> &[String] {
+            &self.0
+        }
+    }
+
+    #[test]
+    fn long_commands_are_indented() {
+        let step = Step(vec!["aws a \\\n    --b c".to_owned(), "aws d".to_owned()]);
+        insta::assert_snapshot!(text(1, &step), @r"
+        1. Step
+           done
+           $ aws a \
+               --b c
+           $ aws d
+        ");
+    }
 }

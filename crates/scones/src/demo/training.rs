@@ -1,6 +1,9 @@
 //! Step 2: a training job of the built-in image-classification algorithm.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use chrono::Utc;
@@ -8,7 +11,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{NAME, Stage, images::ImagesSection, picture, role, section::Section};
+use super::{NAME, Stage, aws_cli, images::ImagesSection, picture, role, section::Section};
 use crate::{
     client::{Client, JsonApi},
     terminal,
@@ -52,6 +55,10 @@ impl Section for TrainingSection {
             self.final_metrics
                 .iter()
                 .map(|(name, value)| format!("{name} = {value:.4}")),
+        );
+        lines.push(
+            "its validation channel is the test part: accuracy is measured, and the temperature of calibration fitted, on it"
+                .to_owned(),
         );
         lines.push(format!("model: {}", self.model_artifacts));
         lines
@@ -97,14 +104,20 @@ pub(super) fn train(stage: &Stage<'_>, images: &ImagesSection) -> anyhow::Result
     spinner.finish_and_clear();
     Ok(TrainingSection {
         model_artifacts: text(&description, "/ModelArtifacts/S3ModelArtifacts")?,
-        image,
         validation_accuracy: log.validation_accuracy,
         final_metrics: metrics(&description),
         training_seconds: description["TrainingTimeInSeconds"].as_u64().unwrap_or_default(),
         commands: vec![
-            format!("aws sagemaker create-training-job --cli-input-json '{input}'"),
-            format!("aws sagemaker wait training-job-completed-or-stopped --training-job-name {job}"),
+            aws_cli::line(
+                "sagemaker create-training-job",
+                &request(stage, images, &stage.fresh, &image),
+            ),
+            format!(
+                "aws sagemaker wait training-job-completed-or-stopped --training-job-name {}",
+                stage.fresh
+            ),
         ],
+        image,
         job,
     })
 }
@@ -115,7 +128,7 @@ fn request(stage: &Stage<'_>, images: &ImagesSection, job: &str, image: &str) ->
             "ChannelName": name,
             "ContentType": "application/x-image",
             "DataSource": {"S3DataSource": {
-                "S3DataType": "S3Prefix", "S3Uri": format!("s3://{NAME}/{path}"), "S3DataDistributionType": "FullyReplicated",
+                "S3DataType": "S3Prefix", "S3Uri": format!("s3://{NAME}/{path}"),
             }},
         })
     };
@@ -169,6 +182,8 @@ struct Log<'a> {
     prefix: String,
     stream: Option<String>,
     token: Option<String>,
+    /// How many epochs there are, and when the first began.
+    begun: Option<(usize, Instant)>,
     validation_accuracy: Vec<f64>,
 }
 
@@ -179,6 +194,7 @@ impl<'a> Log<'a> {
             prefix: format!("{job}/"),
             stream: None,
             token: None,
+            begun: None,
             validation_accuracy: Vec::new(),
         }
     }
@@ -222,18 +238,71 @@ impl<'a> Log<'a> {
     }
 
     fn read(&mut self, message: &str, spinner: &ProgressBar) {
+        if let Some(epochs) = epochs(message) {
+            self.begun = Some((epochs, Instant::now()));
+        }
         if let Some(accuracy) = message
             .split_once("Validation-accuracy=")
             .and_then(|(_, value)| value.trim().parse().ok())
         {
             self.validation_accuracy.push(accuracy);
             let epochs = self.validation_accuracy.len();
-            let progress = format!("Training: epoch {epochs}, validation accuracy {accuracy:.3}");
+            let begun = self.begun.map(|(total, began)| (total, began.elapsed()));
+            let progress = progress(epochs, begun, accuracy);
             // Without a terminal, every fifth epoch is enough to see that it goes on.
             if !terminal::is_interactive() && epochs % 5 == 1 {
                 terminal::say(&progress);
             }
             spinner.set_message(progress);
+        }
+    }
+}
+
+/// The number of epochs that the log's first line promises.
+fn epochs(message: &str) -> Option<usize> {
+    let (_, promise) = message.split_once("Training for ")?;
+    let (count, _) = promise.split_once(" epochs")?;
+    count.parse().ok()
+}
+
+/// How far the job is after `done` epochs, and how long the rest may take if `begun` tells how many
+/// there are and how long these took.
+fn progress(done: usize, begun: Option<(usize, Duration)>, accuracy: f64) -> String {
+    let (mut of_total, mut left) = (String::new(), String::new());
+    if let Some((total, elapsed)) = begun {
+        of_total = format!(" of {total}");
+        if total > done && done > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "a count of epochs is small")]
+            let share = (total - done) as f64 / done as f64;
+            left = format!(", about {:.0} s left", (elapsed.as_secs_f64() * share).max(1.0));
+        }
+    }
+    format!("Training: epoch {done}{of_total}, validation accuracy {accuracy:.3}{left}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_says_how_far_and_how_long() {
+        let total = epochs("[11/23/2026 10:00:00 INFO 1] Training for 60 epochs of 25 batches, 9 parameters");
+        assert_eq!(total, Some(60));
+        assert_eq!(epochs("Epoch[3] Train-accuracy=0.8"), None);
+        for (done, begun, expected) in [
+            (
+                36,
+                Some((60, Duration::from_secs(18))),
+                "Training: epoch 36 of 60, validation accuracy 0.875, about 12 s left",
+            ),
+            (
+                60,
+                Some((60, Duration::from_secs(30))),
+                "Training: epoch 60 of 60, validation accuracy 0.875",
+            ),
+            (2, None, "Training: epoch 2, validation accuracy 0.875"),
+        ] {
+            assert_eq!(progress(done, begun, 0.875), expected);
         }
     }
 }

@@ -8,15 +8,21 @@ use scones_vision::dataset::Sample;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{NAME, Stage, functions::FunctionsSection, picture, role, section::Section, training::text};
+use super::{
+    NAME, Stage, aws_cli, functions::FunctionsSection, images::test_key, picture, role, section::Section,
+    training::text,
+};
 use crate::{
     client::{Client, JsonApi},
-    source::{Source, file_name},
+    source::Source,
     terminal,
 };
 
 /// The state machine of the example folder: what the demo runs is what users read.
 const DEFINITION: &str = include_str!("../../../../examples/scones-unlimited/state-machine.json");
+
+/// The region and account whose functions it names.
+const EXAMPLE_OWNER: &str = "us-east-1:000000000000";
 
 /// How many test images go through the workflow.
 const EXECUTIONS: usize = 20;
@@ -34,8 +40,22 @@ struct Execution {
     probabilities: Vec<f64>,
     /// `passed`, or the error that failed the execution.
     outcome: String,
+    /// Whether the likeliest class is the actual one.
+    right: bool,
     milliseconds: u64,
     events: usize,
+}
+
+impl Execution {
+    fn passed(&self) -> bool {
+        self.outcome == "passed"
+    }
+
+    /// The outcome; a confident mistake does not look like a success.
+    fn shown_outcome(&self) -> String {
+        let wrong = if self.passed() && !self.right { " (wrong)" } else { "" };
+        format!("{}{wrong}", self.outcome)
+    }
 }
 
 /// The workflow.
@@ -66,6 +86,7 @@ impl Section for WorkflowSection {
             self.threshold,
             self.passed_and_right
         ));
+        lines.push("the images are of the job's validation channel: new ones may be told apart less well".to_owned());
         lines
     }
 
@@ -99,7 +120,7 @@ impl WorkflowSection {
                     .map_or("-".to_owned(), |value| format!("{value:.3}"));
                 Cell::new(probability).set_alignment(CellAlignment::Right)
             }));
-            row.push(Cell::new(&execution.outcome));
+            row.push(Cell::new(execution.shown_outcome()));
             row.push(Cell::new(execution.milliseconds).set_alignment(CellAlignment::Right));
             table.add_row(row);
         }
@@ -116,57 +137,70 @@ pub(super) fn run(stage: &Stage<'_>, source: &Source, functions: &FunctionsSecti
     let started: Vec<(String, &Sample)> = chosen
         .into_iter()
         .map(|sample| {
-            let input = json!({"s3_bucket": NAME, "s3_key": format!("test/{}", file_name(&sample.name)), "image_data": "", "inferences": []});
-            let answer = client.json(JsonApi::States, "StartExecution", &json!({"stateMachineArn": machine, "input": input.to_string()}))?;
+            let input =
+                json!({"s3_bucket": NAME, "s3_key": test_key(&sample.name), "image_data": "", "inferences": []});
+            let answer = client.json(
+                JsonApi::States,
+                "StartExecution",
+                &json!({"stateMachineArn": machine, "input": input.to_string()}),
+            )?;
             Ok((text(&answer, "/executionArn")?, sample))
         })
         .collect::<anyhow::Result<_>>()?;
     let classes = source.train.classes.clone();
     let mut executions = Vec::new();
-    let mut passed_and_right = 0;
     for (arn, sample) in started {
-        let execution = follow(client, arn, sample, &classes)?;
-        let likeliest = execution
-            .probabilities
-            .iter()
-            .enumerate()
-            .max_by(|one, other| one.1.total_cmp(other.1));
-        let right = likeliest.is_some_and(|(class, _)| class == sample.label);
-        passed_and_right += usize::from(right && execution.outcome == "passed");
-        executions.push(execution);
+        executions.push(follow(client, arn, sample, &classes)?);
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let example = executions
-        .first()
-        .map(|execution| execution.arn.clone())
-        .unwrap_or_default();
+    let passed: Vec<&Execution> = executions.iter().filter(|execution| execution.passed()).collect();
     Ok(WorkflowSection {
-        passed: executions
-            .iter()
-            .filter(|execution| execution.outcome == "passed")
-            .count(),
-        passed_and_right,
+        passed: passed.len(),
+        passed_and_right: passed.iter().filter(|execution| execution.right).count(),
+        commands: commands(stage, &machine, executions.first()),
         classes,
         threshold: functions.threshold,
         executions,
-        commands: vec![
-            format!(
-                "aws stepfunctions create-state-machine --name my-{NAME} --role-arn {} --definition file://examples/scones-unlimited/state-machine.json",
-                role(stage.account)
-            ),
-            format!(
-                "aws stepfunctions start-execution --state-machine-arn {machine} --input '{{\"s3_bucket\":\"{NAME}\",\"s3_key\":\"test/NAME.png\"}}'"
-            ),
-            format!("aws stepfunctions get-execution-history --execution-arn {example}"),
-        ],
         state_machine_arn: machine,
     })
 }
 
+/// How the same is done with the AWS CLI.
+fn commands(stage: &Stage<'_>, machine: &str, example: Option<&Execution>) -> Vec<String> {
+    let file = "examples/scones-unlimited/state-machine.json";
+    let (from, to) = (EXAMPLE_OWNER, owner(stage));
+    let definition = if from == to {
+        format!("file://{file}")
+    } else {
+        format!("\"$(sed s/{from}/{to}/ {file})\"")
+    };
+    let mut commands = vec![format!(
+        "aws stepfunctions create-state-machine --name {} \\\n    --role-arn {} \\\n    --definition {definition}",
+        stage.fresh,
+        role(stage.account)
+    )];
+    if let Some(execution) = example {
+        let input = json!({"s3_bucket": NAME, "s3_key": test_key(&execution.image)}).to_string();
+        commands.push(aws_cli::line(
+            "stepfunctions start-execution",
+            &json!({"stateMachineArn": machine, "input": input}),
+        ));
+        commands.push(format!(
+            "aws stepfunctions get-execution-history --execution-arn {}",
+            execution.arn
+        ));
+    }
+    commands
+}
+
+/// Region and account as ARNs have them.
+fn owner(stage: &Stage<'_>) -> String {
+    format!("{}:{}", stage.region, stage.account)
+}
+
 fn create(stage: &Stage<'_>) -> anyhow::Result<String> {
-    // The example names its functions in the default account and region.
-    let definition = DEFINITION.replace("us-east-1:000000000000", &format!("{}:{}", stage.region, stage.account));
+    let definition = DEFINITION.replace(EXAMPLE_OWNER, &owner(stage));
     let input = json!({"name": NAME, "definition": definition, "roleArn": role(stage.account), "type": "STANDARD"});
     match stage.client.json(JsonApi::States, "CreateStateMachine", &input) {
         // One of an earlier version of the program.
@@ -213,11 +247,17 @@ fn follow(client: &Client, arn: String, sample: &Sample, classes: &[String]) -> 
         reason = "a cast from f64 saturates"
     )]
     let milliseconds = (seconds * 1000.0).round() as u64;
+    let probabilities = probabilities(events);
+    let likeliest = probabilities
+        .iter()
+        .enumerate()
+        .max_by(|one, other| one.1.total_cmp(other.1));
     Ok(Execution {
         arn,
         image: sample.name.clone(),
         actual: classes[sample.label].clone(),
-        probabilities: probabilities(events),
+        right: likeliest.is_some_and(|(class, _)| class == sample.label),
+        probabilities,
         outcome: outcome(&description),
         milliseconds,
         events: events.len(),
@@ -271,6 +311,27 @@ mod tests {
             (json!({"status": "ABORTED"}), "ABORTED"),
         ] {
             assert_eq!(outcome(&description), expected);
+        }
+    }
+
+    #[test]
+    fn a_confident_mistake_does_not_look_like_a_success() {
+        for (outcome, right, expected) in [
+            ("passed", true, "passed"),
+            ("passed", false, "passed (wrong)"),
+            ("THRESHOLD_CONFIDENCE_NOT_MET", false, "THRESHOLD_CONFIDENCE_NOT_MET"),
+        ] {
+            let execution = Execution {
+                arn: String::new(),
+                image: String::new(),
+                actual: String::new(),
+                probabilities: Vec::new(),
+                outcome: outcome.to_owned(),
+                right,
+                milliseconds: 0,
+                events: 0,
+            };
+            assert_eq!(execution.shown_outcome(), expected);
         }
     }
 
