@@ -111,14 +111,9 @@ pub(crate) struct ImportArgs {
     /// Where to write `train/`, `test/` and their lists; must not exist or be empty
     #[arg(long, value_name = "DIR")]
     pub(crate) output: PathBuf,
-    /// The classes to take from an archive, in the order of their labels
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "CLASS,CLASS",
-        default_value = "bicycle,motorcycle"
-    )]
-    pub(crate) classes: Vec<String>,
+    /// The classes to take from an archive, in the order of their labels [default: bicycle,motorcycle]
+    #[arg(long, value_delimiter = ',', value_name = "CLASS,CLASS")]
+    pub(crate) classes: Option<Vec<String>>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     /// Print a JSON document instead of text

@@ -118,6 +118,23 @@ fn classes_that_an_archive_does_not_have_are_named() {
 }
 
 #[test]
+fn classes_are_chosen_from_archives_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let import = [
+        "data",
+        "import",
+        "synthetic",
+        "--output",
+        "out",
+        "--classes",
+        "apple,pear",
+    ];
+    let shown = scones(directory.path(), &import);
+    assert!(shown.contains("bicycle, motorcycle, not apple, pear"), "{shown}");
+    assert!(!directory.path().join("out").exists());
+}
+
+#[test]
 fn a_truncated_archive_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use scones_vision::dataset::{Dataset, list};
 use serde_json::json;
 
+use super::demo::CLASSES;
 use crate::{
     cli::ImportArgs,
     source::{self, Source},
@@ -25,7 +26,19 @@ pub(crate) fn import(arguments: &ImportArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let cache = arguments.data.directory()?.join("downloads");
-    let source = source::load(Some(&arguments.source), &cache, &arguments.classes)?;
+    let classes = match &arguments.classes {
+        Some(named) => named.clone(),
+        None => CLASSES.map(str::to_owned).to_vec(),
+    };
+    let source = source::load(Some(&arguments.source), &cache, &classes)?;
+    if arguments.classes.is_some() && classes != source.train.classes {
+        bail!(
+            "{} has the classes {}, not {}: --classes takes some of an archive's; leave it out here",
+            arguments.source,
+            source.train.classes.join(", "),
+            classes.join(", ")
+        );
+    }
     write(output, &source).with_context(|| format!("cannot write {}", output.display()))?;
     for warning in &source.warnings {
         terminal::say(format_args!("warning: {warning}"));

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The classes of the story.
-const CLASSES: [&str; 2] = ["bicycle", "motorcycle"];
+pub(super) const CLASSES: [&str; 2] = ["bicycle", "motorcycle"];
 
 /// The exit code of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
