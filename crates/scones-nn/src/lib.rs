@@ -48,6 +48,6 @@ pub use error::Error;
 pub use inference::{Inference, Scratch};
 pub use loss::softmax;
 pub use network::Network;
-pub use optimizer::Optimizer;
+pub use optimizer::{Optimizer, OptimizerMemory};
 pub use simd::SimdLevel;
 pub use trainer::{BATCH_SIZE_MAX, StepReport, StepSettings, THREADS_MAX, Trainer};

@@ -11,7 +11,7 @@ use scones_vision::{
     dataset::{Dataset, list},
     evaluation::{Evaluation, expected_calibration_error, fit_temperature, probabilities, stratified_folds},
     predict::Classifier,
-    training::{Settings, train},
+    training::{Settings, Start, train},
 };
 
 const USAGE: &str =
@@ -85,7 +85,9 @@ fn run(dataset: &Dataset, fold: &[usize], seed: u64, options: &Options) -> Resul
     settings.epochs = options.number("epochs", settings.epochs)?;
     let started = Instant::now();
     // Nothing of the validation images reaches the training.
-    let trained = train(&training, None, &settings, &mut |_| ControlFlow::Continue(()))?;
+    let trained = train(&training, None, &settings, Start::Scratch, &mut |_| {
+        ControlFlow::Continue(())
+    })?;
     let seconds = started.elapsed().as_secs_f64();
     let classifier = Classifier::new(&trained.model);
     let classes = dataset.classes.len();

@@ -13,7 +13,7 @@ use std::{
 use scones_vision::{
     dataset::synthetic,
     predict::Classifier,
-    training::{Settings, train},
+    training::{Settings, Start, train},
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -24,7 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         epochs: 1,
         ..Settings::new(800, 1, 1)
     };
-    let trained = train(&drawn, None, &settings, &mut |_| ControlFlow::Continue(()))?;
+    let trained = train(&drawn, None, &settings, Start::Scratch, &mut |_| {
+        ControlFlow::Continue(())
+    })?;
     let classifier = Classifier::new(&trained.model);
     let mut images = Vec::new();
     for sample in &drawn.samples {

@@ -13,6 +13,8 @@ mod values;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     dataset::check::{Finding, Problem, Severity},
     preprocessing::Fit,
@@ -130,7 +132,7 @@ pub enum Augmentation {
 }
 
 /// When to end before the last epoch.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EarlyStopping {
     /// Epochs that always run.
     pub epochs_min: u32,

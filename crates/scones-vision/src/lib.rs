@@ -15,9 +15,11 @@
 //! - [`evaluation`]: accuracy with its uncertainty, calibration, stratified folds.
 //! - [`model`]: the trained model and its file, `model.tar.gz`.
 //! - [`predict`]: answers to images, shared by many threads.
+//! - [`backbone`]: the network that ships with the program, and how it was trained.
 //! - [`random`]: the seeded generator below all of it.
 #![doc(test(attr(deny(warnings))))]
 
+pub mod backbone;
 pub mod dataset;
 pub mod decode;
 pub mod evaluation;

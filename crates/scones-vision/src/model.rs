@@ -9,6 +9,7 @@ mod archive;
 
 use std::io::{Read, Write};
 
+use half::f16;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use scones_nn::{Architecture, Network};
 use serde::{Deserialize, Serialize};
@@ -59,7 +60,7 @@ pub enum Error {
     #[error("model.safetensors is malformed")]
     Weights(#[source] safetensors::SafeTensorError),
     /// A tensor of another type or shape than the architecture's.
-    #[error("tensor {name} is {got}, but the architecture needs F32 {expected:?}")]
+    #[error("tensor {name} is {got}, but the architecture needs F32 or F16 {expected:?}")]
     Tensor {
         /// Which.
         name: String,
@@ -127,13 +128,29 @@ impl Model {
         archive::write(out, &self.files()?).map_err(Error::Archive)
     }
 
+    /// Writes `model.tar.gz` with its weights in half precision: half the size, and answers that
+    /// differ in the fourth digit.
+    ///
+    /// # Errors
+    /// What the stream reports.
+    pub fn write_half(&self, out: impl Write) -> Result<(), Error> {
+        archive::write(out, &self.encoded(Precision::Half)?).map_err(Error::Archive)
+    }
+
     /// The names and contents of the files that `model.tar.gz` holds.
     ///
     /// # Errors
     /// Those of the two encodings.
     pub fn files(&self) -> Result<[(&'static str, Vec<u8>); 2], Error> {
+        self.encoded(Precision::Single)
+    }
+
+    fn encoded(&self, precision: Precision) -> Result<[(&'static str, Vec<u8>); 2], Error> {
         let description = serde_json::to_vec_pretty(&self.description()).map_err(Error::Description)?;
-        Ok([(archive::DESCRIPTION, description), (archive::WEIGHTS, self.weights()?)])
+        Ok([
+            (archive::DESCRIPTION, description),
+            (archive::WEIGHTS, self.weights(precision)?),
+        ])
     }
 
     /// Reads `model.tar.gz`. Takes up to about three times the weights in memory.
@@ -167,23 +184,41 @@ impl Model {
         }
     }
 
-    fn weights(&self) -> Result<Vec<u8>, Error> {
-        let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = self
+    fn weights(&self, precision: Precision) -> Result<Vec<u8>, Error> {
+        let tensors: Vec<(String, Vec<usize>, (Dtype, Vec<u8>))> = self
             .network
             .tensors()
             .map(|(name, shape, values)| {
-                (
-                    name,
-                    shape,
-                    values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-                )
+                let encoded = precision.encode(&shape, values);
+                (name, shape, encoded)
             })
             .collect();
-        let views = tensors.iter().map(|(name, shape, bytes)| {
-            TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name.as_str(), view))
+        let views = tensors.iter().map(|(name, shape, (dtype, bytes))| {
+            TensorView::new(*dtype, shape.clone(), bytes).map(|view| (name.as_str(), view))
         });
         let views = views.collect::<Result<Vec<_>, _>>().map_err(Error::Weights)?;
         safetensors::serialize(views, None).map_err(Error::Weights)
+    }
+}
+
+/// How weights are stored.
+#[derive(Debug, Clone, Copy)]
+enum Precision {
+    Single,
+    /// Of the weights proper; biases and normalisations, which are few and sensitive, stay single.
+    Half,
+}
+
+impl Precision {
+    fn encode(self, shape: &[usize], values: &[f32]) -> (Dtype, Vec<u8>) {
+        let half = |value: &f32| f16::from_f32(*value).to_le_bytes();
+        match self {
+            Self::Half if shape.len() > 1 => (Dtype::F16, values.iter().flat_map(half).collect()),
+            Self::Single | Self::Half => (
+                Dtype::F32,
+                values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            ),
+        }
     }
 }
 
@@ -250,28 +285,44 @@ fn network(architecture: &Architecture, weights: &[u8]) -> Result<Network, Error
     let mut mismatch = None;
     let built = Network::from_tensors(architecture.clone(), |name, shape| {
         let tensor = stored.tensor(name).ok()?;
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
+        let values = floats(&tensor).filter(|_| tensor.shape() == shape);
+        if values.is_none() {
             let got = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
             mismatch = Some(Error::Tensor {
                 name: name.to_owned(),
                 got,
                 expected: shape.to_vec(),
             });
-            return None;
         }
-        Some(
-            tensor
-                .data()
-                .as_chunks()
-                .0
-                .iter()
-                .map(|bytes| f32::from_le_bytes(*bytes))
-                .collect(),
-        )
+        values
     });
     match mismatch {
         Some(error) => Err(error),
         None => built.map_err(Error::Network),
+    }
+}
+
+/// The numbers of a tensor in single or half precision.
+fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
+    let bytes = tensor.data();
+    match tensor.dtype() {
+        Dtype::F32 => Some(
+            bytes
+                .as_chunks()
+                .0
+                .iter()
+                .map(|four| f32::from_le_bytes(*four))
+                .collect(),
+        ),
+        Dtype::F16 => Some(
+            bytes
+                .as_chunks()
+                .0
+                .iter()
+                .map(|two| f16::from_le_bytes(*two).to_f32())
+                .collect(),
+        ),
+        _ => None,
     }
 }
 

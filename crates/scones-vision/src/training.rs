@@ -3,28 +3,32 @@
 
 mod augmentation;
 mod batches;
+mod checkpoint;
+mod early_stopping;
 mod log;
 mod schedule;
 mod settings;
 
-use std::ops::ControlFlow;
+use std::{collections::HashMap, ops::ControlFlow};
 
 use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
-use scones_nn::{Network, Shape, StepSettings, Trainer};
+use scones_nn::{Architecture, Network, Shape, StepSettings, Trainer};
+use serde::{Deserialize, Serialize};
 
 pub use augmentation::Augmentation;
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use log::LogLines;
 pub use settings::{NetworkChoice, Settings};
 
 use crate::{
     dataset::{Dataset, check::lack_of_classes},
     evaluation::{Evaluation, fit_temperature, probabilities, top_k_correct},
-    hyperparameters::EarlyStopping,
     model::{Model, Provenance},
     predict::Classifier,
     preprocessing::Preprocessing,
 };
 use batches::Batches;
+use early_stopping::Patience;
 
 /// Why training ended without a model.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,15 @@ pub enum Error {
     /// Threads could not be started.
     #[error("cannot start the threads that prepare images")]
     Threads(#[from] rayon::ThreadPoolBuildError),
+    /// The model to begin with does not fit.
+    #[error("training cannot begin with the model given: {0}")]
+    Start(String),
+    /// A checkpoint that is damaged or of another network.
+    #[error("training cannot go on from its checkpoint")]
+    Checkpoint(#[from] CheckpointError),
+    /// A checkpoint of other settings or other data.
+    #[error("the checkpoint is of another training run: its settings or its images differ")]
+    OtherRun,
     /// The caller asked to stop before there was anything to deliver.
     #[error("training was stopped before its first epoch ended")]
     Stopped,
@@ -51,7 +64,9 @@ pub enum Error {
 pub enum Progress {
     /// Before the first step.
     Started {
-        /// Epochs planned.
+        /// Epochs that a checkpoint brought.
+        epoch: u32,
+        /// Epochs planned, those among them.
         epochs: u32,
         /// Steps an epoch.
         batches: usize,
@@ -112,25 +127,38 @@ pub struct TrainedModel {
     pub stopped: bool,
 }
 
-/// Trains a classifier. The delivered weights are those of the end (their moving average, if set),
-/// never the ones that happened to do best on the validation images. When `progress` breaks off,
-/// the end is there.
+/// What the weights begin as.
+#[derive(Debug, Clone, Copy)]
+pub enum Start<'a> {
+    /// Random weights, drawn from the seed.
+    Scratch,
+    /// The weights of a model, and its normalisation of images. Its dense layer is replaced where
+    /// the classes differ. [`Settings::network`] has no effect.
+    Model(&'a Model),
+}
+
+/// Trains a classifier from `start` to the end; see [`Training`].
 ///
 /// # Errors
-/// Data or settings that cannot work, a network that diverges, and [`Error::Stopped`] when
-/// `progress` breaks off before the first epoch has ended.
+/// Those of [`Training::new`] and of each epoch, and [`Error::Stopped`] when `progress` breaks off
+/// before the first epoch has ended.
 pub fn train(
     training: &Dataset,
     validation: Option<&Dataset>,
     settings: &Settings,
+    start: Start<'_>,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<TrainedModel, Error> {
-    let mut run = Run::new(training, validation, settings)?;
-    let ended = run.epochs(progress)?;
-    run.finish(ended)
+    let mut run = Training::new(training, validation, settings, start)?;
+    while run.epoch(progress)?.is_continue() {}
+    run.finish()
 }
 
-struct Run<'a> {
+/// A training run, an epoch at a time, so that a caller can keep a [`Checkpoint`] between two.
+///
+/// The delivered weights are those of the end (their moving average, if set), never the ones that
+/// happened to do best on the validation images. When `progress` breaks off, the end is there.
+pub struct Training<'a> {
     settings: &'a Settings,
     training: &'a Dataset,
     validation: Option<&'a Dataset>,
@@ -140,24 +168,19 @@ struct Run<'a> {
     /// The moving average of the weights.
     average: Network,
     preprocessing: Preprocessing,
+    patience: Option<Patience>,
+    ended: Ended,
+    /// Whether nobody has been told that it starts.
+    is_new: bool,
 }
 
 /// Where the epochs ended.
-#[derive(Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 struct Ended {
     epochs: u32,
     training_accuracy: f64,
+    /// Because the caller wanted it.
     stopped: bool,
-}
-
-impl Ended {
-    /// The end, because the caller wants it now.
-    fn stopped(self) -> Result<Self, Error> {
-        match self.epochs {
-            0 => Err(Error::Stopped),
-            _ => Ok(Self { stopped: true, ..self }),
-        }
-    }
 }
 
 /// Sums over the steps of an epoch.
@@ -178,8 +201,17 @@ impl Sums {
     }
 }
 
-impl<'a> Run<'a> {
-    fn new(training: &'a Dataset, validation: Option<&'a Dataset>, settings: &'a Settings) -> Result<Self, Error> {
+impl<'a> Training<'a> {
+    /// A run before its first epoch.
+    ///
+    /// # Errors
+    /// Data or settings that cannot work, and a model that does not fit them.
+    pub fn new(
+        training: &'a Dataset,
+        validation: Option<&'a Dataset>,
+        settings: &'a Settings,
+        start: Start<'_>,
+    ) -> Result<Self, Error> {
         check(training, validation, settings)?;
         let Settings {
             width,
@@ -190,17 +222,22 @@ impl<'a> Run<'a> {
             ..
         } = *settings;
         let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
-        let preprocessing = Preprocessing::measure(width, height, resize, training);
+        let mut preprocessing = Preprocessing::measure(width, height, resize, training);
         let input = Shape {
             width: width as usize,
             height: height as usize,
             channels: 3,
         };
-        let architecture = settings.network.architecture(input, training.classes.len())?;
-        let network = Network::new(architecture, seed)?;
+        let network = match start {
+            Start::Scratch => Network::new(settings.network.architecture(input, training.classes.len())?, seed)?,
+            Start::Model(model) => {
+                preprocessing.mean = model.preprocessing.mean;
+                preprocessing.deviation = model.preprocessing.deviation;
+                adapted(model, input, &training.classes, seed)?
+            }
+        };
         let batches = pool.install(|| Batches::new(training, &preprocessing, settings));
         let trainer = Trainer::new(network.clone(), batches.largest(), settings.optimizer, threads)?;
-        let average = network;
         Ok(Self {
             settings,
             training,
@@ -208,64 +245,117 @@ impl<'a> Run<'a> {
             pool,
             batches,
             trainer,
-            average,
+            average: network,
             preprocessing,
+            patience: settings.early_stopping.map(Patience::new),
+            ended: Ended::default(),
+            is_new: true,
         })
     }
 
-    fn epochs(&mut self, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<Ended, Error> {
-        let epochs = self.settings.epochs;
-        let parameters = self.average.architecture().parameter_count();
-        let batches = self.batches.per_epoch();
-        let mut ended = Ended::default();
-        let started = Progress::Started {
-            epochs,
-            batches,
-            parameters,
-        };
-        if progress(started).is_break() {
-            return ended.stopped();
+    /// Where the run stands. Between two epochs a copy of it takes four times the weights' memory.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        let networks = [self.trainer.network(), &self.average];
+        Checkpoint::new(
+            self.name(),
+            networks,
+            self.trainer.memory(),
+            self.ended,
+            self.patience.as_ref(),
+        )
+    }
+
+    /// Goes on from a checkpoint of a run that was made with equal arguments.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] and [`Error::OtherRun`]; the run is then as it was.
+    pub fn resume(&mut self, checkpoint: &[u8]) -> Result<(), Error> {
+        let checkpoint = Checkpoint::from_bytes(checkpoint, &self.average)?;
+        if checkpoint.state.run != self.name() {
+            return Err(Error::OtherRun);
         }
-        let mut patience = self.settings.early_stopping.map(Patience::new);
-        for epoch in 0..epochs {
-            let mut sums = Sums::default();
-            for batch in 0..batches {
-                self.step(epoch, batch, &mut sums)?;
-                let (images, loss, accuracy) = (sums.images, sums.mean_loss(), sums.accuracy());
-                let stepped = Progress::Batch {
-                    epoch,
-                    batch,
-                    images,
-                    loss,
-                    accuracy,
-                };
-                if progress(stepped).is_break() {
-                    return ended.stopped();
-                }
-            }
-            let (loss, accuracy) = (sums.mean_loss(), sums.accuracy());
-            let validation = self.validate()?;
-            ended = Ended {
-                epochs: epoch + 1,
-                training_accuracy: accuracy,
-                stopped: false,
-            };
-            let over = Progress::Epoch {
+        let Settings { optimizer, threads, .. } = *self.settings;
+        let mut trainer = Trainer::new(checkpoint.weights, self.batches.largest(), optimizer, threads)?;
+        trainer.restore(checkpoint.memory)?;
+        self.trainer = trainer;
+        self.average = checkpoint.average;
+        self.patience = checkpoint.state.patience;
+        self.ended = checkpoint.state.ended;
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        checkpoint::run_name(self.settings, &self.training.classes, self.training.samples.len())
+    }
+
+    /// Epochs that have run to their end.
+    pub fn epochs(&self) -> u32 {
+        self.ended.epochs
+    }
+
+    /// Runs the next epoch. Breaks when there is no further one: all have run, the accuracy no
+    /// longer rises, or `progress` broke off, which leaves the epoch's weights as they are.
+    ///
+    /// # Errors
+    /// A network that diverges.
+    pub fn epoch(&mut self, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<ControlFlow<()>, Error> {
+        let epoch = self.ended.epochs;
+        if epoch >= self.settings.epochs || self.ended.stopped {
+            return Ok(ControlFlow::Break(()));
+        }
+        let batches = self.batches.per_epoch();
+        let started = Progress::Started {
+            epoch,
+            epochs: self.settings.epochs,
+            batches,
+            parameters: self.average.architecture().parameter_count(),
+        };
+        if std::mem::take(&mut self.is_new) && progress(started).is_break() {
+            return Ok(self.stop());
+        }
+        let mut sums = Sums::default();
+        for batch in 0..batches {
+            self.step(epoch, batch, &mut sums)?;
+            let (images, loss, accuracy) = (sums.images, sums.mean_loss(), sums.accuracy());
+            let stepped = Progress::Batch {
                 epoch,
+                batch,
+                images,
                 loss,
                 accuracy,
-                validation,
             };
-            if progress(over).is_break() {
-                return ended.stopped();
-            }
-            if let (Some(patience), Some(validation)) = (&mut patience, validation)
-                && patience.is_exhausted(epoch, validation.accuracy)
-            {
-                break;
+            if progress(stepped).is_break() {
+                return Ok(self.stop());
             }
         }
-        Ok(ended)
+        let (loss, accuracy) = (sums.mean_loss(), sums.accuracy());
+        let validation = self.validate()?;
+        self.ended.epochs = epoch + 1;
+        self.ended.training_accuracy = accuracy;
+        let over = Progress::Epoch {
+            epoch,
+            loss,
+            accuracy,
+            validation,
+        };
+        if progress(over).is_break() {
+            return Ok(self.stop());
+        }
+        let exhausted = match (&mut self.patience, validation) {
+            (Some(patience), Some(validation)) => patience.is_exhausted(epoch, validation.accuracy),
+            _ => false,
+        };
+        Ok(if exhausted || self.ended.epochs == self.settings.epochs {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn stop(&mut self) -> ControlFlow<()> {
+        self.ended.stopped = true;
+        ControlFlow::Break(())
     }
 
     fn step(&mut self, epoch: u32, batch: usize, sums: &mut Sums) -> Result<(), Error> {
@@ -343,7 +433,15 @@ impl<'a> Run<'a> {
         }))
     }
 
-    fn finish(self, ended: Ended) -> Result<TrainedModel, Error> {
+    /// The model.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] before the first epoch has ended.
+    pub fn finish(self) -> Result<TrainedModel, Error> {
+        let ended = self.ended;
+        if ended.epochs == 0 {
+            return Err(Error::Stopped);
+        }
         let mut model = self.model();
         let mut validation = None;
         if let Some(images) = self.validation {
@@ -369,6 +467,30 @@ impl<'a> Run<'a> {
             stopped: ended.stopped,
         })
     }
+}
+
+/// The model's network for images of `input` and these classes.
+fn adapted(model: &Model, input: Shape, classes: &[String], seed: u64) -> Result<Network, Error> {
+    let network = &model.network;
+    let architecture = Architecture {
+        input,
+        ..network.architecture().clone()
+    };
+    let tensors: HashMap<String, Vec<f32>> = network
+        .tensors()
+        .map(|(name, _, values)| (name, values.to_vec()))
+        .collect();
+    // Only the stem depends on the size of the images.
+    let mut network = Network::from_tensors(architecture, |name, _| tensors.get(name).cloned()).map_err(|error| {
+        Error::Start(format!(
+            "it is not for images of {} x {}: {error}",
+            input.width, input.height
+        ))
+    })?;
+    if model.classes != classes {
+        network = network.with_classes(classes.len(), seed)?;
+    }
+    Ok(network)
 }
 
 fn check(training: &Dataset, validation: Option<&Dataset>, settings: &Settings) -> Result<(), Error> {
@@ -402,33 +524,6 @@ fn check(training: &Dataset, validation: Option<&Dataset>, settings: &Settings) 
         return Err(Error::Settings("epochs, batch size and threads must be at least 1"));
     }
     Ok(())
-}
-
-/// Counts epochs without an improvement.
-struct Patience {
-    rule: EarlyStopping,
-    best: f64,
-    waited: u32,
-}
-
-impl Patience {
-    fn new(rule: EarlyStopping) -> Self {
-        Self {
-            rule,
-            best: f64::NEG_INFINITY,
-            waited: 0,
-        }
-    }
-
-    fn is_exhausted(&mut self, epoch: u32, accuracy: f64) -> bool {
-        if self.best.is_infinite() || accuracy > self.best * (1.0 + f64::from(self.rule.tolerance)) {
-            self.waited = 0;
-        } else {
-            self.waited += 1;
-        }
-        self.best = self.best.max(accuracy);
-        epoch + 1 >= self.rule.epochs_min && self.waited >= self.rule.patience
-    }
 }
 
 #[cfg(test)]

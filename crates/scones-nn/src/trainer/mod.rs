@@ -18,7 +18,7 @@ use crate::buffer::{Buffer, padded};
 use crate::error::{Error, check_length, check_values};
 use crate::network::Network;
 use crate::norm::Norm;
-use crate::optimizer::{Optimizer, OptimizerState};
+use crate::optimizer::{Optimizer, OptimizerMemory, OptimizerState};
 use crate::plan::{Plan, Role};
 use crate::simd::SimdLevel;
 
@@ -133,6 +133,23 @@ impl Trainer {
     /// Ends training.
     pub fn into_network(self) -> Network {
         self.network
+    }
+
+    /// What the optimiser remembers. A trainer of the same network, optimiser,
+    /// thread count and processor that takes it by [`restore`](Self::restore)
+    /// goes on bit for bit as this one would.
+    pub fn memory(&self) -> &OptimizerMemory {
+        self.optimizer.memory()
+    }
+
+    /// Goes on from the memory of another trainer.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where the memory is that of another network or rule,
+    /// [`Error::Value`] where it holds what no training leaves behind; the
+    /// trainer is then as it was.
+    pub fn restore(&mut self, memory: OptimizerMemory) -> Result<(), Error> {
+        self.optimizer.restore(memory)
     }
 
     /// Learns from one batch. `images` holds whole images, each by row, pixel

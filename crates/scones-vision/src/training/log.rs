@@ -23,14 +23,17 @@ impl LogLines {
     pub fn lines(&mut self, progress: &Progress, elapsed: Duration) -> Vec<String> {
         match *progress {
             Progress::Started {
+                epoch,
                 epochs,
                 batches,
                 parameters,
             } => {
                 self.begin_epoch(elapsed);
-                vec![format!(
-                    "Training for {epochs} epochs of {batches} batches, {parameters} parameters"
-                )]
+                let mut line = format!("Training for {epochs} epochs of {batches} batches, {parameters} parameters");
+                if epoch > 0 {
+                    line += &format!(", from epoch {epoch} on, where a checkpoint was kept");
+                }
+                vec![line]
             }
             Progress::Batch {
                 epoch,
@@ -95,6 +98,7 @@ mod tests {
         };
         at(
             Progress::Started {
+                epoch: 0,
                 epochs: 2,
                 batches: 25,
                 parameters: 9,

@@ -1,7 +1,10 @@
 use scones_nn::{Optimizer, Stage};
 
 use super::*;
-use crate::{dataset::synthetic, hyperparameters::Hyperparameters};
+use crate::{
+    dataset::synthetic,
+    hyperparameters::{EarlyStopping, Hyperparameters},
+};
 
 /// Small and fast: a few seconds of training teach it the drawings' thick and thin wheels.
 fn settings(epochs: u32) -> Settings {
@@ -28,18 +31,106 @@ fn quiet(_: Progress) -> ControlFlow<()> {
 }
 
 #[test]
+fn a_run_goes_on_from_its_checkpoint_as_if_never_interrupted() {
+    let (training, validation) = (synthetic::draw(64, 1), synthetic::draw(30, 2));
+    let settings = Settings {
+        early_stopping: Some(EarlyStopping {
+            epochs_min: 3,
+            patience: 3,
+            tolerance: 0.0,
+        }),
+        ..settings(3)
+    };
+    let begin = |settings| Training::new(&training, Some(&validation), settings, Start::Scratch).unwrap();
+    let mut whole = begin(&settings);
+    assert!(whole.epoch(&mut quiet).unwrap().is_continue());
+    let kept = whole.checkpoint().to_bytes().unwrap();
+    while whole.epoch(&mut quiet).unwrap().is_continue() {}
+
+    let mut resumed = begin(&settings);
+    resumed.resume(&kept).unwrap();
+    assert_eq!(resumed.epochs(), 1);
+    while resumed.epoch(&mut quiet).unwrap().is_continue() {}
+    let files = |run: Training<'_>| run.finish().unwrap().model.files().unwrap();
+    assert!(files(whole) == files(resumed));
+
+    let other = Settings {
+        learning_rate: 0.01,
+        ..settings.clone()
+    };
+    assert!(matches!(begin(&other).resume(&kept), Err(Error::OtherRun)));
+    for cut in [0, 7, 100, kept.len() / 2, kept.len() - 1] {
+        assert!(
+            matches!(begin(&settings).resume(&kept[..cut]), Err(Error::Checkpoint(_))),
+            "{cut}"
+        );
+    }
+}
+
+#[test]
+fn a_model_is_where_another_training_begins() {
+    let (first, second) = (synthetic::draw(64, 1), synthetic::draw(64, 2));
+    let start = train(&first, None, &settings(2), Start::Scratch, &mut quiet)
+        .unwrap()
+        .model;
+    // Nothing is learnt at this rate, so what comes out is what went in.
+    let still = Settings {
+        learning_rate: 0.0,
+        weight_decay: 0.0,
+        ..settings(1)
+    };
+    let on = |data: &Dataset, settings: &Settings| train(data, None, settings, Start::Model(&start), &mut quiet);
+    let same = on(&second, &still).unwrap().model;
+    assert_eq!(same.preprocessing, start.preprocessing);
+    let weights = |model: &Model, name: &str| {
+        let mut tensors = model.network.tensors();
+        tensors.find(|(found, ..)| found == name).unwrap().2.to_vec()
+    };
+    assert_eq!(weights(&same, "stem.conv.weight"), weights(&start, "stem.conv.weight"));
+    assert_eq!(
+        weights(&same, "classifier.weight"),
+        weights(&start, "classifier.weight")
+    );
+
+    let mut renamed = second.clone();
+    renamed.classes = vec!["a".into(), "b".into(), "c".into()];
+    renamed.samples[0].label = 2;
+    let other = on(&renamed, &still).unwrap().model;
+    assert_eq!(weights(&other, "stem.conv.weight"), weights(&start, "stem.conv.weight"));
+    assert_eq!(weights(&other, "classifier.weight").len(), 3 * 16);
+
+    let larger = Settings {
+        width: 80,
+        height: 80,
+        ..still
+    };
+    let error = on(&second, &larger).unwrap_err();
+    assert!(
+        matches!(&error, Error::Start(problem) if problem.contains("80 x 80")),
+        "{error}"
+    );
+}
+
+#[test]
 fn equal_seeds_give_equal_models_and_progress_is_complete() {
     let (training, validation) = (synthetic::draw(100, 1), synthetic::draw(30, 2));
     let mut events = Vec::new();
-    let trained = train(&training, Some(&validation), &settings(2), &mut |progress| {
-        events.push(progress);
-        ControlFlow::Continue(())
-    })
+    let trained = train(
+        &training,
+        Some(&validation),
+        &settings(2),
+        Start::Scratch,
+        &mut |progress| {
+            events.push(progress);
+            ControlFlow::Continue(())
+        },
+    )
     .unwrap();
     assert_eq!(events.len(), 1 + 2 * (4 + 1));
     assert!(matches!(
         events[0],
         Progress::Started {
+            epoch: 0,
             epochs: 2,
             batches: 4,
             ..
@@ -66,7 +157,7 @@ fn equal_seeds_give_equal_models_and_progress_is_complete() {
     assert_eq!(trained.training_accuracy, accuracy);
     assert_eq!(trained.validation.as_ref().unwrap().accuracy.value, last.accuracy);
 
-    let again = train(&training, Some(&validation), &settings(2), &mut quiet).unwrap();
+    let again = train(&training, Some(&validation), &settings(2), Start::Scratch, &mut quiet).unwrap();
     let bytes = |trained: &TrainedModel| {
         let mut out = Vec::new();
         trained.model.write(&mut out).unwrap();
@@ -74,7 +165,9 @@ fn equal_seeds_give_equal_models_and_progress_is_complete() {
     };
     assert!(bytes(&trained) == bytes(&again));
     let other = Settings { seed: 2, ..settings(2) };
-    assert!(bytes(&trained) != bytes(&train(&training, Some(&validation), &other, &mut quiet).unwrap()));
+    assert!(
+        bytes(&trained) != bytes(&train(&training, Some(&validation), &other, Start::Scratch, &mut quiet).unwrap())
+    );
 }
 
 #[test]
@@ -82,14 +175,20 @@ fn stops_between_steps_with_the_model_so_far() {
     let (training, validation) = (synthetic::draw(100, 1), synthetic::draw(30, 2));
     let stop_after = |limit: usize| {
         let mut steps = 0;
-        let ended = train(&training, Some(&validation), &settings(5), &mut |progress| {
-            steps += usize::from(matches!(progress, Progress::Batch { .. }));
-            if steps == limit {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
+        let ended = train(
+            &training,
+            Some(&validation),
+            &settings(5),
+            Start::Scratch,
+            &mut |progress| {
+                steps += usize::from(matches!(progress, Progress::Batch { .. }));
+                if steps == limit {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            },
+        );
         assert_eq!(steps, limit);
         ended
     };
@@ -108,13 +207,17 @@ fn stops_between_steps_with_the_model_so_far() {
             (ended, _) => panic!("after {limit} steps: {ended:?}"),
         }
     }
-    assert!(!train(&training, None, &settings(1), &mut quiet).unwrap().stopped);
+    assert!(
+        !train(&training, None, &settings(1), Start::Scratch, &mut quiet)
+            .unwrap()
+            .stopped
+    );
 }
 
 #[test]
 fn refuses_what_cannot_work() {
     let refused = |training: &Dataset, validation: Option<&Dataset>, settings: &Settings, expect: &str| {
-        let error = train(training, validation, settings, &mut quiet)
+        let error = train(training, validation, settings, Start::Scratch, &mut quiet)
             .unwrap_err()
             .to_string();
         assert!(error.contains(expect), "{error}");
@@ -200,7 +303,7 @@ fn learns_the_drawings() {
         },
         ..settings(10)
     };
-    let trained = train(&training, Some(&validation), &plain, &mut quiet).unwrap();
+    let trained = train(&training, Some(&validation), &plain, Start::Scratch, &mut quiet).unwrap();
     let accuracy = trained.validation.unwrap().accuracy;
     assert!(accuracy.low > 0.55, "{accuracy:?}");
 }
@@ -214,7 +317,7 @@ fn other_sizes_are_fitted() {
         height: 20,
         ..settings(1)
     };
-    let trained = train(&drawn, Some(&drawn), &fitted, &mut quiet).unwrap();
+    let trained = train(&drawn, Some(&drawn), &fitted, Start::Scratch, &mut quiet).unwrap();
     assert_eq!(trained.model.network.architecture().input.height, 20);
 }
 
