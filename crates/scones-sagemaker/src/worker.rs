@@ -5,7 +5,9 @@
 //! and ends with `output/exit.json`; when it fails, `output/failure` says why in words that name
 //! the file, the line and what to do. It never touches the network, the store, or another folder.
 
+mod checkpoints;
 mod data;
+mod start;
 
 use std::{
     collections::BTreeMap,
@@ -19,10 +21,13 @@ use std::{
 use chrono::SecondsFormat;
 use scones_api::Clock;
 use scones_vision::{
+    dataset::Dataset,
     hyperparameters::Hyperparameters,
     model::Model,
-    training::{self, LogLines, Progress, Settings, TrainedModel},
+    training::{self, LogLines, Progress, Settings, Start, TrainedModel, Training},
 };
+
+use checkpoints::Checkpoints;
 
 use crate::{
     training::directory::{ExitRecord, JobDirectory},
@@ -138,9 +143,50 @@ impl Worker<'_> {
             self.print("WARNING", &warning);
         }
         let settings = Settings::from_hyperparameters(&hyperparameters, SEED, self.surroundings.threads);
+        let model = start::read(&self.directory, &channels, &hyperparameters, &settings)?;
+        if let Some((_, line)) = &model {
+            self.say(line);
+        }
+        let begins_with = model.as_ref().map_or(Start::Scratch, |(model, _)| Start::Model(model));
+        let trained = self.run(
+            &training,
+            &validation,
+            &settings,
+            begins_with,
+            hyperparameters.checkpoint_frequency,
+        );
+        let trained = trained.map_err(|error| match error {
+            training::Error::Stopped => End::Stopped,
+            training::Error::Data(_) | training::Error::Settings(_) | training::Error::Start(_) => {
+                End::Client(chain(&error))
+            }
+            _ => End::Algorithm(chain(&error)),
+        })?;
+        if self.is_abandoned() {
+            return Err(End::Stopped);
+        }
+        self.report(&trained);
+        self.save(&trained.model)?;
+        Ok(trained.stopped)
+    }
+
+    /// Trains, from the checkpoint of an interrupted process on if there is one.
+    fn run(
+        &mut self,
+        training: &Dataset,
+        validation: &Dataset,
+        settings: &Settings,
+        begins_with: Start<'_>,
+        checkpoint_frequency: u32,
+    ) -> Result<TrainedModel, training::Error> {
         let began = self.surroundings.clock.now();
         let mut lines = LogLines::default();
-        let trained = training::train(&training, Some(&validation), &settings, &mut |progress| {
+        let mut run = Training::new(training, Some(validation), settings, begins_with)?;
+        let checkpoints = Checkpoints::new(&self.directory, checkpoint_frequency);
+        if let Err(problem) = checkpoints.resume(&mut run) {
+            self.print("WARNING", &format!("{problem}: training begins anew"));
+        }
+        let mut progress = |progress: Progress| {
             let elapsed: Duration = self.surroundings.clock.now().since(began);
             for line in lines.lines(&progress, elapsed) {
                 self.say(&line);
@@ -151,18 +197,18 @@ impl Worker<'_> {
             } else {
                 ControlFlow::Continue(())
             }
-        });
-        let trained = trained.map_err(|error| match error {
-            training::Error::Stopped => End::Stopped,
-            training::Error::Data(_) | training::Error::Settings(_) => End::Client(chain(&error)),
-            _ => End::Algorithm(chain(&error)),
-        })?;
-        if self.is_abandoned() {
-            return Err(End::Stopped);
+        };
+        let mut problem = None;
+        while run.epoch(&mut progress)?.is_continue() {
+            if let (None, Err(error)) = (&problem, checkpoints.keep(&run)) {
+                problem = Some(error);
+            }
         }
-        self.report(&trained);
-        self.save(&trained.model)?;
-        Ok(trained.stopped)
+        if let Some(problem) = problem {
+            // Nothing that the model lacks.
+            self.print("WARNING", &format!("a checkpoint could not be kept: {problem}"));
+        }
+        run.finish()
     }
 
     /// A folder that is gone belongs to nobody.

@@ -1,21 +1,24 @@
 //! Cross-validates the default settings: accuracy, calibration and time of each fold.
 //!
 //! `cargo run --release -p scones-vision --example folds -- --data FOLDER --lst FILE [--folds N]
-//! [--seeds N] [--split-seed N] [--threads N] [--epochs N]`
+//! [--seeds N] [--split-seed N] [--threads N] [--pretrained shipped|model.tar.gz]`, and settings by
+//! their names, such as `--epochs N`, `--batch-size N`, `--learning-rate X`.
 
 #![expect(clippy::print_stdout, reason = "it is a command-line program")]
 
 use std::{collections::HashMap, error::Error, ops::ControlFlow, path::Path, str::FromStr, time::Instant};
 
 use scones_vision::{
+    backbone,
     dataset::{Dataset, list},
     evaluation::{Evaluation, expected_calibration_error, fit_temperature, probabilities, stratified_folds},
+    model::Model,
     predict::Classifier,
     training::{Settings, Start, train},
 };
 
-const USAGE: &str =
-    "usage: folds --data FOLDER --lst FILE [--folds 5] [--seeds 1] [--split-seed 0] [--threads 2] [--epochs N]";
+const USAGE: &str = "usage: folds --data FOLDER --lst FILE [--folds 5] [--seeds 1] [--split-seed 0] [--threads 2] \
+                     [--pretrained shipped|FILE] [--epochs N] ...";
 
 struct Options(HashMap<String, String>);
 
@@ -35,6 +38,17 @@ impl Options {
 
     fn number<T: FromStr<Err: Error + 'static>>(&self, name: &str, default: T) -> Result<T, Box<dyn Error>> {
         self.0.get(name).map_or(Ok(default), |text| Ok(text.parse()?))
+    }
+}
+
+impl Options {
+    /// The model to begin with: the shipped one, or that of a file.
+    fn pretrained(&self) -> Result<Option<Model>, Box<dyn Error>> {
+        Ok(match self.0.get("pretrained").map(String::as_str) {
+            None => None,
+            Some("shipped") => Some(backbone::model()?),
+            Some(path) => Some(Model::read(std::fs::File::open(path)?)?),
+        })
     }
 }
 
@@ -81,13 +95,26 @@ fn run(dataset: &Dataset, fold: &[usize], seed: u64, options: &Options) -> Resul
         .filter(|at| fold.binary_search(at).is_err())
         .collect();
     let (training, validation) = (dataset.subset(&rest), dataset.subset(fold));
-    let mut settings = Settings::new(training.samples.len(), seed, options.number("threads", 2)?);
+    let (count, threads) = (training.samples.len(), options.number("threads", 2)?);
+    let pretrained = options.pretrained()?;
+    let mut settings = match &pretrained {
+        Some(_) => Settings::fine_tuning(count, seed, threads),
+        None => Settings::new(count, seed, threads),
+    };
     settings.epochs = options.number("epochs", settings.epochs)?;
+    settings.batch_size = options.number("batch-size", settings.batch_size)?;
+    settings.learning_rate = options.number("learning-rate", settings.learning_rate)?;
+    settings.weight_decay = options.number("weight-decay", settings.weight_decay)?;
+    settings.averaging = options.number("averaging", settings.averaging)?;
+    settings.label_smoothing = options.number("label-smoothing", settings.label_smoothing)?;
+    settings.augmentation.mixup = options.number("mixup", settings.augmentation.mixup)?;
+    settings.augmentation.cutout = options.number("cutout", settings.augmentation.cutout)?;
+    settings.augmentation.rotation = options.number("rotation", settings.augmentation.rotation)?;
+    settings.augmentation.scale = options.number("scale", settings.augmentation.scale)?;
+    let start = pretrained.as_ref().map_or(Start::Scratch, Start::Model);
     let started = Instant::now();
     // Nothing of the validation images reaches the training.
-    let trained = train(&training, None, &settings, Start::Scratch, &mut |_| {
-        ControlFlow::Continue(())
-    })?;
+    let trained = train(&training, None, &settings, start, &mut |_| ControlFlow::Continue(()))?;
     let seconds = started.elapsed().as_secs_f64();
     let classifier = Classifier::new(&trained.model);
     let classes = dataset.classes.len();

@@ -4,8 +4,35 @@ use scones_nn::{Optimizer, Stage};
 
 use crate::{
     hyperparameters::Schedule,
+    model::{Error, Model},
     training::{Augmentation, NetworkChoice, Settings},
 };
+
+/// Written by `cargo xtask pretrain`; `backbone/README.md` says of what.
+const ARTEFACT: &[u8] = include_bytes!("../backbone/model.tar.gz");
+
+/// Longest side of an image that the network takes: larger ones are made smaller for it.
+pub const SIDE_MAX: u32 = 64;
+
+/// The network that ships with the program, as it was trained: a classifier of CIFAR-10's classes.
+/// Takes some milliseconds.
+///
+/// # Errors
+/// None, but those of a program that was built of a damaged file.
+pub fn model() -> Result<Model, Error> {
+    Model::read(ARTEFACT)
+}
+
+/// Width, height and shortest side before a crop, scaled so that no side exceeds [`SIDE_MAX`].
+#[must_use]
+pub fn fitted(width: u32, height: u32, resize: Option<u32>) -> (u32, u32, Option<u32>) {
+    let longest = width.max(height);
+    if longest <= SIDE_MAX {
+        return (width, height, resize);
+    }
+    let scaled = |side: u32| (side * SIDE_MAX).div_ceil(longest);
+    (scaled(width), scaled(height), resize.map(scaled))
+}
 
 /// Settings of the training of the shipped network; see `examples/pretrain.rs`.
 ///

@@ -151,6 +151,8 @@ pub struct Hyperparameters {
     pub num_training_samples: usize,
     /// Layers of the residual network.
     pub num_layers: Option<u32>,
+    /// Begin with the network that ships with the program ([`crate::backbone`]).
+    pub use_pretrained_model: bool,
     /// Channels, height, width.
     pub image_shape: [u32; 3],
     /// Shortest side to fit images to before cropping.
@@ -159,6 +161,8 @@ pub struct Hyperparameters {
     pub mini_batch_size: Option<usize>,
     /// Passes over the training set.
     pub epochs: Option<u32>,
+    /// Epochs from one checkpoint to the next, at least 1.
+    pub checkpoint_frequency: u32,
     /// Peak learning rate.
     pub learning_rate: Option<f32>,
     /// How it falls.

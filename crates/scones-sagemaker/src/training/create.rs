@@ -135,6 +135,7 @@ impl CreateTrainingJobInput {
             ended: None,
             stop: None,
             attempt: 0,
+            resumptions: 0,
             process: None,
             has_model: false,
         };

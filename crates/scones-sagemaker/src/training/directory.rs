@@ -59,6 +59,11 @@ impl JobDirectory {
         self.0.join("output")
     }
 
+    /// Where the process stood after an epoch, for the one that takes its place.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.0.join("checkpoints/last.safetensors")
+    }
+
     /// What the process prints.
     pub fn log(&self) -> PathBuf {
         self.output().join("log")
@@ -86,7 +91,7 @@ impl JobDirectory {
     /// Makes the folder anew, with its configuration files.
     pub fn create(&self, job: &TrainingJobRecord) -> io::Result<()> {
         self.remove()?;
-        for folder in ["input/config", "input/data", "model", "output"] {
+        for folder in ["input/config", "input/data", "model", "checkpoints", "output"] {
             std::fs::create_dir_all(self.0.join(folder))?;
         }
         let request = &job.request;
@@ -130,7 +135,7 @@ impl JobDirectory {
 
     /// Removes everything but the log and the reason of the failure.
     pub fn keep_log_only(&self) -> io::Result<()> {
-        for folder in ["input", "model"] {
+        for folder in ["input", "model", "checkpoints"] {
             let removed = std::fs::remove_dir_all(self.0.join(folder));
             if let Err(error) = removed
                 && error.kind() != io::ErrorKind::NotFound

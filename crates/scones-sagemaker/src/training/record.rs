@@ -248,6 +248,9 @@ pub(crate) struct TrainingJobRecord {
     pub attempt: u32,
     /// The training process, from its start on.
     pub process: Option<ProcessIdentity>,
+    /// How often a process went on from the checkpoint of one that was killed.
+    #[serde(default)]
+    pub resumptions: u32,
     /// Whether the job has left a model in S3.
     #[serde(default)]
     pub has_model: bool,
@@ -339,6 +342,7 @@ mod tests {
             ended: None,
             stop: None,
             attempt: 0,
+            resumptions: 0,
             process: None,
             has_model: false,
         }

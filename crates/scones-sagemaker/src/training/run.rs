@@ -21,6 +21,9 @@ use crate::{SageMaker, location::Location};
 
 /// The log group of all training jobs.
 pub const LOG_GROUP: &str = "/aws/sagemaker/TrainingJobs";
+/// How often a killed training process is replaced: what kills it, such as a lack of memory, may
+/// do so each time.
+const RESUMPTIONS_MAX: u32 = 3;
 /// How often a training process is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often the end of a log is offered to the log service before it is given up.
@@ -213,6 +216,15 @@ impl JobRun {
         if let Err(interruption) = ready {
             return Ok(Err(interruption));
         }
+        match self.start_process(&job, &directory) {
+            Ok(process) => Ok(Ok((self.record_process(&process).await?, process))),
+            Err(error) => Ok(Err(Interruption::Failed(format!(
+                "InternalServerError: the training process could not be started: {error}"
+            )))),
+        }
+    }
+
+    fn start_process(&self, job: &TrainingJobRecord, directory: &JobDirectory) -> std::io::Result<TrainingProcess> {
         let arn = job.arn.to_string();
         let region = self.service.owner.region.to_string();
         let environment = [
@@ -220,16 +232,13 @@ impl JobRun {
             ("TRAINING_JOB_ARN", &arn),
             ("AWS_REGION", &region),
         ];
-        let started = TrainingProcess::start(&self.service.options.training_command, &directory, &environment);
-        let process = match started {
-            Ok(process) => process,
-            Err(error) => {
-                return Ok(Err(Interruption::Failed(format!(
-                    "InternalServerError: the training process could not be started: {error}"
-                ))));
-            }
-        };
+        let process = TrainingProcess::start(&self.service.options.training_command, directory, &environment)?;
         tracing::info!(job = self.name, pid = process.identity().pid, "training started");
+        Ok(process)
+    }
+
+    /// Keeps which process trains the job, so that a server after this one finds it.
+    async fn record_process(&self, process: &TrainingProcess) -> Result<TrainingJobRecord, StoreError> {
         let recorded = self
             .change(|job| {
                 job.process = Some(process.identity().clone());
@@ -238,14 +247,11 @@ impl JobRun {
                 }
             })
             .await;
-        match recorded {
-            Ok(job) => Ok(Ok((job, process))),
-            Err(error) => {
-                // Nobody would find it again.
-                process.identity().signal(Signal::KILL);
-                Err(error)
-            }
+        if recorded.is_err() {
+            // Nobody would find it again.
+            process.identity().signal(Signal::KILL);
         }
+        recorded
     }
 
     async fn prepare(&self, job: &TrainingJobRecord, directory: &JobDirectory) -> Result<(), String> {
@@ -303,12 +309,43 @@ impl JobRun {
         Ok(())
     }
 
-    /// Watches a process until it ends, and ends the job.
-    async fn attend(&self, job: TrainingJobRecord, process: TrainingProcess) -> Result<(), StoreError> {
+    /// Watches a process until it ends, puts another in its place if it was killed after a
+    /// checkpoint, and ends the job.
+    async fn attend(&self, mut job: TrainingJobRecord, mut process: TrainingProcess) -> Result<(), StoreError> {
         let directory = JobDirectory::of(&self.service.options.directory, &job);
         let mut follower = self.follower(&directory).await;
-        let ended = self.watch(&job, &directory, process, &mut follower).await?;
-        self.finish(&directory, ended, &follower).await
+        loop {
+            let ended = self.watch(&job, &directory, process, &mut follower).await?;
+            match self.resume(&directory, &ended).await? {
+                Some(resumed) => (job, process) = resumed,
+                None => return self.finish(&directory, ended, &follower).await,
+            }
+        }
+    }
+
+    /// Another process that goes on where one was killed, if there is a checkpoint.
+    async fn resume(
+        &self,
+        directory: &JobDirectory,
+        ended: &Ended,
+    ) -> Result<Option<(TrainingJobRecord, TrainingProcess)>, StoreError> {
+        let checkpoint = directory.checkpoint();
+        let was_killed = ended.exit.is_none() && ended.failure.is_none();
+        if !was_killed || !tokio::fs::try_exists(checkpoint).await.unwrap_or(false) {
+            return Ok(None);
+        }
+        let job = self.change(|job| job.resumptions += 1).await?;
+        if job.stop.is_some() || job.resumptions > RESUMPTIONS_MAX {
+            return Ok(None);
+        }
+        tracing::warn!(job = self.name, how = ended.how, "training goes on from its checkpoint");
+        match self.start_process(&job, directory) {
+            Ok(process) => Ok(Some((self.record_process(&process).await?, process))),
+            Err(error) => {
+                tracing::error!(job = self.name, %error, "the training process could not be started again");
+                Ok(None)
+            }
+        }
     }
 
     async fn follower(&self, directory: &JobDirectory) -> LogFollower {

@@ -51,10 +51,8 @@ pub(super) fn read_channels(directory: &JobDirectory) -> Result<Channels, End> {
                 KNOWN.join(", ")
             ));
         }
-        if name == "model" {
-            return invalid(
-                "incremental training (the channel model) is not supported here yet: leave the channel out",
-            );
+        if name == super::start::CHANNEL {
+            continue;
         }
         let content_type = channel.content_type.as_deref().unwrap_or("application/x-image");
         let essence = content_type.split(';').next().unwrap_or_default().trim();

@@ -56,10 +56,12 @@ impl Values<'_> {
             num_classes,
             num_training_samples: self.number("num_training_samples").unwrap_or_default(),
             num_layers: self.number("num_layers"),
+            use_pretrained_model: self.is_pretrained(),
             image_shape,
             resize: self.resize(image_shape)?,
             mini_batch_size: self.number("mini_batch_size"),
             epochs,
+            checkpoint_frequency: self.number("checkpoint_frequency").unwrap_or(1),
             learning_rate: self.number("learning_rate"),
             schedule: self.schedule()?,
             optimizer: self.optimizer(),
@@ -71,13 +73,14 @@ impl Values<'_> {
         })
     }
 
+    fn is_pretrained(&self) -> bool {
+        self.text("use_pretrained_model") == Some("1")
+    }
+
     fn refuse_unsupported(&self) -> Result<(), Error> {
         let given = |name, value| self.text(name) == Some(value);
         if given("multi_label", "1") {
             return Err(self.unsupported("multi_label", "give each image one label and leave it out"));
-        }
-        if given("use_pretrained_model", "1") {
-            return Err(self.unsupported("use_pretrained_model", "leave it out to train from random weights"));
         }
         if given("use_weighted_loss", "1") {
             return Err(self.unsupported("use_weighted_loss", "it is for multi_label, leave it out"));
@@ -205,7 +208,15 @@ impl Values<'_> {
                 "precision_dtype" if self.text("precision_dtype") == Some("float16") => {
                     note("precision_dtype", "computed in float32");
                 }
-                "checkpoint_frequency" => note("checkpoint_frequency", "only the final model is stored"),
+                "checkpoint_frequency" => note(
+                    "checkpoint_frequency",
+                    "a checkpoint is kept after each such epoch, for the case that training is interrupted; only the \
+                     final model is stored",
+                ),
+                "num_layers" if self.is_pretrained() => note(
+                    "num_layers",
+                    "use_pretrained_model=1 begins with the network that ships with this program, of its own depth",
+                ),
                 name @ ("beta_1" | "beta_2") if optimizer != "adam" => note(name, "only adam uses it"),
                 "eps" if !["adam", "rmsprop"].contains(&optimizer) => {
                     note("eps", "only adam and rmsprop use it");
