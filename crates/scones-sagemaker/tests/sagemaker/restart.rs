@@ -131,6 +131,37 @@ fn a_process_that_was_lost_fails_the_job() {
     });
 }
 
+/// Dies after a checkpoint as long as there are fewer than `deaths` on record.
+fn dies_after_a_checkpoint(deaths: usize) -> String {
+    format!(
+        r#"echo died >> $1/checkpoints/last.safetensors
+        if [ $(wc -l < $1/checkpoints/last.safetensors) -le {deaths} ]; then kill -9 $$; fi
+        printf weights > $1/model/weights; printf '{{"code":0,"stopped":false}}' > $1/output/exit.json"#
+    )
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_after_a_checkpoint_is_replaced() {
+    let world = World::new();
+    let server = world.start(&dies_after_a_checkpoint(2)).await;
+    server.ok("CreateTrainingJob", training_job("job")).await;
+    let job = server.ended("job").await;
+    assert_eq!(steps(&job), "Starting Downloading Training Uploading Completed");
+    server.0.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_each_time_fails_the_job() {
+    let world = World::new();
+    let server = world.start(&dies_after_a_checkpoint(9)).await;
+    server.ok("CreateTrainingJob", training_job("job")).await;
+    let job = server.ended("job").await;
+    assert_eq!(job["TrainingJobStatus"], "Failed");
+    let reason = job["FailureReason"].as_str().unwrap();
+    assert!(reason.contains("SIGKILL") || reason.contains("signal: 9"), "{reason}");
+    server.0.shutdown().await;
+}
+
 #[test]
 fn endpoints_serve_again() {
     let world = World::new();

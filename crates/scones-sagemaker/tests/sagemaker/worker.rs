@@ -1,12 +1,13 @@
 //! The training program itself, in this process, on drawn images.
 
-use std::{cell::Cell, io::Cursor, path::Path, sync::Arc};
+use std::{cell::Cell, io::Cursor, ops::ControlFlow, path::Path, sync::Arc};
 
 use scones_api::{Clock, ManualClock};
 use scones_sagemaker::{ModelLoader, VisionLoader, worker};
 use scones_vision::{
     RgbImage,
     dataset::{list, synthetic},
+    training::{NetworkChoice, Settings, Start, train},
 };
 use serde_json::{Value, json};
 
@@ -18,6 +19,7 @@ fn lay_out(root: &Path, hyperparameters: Value) {
         "input/data/train_lst",
         "input/data/validation_lst",
         "model",
+        "checkpoints",
         "output",
     ] {
         std::fs::create_dir_all(root.join(folder)).unwrap();
@@ -148,6 +150,134 @@ fn training_that_is_stopped_later_leaves_the_model_so_far() {
     let model: Value = serde_json::from_slice(&std::fs::read(folder.path().join("model/model.json")).unwrap()).unwrap();
     assert_eq!(model["provenance"]["epochs"], 2, "{model}");
     assert!(folder.path().join("model/model.safetensors").exists());
+}
+
+#[test]
+fn training_goes_on_from_the_checkpoint_of_a_process_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut given = small();
+    given["epochs"] = json!("3");
+    lay_out(folder.path(), given);
+    run_until(folder.path(), "Epoch[1] Validation-accuracy");
+    let (code, log, ..) = run(folder.path());
+    assert_eq!(code, 0, "{log:#?}");
+    let said = |part: &str| log.iter().any(|line| line.contains(part));
+    assert!(said("from epoch 1 on, where a checkpoint was kept"), "{log:#?}");
+    assert!(!said("Epoch[0]") && said("Epoch[1]") && said("Epoch[2]"), "{log:#?}");
+
+    // A damaged one is no reason to give up.
+    std::fs::write(folder.path().join("checkpoints/last.safetensors"), "nonsense").unwrap();
+    let (code, log, ..) = run(folder.path());
+    assert_eq!(code, 0, "{log:#?}");
+    let warned = "training cannot go on from its checkpoint: the checkpoint is damaged";
+    assert!(
+        log.iter()
+            .any(|line| line.contains(warned) && line.ends_with("training begins anew")),
+        "{log:#?}"
+    );
+}
+
+#[test]
+fn training_begins_with_the_shipped_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut given = small();
+    given["use_pretrained_model"] = json!("1");
+    lay_out(folder.path(), given);
+    let (code, log, ..) = run(folder.path());
+    assert_eq!(code, 0, "{log:#?}");
+    let said = |part: &str| log.iter().any(|line| line.contains(part));
+    assert!(
+        said("Training begins with the network that ships with Scones"),
+        "{log:#?}"
+    );
+    assert!(
+        said("num_layers=20: use_pretrained_model=1 begins with the network"),
+        "{log:#?}"
+    );
+    let model: Value = serde_json::from_slice(&std::fs::read(folder.path().join("model/model.json")).unwrap()).unwrap();
+    assert_eq!(
+        (&model["architecture"]["classes"], &model["classes"]),
+        (&json!(2), &json!(["0", "1"]))
+    );
+}
+
+/// A folder whose channel `model` has the artefact of another training.
+fn lay_out_incremental(root: &Path, hyperparameters: Value, artefact: impl FnOnce(&Path)) {
+    lay_out(root, hyperparameters);
+    let config = root.join("input/config/inputdataconfig.json");
+    let mut channels: Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+    channels["model"] = json!({"ContentType": "application/x-sagemaker-model"});
+    std::fs::write(&config, channels.to_string()).unwrap();
+    std::fs::create_dir_all(root.join("input/data/model")).unwrap();
+    artefact(&root.join("input/data/model/model.tar.gz"));
+}
+
+fn artefact_of(settings: &Settings) -> impl FnOnce(&Path) {
+    let drawn = synthetic::draw(24, 1);
+    let mut model = train(&drawn, None, settings, Start::Scratch, &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap()
+    .model;
+    model.classes = vec!["0".into(), "1".into()];
+    move |path| model.write(std::fs::File::create(path).unwrap()).unwrap()
+}
+
+#[test]
+fn incremental_training_goes_on_with_the_model_of_a_channel() {
+    let settings = Settings {
+        network: NetworkChoice::Depth(20),
+        epochs: 1,
+        ..Settings::new(24, 7, 1)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    lay_out_incremental(folder.path(), small(), artefact_of(&settings));
+    let (code, log, ..) = run(folder.path());
+    assert_eq!(code, 0, "{log:#?}");
+    assert!(
+        log.iter()
+            .any(|line| line.contains("goes on with the model of the channel model")),
+        "{log:#?}"
+    );
+
+    let refused = |change: Value, settings: &Settings, expect: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut given = small();
+        given
+            .as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
+        lay_out_incremental(folder.path(), given, artefact_of(settings));
+        let (code, .., failure) = run(folder.path());
+        assert!(code == 1 && failure.contains(expect), "{code} {failure}");
+    };
+    refused(
+        json!({"num_layers": "32"}),
+        &settings,
+        "num_layers must be that of the channel model",
+    );
+    let larger = Settings {
+        width: 48,
+        height: 48,
+        ..settings.clone()
+    };
+    refused(
+        json!({}),
+        &larger,
+        "image_shape must be that of the channel model, which has 3,48,48; the job has 3,32,32",
+    );
+
+    let refused = |artefact: fn(&Path), expect: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        lay_out_incremental(folder.path(), small(), artefact);
+        let (code, .., failure) = run(folder.path());
+        assert!(code == 1 && failure.contains(expect), "{code} {failure}");
+    };
+    refused(|_| {}, "the channel model has no model.tar.gz");
+    refused(
+        |path| std::fs::write(path, "nonsense").unwrap(),
+        "the channel model: the model archive cannot be read",
+    );
 }
 
 fn check(change: impl FnOnce(&Path), expect: &str) {

@@ -94,7 +94,6 @@ fn refusals_name_the_hyperparameter_and_what_is_valid() {
 fn what_is_not_built_is_never_ignored() {
     for words in [
         "multi_label=1",
-        "use_pretrained_model=1",
         "use_weighted_loss=1",
         "num_layers=152",
         "momentum=1",

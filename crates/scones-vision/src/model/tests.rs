@@ -129,7 +129,7 @@ fn hostile_archives_are_refused() {
     );
     refused(
         &edited("\"channels\": 4", "\"channels\": 5"),
-        "architecture needs F32 [5, 4, 3, 3]",
+        "architecture needs F32 or F16 [5, 4, 3, 3]",
     );
     refused(
         &edited("\"channels\": 4", "\"channels\": 4000000000"),
