@@ -29,12 +29,13 @@ class Server:
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
         self.process = None
+        self.program = PROGRAM
         self.listen = "127.0.0.1:0"
         self.options = []
         self.variables = {}
 
     def start(self):
-        command = [PROGRAM, "up", "--json", "--listen", self.listen, "--data-dir", self.directory, *self.options]
+        command = [self.program, "up", "--json", "--listen", self.listen, "--data-dir", self.directory, *self.options]
         with open(self.directory.with_suffix(".log"), "ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env=clean_environment(**self.variables)

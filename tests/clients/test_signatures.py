@@ -290,3 +290,19 @@ def test_health_needs_no_signature(server):
     code, status, text = exchange(server, "GET", "/_scones/health", {}, b"")
     assert status == 200
     assert server.environment["AWS_SECRET_ACCESS_KEY"] not in text
+
+
+@pytest.mark.parametrize("expect", [None, "100-continue"])
+def test_who_is_refused_before_the_body_is_read_is_told_that_the_connection_ends(endpoint, expect):
+    """Otherwise the rest of the body and the next request could not be told apart."""
+    host = urllib.parse.urlsplit(endpoint).netloc
+    connection = http.client.HTTPConnection(host, timeout=30)
+    connection.putrequest("PUT", "/bucket/key")
+    connection.putheader("Content-Length", "5")
+    if expect:
+        connection.putheader("Expect", expect)
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("Connection")) == (403, "close")
+    answer.read()
+    connection.close()
