@@ -381,6 +381,7 @@ def test_two_images_of_one_name_leave_nothing(tmp_path, photos):
     [
         ("photos.tar.gz", b"text\n", "photos.tar.gz: not a gzip archive"),
         ("notes.txt", b"anything at all", "image lists end in .lst"),
+        ("random.bin", b"random bytes", "random.bin: neither a gzip archive nor a file of one of CIFAR's: 12 bytes"),
         ("data_batch_1.bin", bytes(3073), "name the folder that holds all of CIFAR's files"),
     ],
 )
