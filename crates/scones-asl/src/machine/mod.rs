@@ -1,6 +1,7 @@
 //! State machines: a definition that has been read, checked and compiled.
 
 mod choice;
+mod datasets;
 mod diagnostic;
 mod fields;
 mod flow;
