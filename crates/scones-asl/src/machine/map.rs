@@ -36,7 +36,7 @@ pub(super) fn parse(fields: &Fields<'_>, names: &Names<'_>, context: Context) ->
     };
     let item_selector = flow::payload(fields, selector);
     let items = items(fields);
-    let max_concurrency = flow::seconds(fields, "MaxConcurrency", 0..=u64::MAX);
+    let max_concurrency = flow::whole_number(fields, "MaxConcurrency", 0..=u64::MAX);
     let outcome = flow::outcome(fields, names);
     let (processor, express) = processor?;
     // Read in any case, so that mistakes are reported.
@@ -140,7 +140,7 @@ fn distributed(fields: &Fields<'_>, express: bool) -> Option<Distributed> {
     let reader = optional(fields, "ItemReader", reader);
     let batcher = optional(fields, "ItemBatcher", batcher);
     let writer = optional(fields, "ResultWriter", writer);
-    let tolerated_count = flow::seconds(fields, "ToleratedFailureCount", 0..=u64::MAX);
+    let tolerated_count = flow::whole_number(fields, "ToleratedFailureCount", 0..=u64::MAX);
     let tolerated_percentage = percentage(fields);
     Some(Distributed {
         label: label?,
@@ -329,7 +329,7 @@ fn format(fields: &Fields<'_>) -> Option<ReaderFormat> {
             ("TAB", Delimiter::Tab),
         ],
     );
-    let max_items = flow::seconds(fields, "MaxItems", 0..=READER_ITEMS_MAX);
+    let max_items = flow::whole_number(fields, "MaxItems", 0..=READER_ITEMS_MAX);
     let items_pointer = pointer(fields);
     let headers = headers(fields);
     let (input_type, headers) = (input_type?, headers?);
@@ -408,8 +408,8 @@ fn batcher(fields: &Fields<'_>) -> Option<Batcher> {
         "MaxInputBytesPerBatch",
         "MaxInputBytesPerBatchPath",
     ]);
-    let max_items = flow::seconds(fields, "MaxItemsPerBatch", 1..=u64::MAX);
-    let max_bytes = flow::seconds(fields, "MaxInputBytesPerBatch", 1..=u64::MAX);
+    let max_items = flow::whole_number(fields, "MaxItemsPerBatch", 1..=u64::MAX);
+    let max_bytes = flow::whole_number(fields, "MaxInputBytesPerBatch", 1..=u64::MAX);
     let input = flow::payload(fields, "BatchInput");
     let (max_items, max_bytes) = (max_items?, max_bytes?);
     if max_items.is_none() && max_bytes.is_none() {
