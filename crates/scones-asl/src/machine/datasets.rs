@@ -115,7 +115,7 @@ fn format(fields: &Fields<'_>) -> Option<ReaderFormat> {
             ("TAB", Delimiter::Tab),
         ],
     );
-    let max_items = flow::seconds(fields, "MaxItems", 0..=READER_ITEMS_MAX);
+    let max_items = flow::whole_number(fields, "MaxItems", 0..=READER_ITEMS_MAX);
     let items_pointer = pointer(fields);
     let headers = headers(fields);
     let (input_type, headers) = (input_type?, headers?);

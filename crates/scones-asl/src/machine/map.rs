@@ -32,7 +32,7 @@ pub(super) fn parse(fields: &Fields<'_>, names: &Names<'_>, context: Context) ->
     };
     let item_selector = flow::payload(fields, selector);
     let items = items(fields);
-    let max_concurrency = flow::seconds(fields, "MaxConcurrency", 0..=u64::MAX);
+    let max_concurrency = flow::whole_number(fields, "MaxConcurrency", 0..=u64::MAX);
     let outcome = flow::outcome(fields, names);
     let (processor, express) = processor?;
     // Read in any case, so that mistakes are reported.
@@ -136,7 +136,7 @@ fn distributed(fields: &Fields<'_>, express: bool) -> Option<Distributed> {
     let reader = fields.optional("ItemReader", datasets::reader);
     let batcher = fields.optional("ItemBatcher", batcher);
     let writer = fields.optional("ResultWriter", datasets::writer);
-    let tolerated_count = flow::seconds(fields, "ToleratedFailureCount", 0..=u64::MAX);
+    let tolerated_count = flow::whole_number(fields, "ToleratedFailureCount", 0..=u64::MAX);
     let tolerated_percentage = percentage(fields);
     Some(Distributed {
         label: label?,
@@ -216,8 +216,8 @@ fn batcher(fields: &Fields<'_>) -> Option<Batcher> {
         "MaxInputBytesPerBatch",
         "MaxInputBytesPerBatchPath",
     ]);
-    let max_items = flow::seconds(fields, "MaxItemsPerBatch", 1..=u64::MAX);
-    let max_bytes = flow::seconds(fields, "MaxInputBytesPerBatch", 1..=u64::MAX);
+    let max_items = flow::whole_number(fields, "MaxItemsPerBatch", 1..=u64::MAX);
+    let max_bytes = flow::whole_number(fields, "MaxInputBytesPerBatch", 1..=u64::MAX);
     let input = flow::payload(fields, "BatchInput");
     let (max_items, max_bytes) = (max_items?, max_bytes?);
     if max_items.is_none() && max_bytes.is_none() {
