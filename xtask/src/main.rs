@@ -1,5 +1,7 @@
-//! The project's chores: `cargo xtask check` and `cargo xtask test`.
+//! The project's chores: `cargo xtask check`, `cargo xtask test` and `cargo xtask
+//! bench`.
 
+mod bench;
 mod check;
 mod clients;
 mod command;
@@ -32,6 +34,9 @@ enum Verb {
         #[arg(last = true)]
         pytest: Vec<String>,
     },
+    /// Measurements against what users could pick instead
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -42,5 +47,6 @@ fn main() -> anyhow::Result<()> {
             clients_only,
             pytest,
         } => test::run(rust_only, clients_only, &pytest),
+        Verb::Bench(bench) => bench::run(&bench),
     }
 }

@@ -25,15 +25,18 @@ pub(crate) const POSITIONS: usize = 16;
 struct Grid(Frame);
 
 impl Grid {
+    #[inline(always)]
     fn per_image(self) -> usize {
         self.0.pixels() / 4
     }
 
     /// Where the first pixel of `tile` starts.
+    #[inline(always)]
     fn offset(self, tile: usize) -> usize {
         let (image, tile) = (tile / self.per_image(), tile % self.per_image());
         let (row, column) = (tile / (self.0.width / 2), tile % (self.0.width / 2));
-        image * self.0.length() + self.0.offset(2 * row as isize, 2 * column as isize)
+        let (row, column) = (2 * row + self.0.border, 2 * column + self.0.border);
+        image * self.0.length() + row * self.0.row_length() + column * self.0.depth
     }
 
     /// The assertions that make the unchecked accesses of the transforms sound.
