@@ -9,6 +9,9 @@ use crate::plan::{Plan, Role};
 use crate::random::Normal;
 use crate::simd::SimdLevel;
 
+/// Standard deviation of a new dense layer.
+const HEAD_DEVIATION: f64 = 0.01;
+
 /// A classifier: an [`Architecture`] and the numbers that fill it.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -38,7 +41,7 @@ impl Network {
             values[unit.gamma.clone()].fill(if unit.ends_branch { 0.0 } else { 1.0 });
             values[unit.running_variance.clone()].fill(1.0);
         }
-        values[plan.head.weights.clone()].fill_with(|| normal.draw(0.01));
+        values[plan.head.weights.clone()].fill_with(|| normal.draw(HEAD_DEVIATION));
         Ok(Self {
             architecture,
             plan: Arc::new(plan),
@@ -75,6 +78,31 @@ impl Network {
             }
             values.extend_from_slice(&given);
         }
+        Ok(Self {
+            architecture,
+            plan: Arc::new(plan),
+            values,
+        })
+    }
+
+    /// The same network with a new dense layer for `classes` classes, drawn from
+    /// `seed`; every other tensor is kept.
+    ///
+    /// # Errors
+    /// What [`Architecture::validate`] finds.
+    pub fn with_classes(&self, classes: usize, seed: u64) -> Result<Self, Error> {
+        let architecture = Architecture {
+            classes,
+            ..self.architecture.clone()
+        };
+        architecture.validate()?;
+        let plan = Plan::new(&architecture);
+        let mut values = vec![0.0; plan.length];
+        // The dense layer's tensors are the last.
+        let kept = plan.head.weights.start;
+        values[..kept].copy_from_slice(&self.values[..kept]);
+        let mut normal = Normal::new(seed);
+        values[plan.head.weights.clone()].fill_with(|| normal.draw(HEAD_DEVIATION));
         Ok(Self {
             architecture,
             plan: Arc::new(plan),

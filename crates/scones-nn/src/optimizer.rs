@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, check_values};
+use crate::error::{Error, check_length, check_values};
 
 /// The update rule. Weight decay is added to the gradient of weights (not of
 /// biases and normalisations) before the rule sees it, in all three.
@@ -73,14 +73,25 @@ impl Optimizer {
     }
 }
 
-/// An update rule and what it remembers of each weight.
+/// What an update rule remembers between steps; with the network's tensors it
+/// makes a [`crate::Trainer`] go on exactly where another one stopped.
+///
+/// Numbers are in the order of [`crate::Network::tensors`], running statistics
+/// included; a vector that the rule does not use is empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OptimizerMemory {
+    /// Steps taken.
+    pub steps: u32,
+    /// Velocity, or the mean of gradients.
+    pub first: Vec<f32>,
+    /// The mean of squared gradients.
+    pub second: Vec<f32>,
+}
+
+/// An update rule and its memory.
 pub(crate) struct OptimizerState {
     optimizer: Optimizer,
-    steps: i32,
-    /// Velocity, or the mean of gradients.
-    first: Vec<f32>,
-    /// The mean of squared gradients.
-    second: Vec<f32>,
+    memory: OptimizerMemory,
 }
 
 impl OptimizerState {
@@ -92,24 +103,44 @@ impl OptimizerState {
         };
         Self {
             optimizer,
-            steps: 0,
-            first: vec![0.0; first],
-            second: vec![0.0; second],
+            memory: OptimizerMemory {
+                steps: 0,
+                first: vec![0.0; first],
+                second: vec![0.0; second],
+            },
         }
+    }
+
+    pub(crate) fn memory(&self) -> &OptimizerMemory {
+        &self.memory
+    }
+
+    /// Takes the memory of another state of the same rule and network.
+    pub(crate) fn restore(&mut self, memory: OptimizerMemory) -> Result<(), Error> {
+        let OptimizerMemory { first, second, .. } = &memory;
+        check_length("first memory of the optimiser", first.len(), self.memory.first.len())?;
+        check_length("second memory of the optimiser", second.len(), self.memory.second.len())?;
+        check_values("first memory of the optimiser", first, "finite numbers", f32::is_finite)?;
+        let not_negative = |value: f32| value.is_finite() && value >= 0.0;
+        let expected = "finite numbers of at least 0";
+        check_values("second memory of the optimiser", second, expected, not_negative)?;
+        self.memory = memory;
+        Ok(())
     }
 
     /// Starts a step, which then updates each range once.
     pub(crate) fn begin_step(&mut self) {
-        self.steps = self.steps.saturating_add(1);
+        self.memory.steps = self.memory.steps.saturating_add(1);
     }
 
     /// Updates the weights at `start..` by their gradients.
     pub(crate) fn update(&mut self, start: usize, weights: &mut [f32], gradients: &[f32], rate: f32, decay: f32) {
         let end = start + weights.len();
         let pairs = weights.iter_mut().zip(gradients);
+        let OptimizerMemory { steps, first, second } = &mut self.memory;
         match self.optimizer {
             Optimizer::Sgd { momentum, nesterov } => {
-                for ((weight, gradient), velocity) in pairs.zip(&mut self.first[start..end]) {
+                for ((weight, gradient), velocity) in pairs.zip(&mut first[start..end]) {
                     let gradient = gradient + decay * *weight;
                     *velocity = momentum * *velocity + gradient;
                     let step = if nesterov {
@@ -121,10 +152,10 @@ impl OptimizerState {
                 }
             }
             Optimizer::Adam { beta1, beta2, epsilon } => {
-                let correction = |beta: f32| 1.0 - f64::from(beta).powi(self.steps);
+                let correction = |beta: f32| 1.0 - f64::from(beta).powf(f64::from(*steps));
                 let rate = (f64::from(rate) / correction(beta1)) as f32;
                 let root_correction = correction(beta2).sqrt() as f32;
-                let memory = self.first[start..end].iter_mut().zip(&mut self.second[start..end]);
+                let memory = first[start..end].iter_mut().zip(&mut second[start..end]);
                 for ((weight, gradient), (mean, square)) in pairs.zip(memory) {
                     let gradient = gradient + decay * *weight;
                     *mean = beta1 * *mean + (1.0 - beta1) * gradient;
@@ -133,7 +164,7 @@ impl OptimizerState {
                 }
             }
             Optimizer::RmsProp { gamma1, epsilon } => {
-                for ((weight, gradient), square) in pairs.zip(&mut self.second[start..end]) {
+                for ((weight, gradient), square) in pairs.zip(&mut second[start..end]) {
                     let gradient = gradient + decay * *weight;
                     *square = gamma1 * *square + (1.0 - gamma1) * gradient * gradient;
                     *weight -= rate * gradient / (*square + epsilon).sqrt();

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use scones_nn::{Architecture, Error, Network, Optimizer, Shape, SimdLevel, Stage, StepSettings, Trainer, softmax};
+use scones_nn::{
+    Architecture, Block, Error, Network, Optimizer, Shape, SimdLevel, Stage, StepSettings, Trainer, softmax,
+};
 
 const INPUT: Shape = Shape {
     height: 8,
@@ -24,6 +26,7 @@ fn architecture() -> Architecture {
     Architecture {
         input: INPUT,
         stem_channels: 8,
+        block: Block::Basic,
         stages: vec![stage(8, 1), stage(20, 2)],
         classes: CLASSES,
     }
@@ -137,6 +140,66 @@ fn equal_seeds_and_threads_give_equal_weights() {
     }
     assert_eq!(bits(&network(3)), bits(&network(3)));
     assert_ne!(bits(&network(3)), bits(&network(4)));
+}
+
+#[test]
+fn a_restored_trainer_goes_on_bit_for_bit() {
+    let (images, targets) = stripes(24);
+    for optimizer in [
+        Optimizer::default(),
+        Optimizer::Adam {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+        },
+        Optimizer::RmsProp {
+            gamma1: 0.9,
+            epsilon: 1e-8,
+        },
+    ] {
+        let mut whole = trained(optimizer, 0.01, 2, SimdLevel::detect(), 3);
+        let memory = whole.memory().clone();
+        let mut resumed = Trainer::new(whole.network().clone(), 24, optimizer, 2).unwrap();
+        resumed.restore(memory).unwrap();
+        for _ in 0..3 {
+            let report = whole.step(&images, &targets, &SETTINGS).unwrap();
+            assert_eq!(resumed.step(&images, &targets, &SETTINGS).unwrap(), report);
+        }
+        assert_eq!(bits(resumed.network()), bits(whole.network()), "{optimizer:?}");
+        assert_eq!(resumed.memory(), whole.memory());
+    }
+}
+
+#[test]
+fn a_foreign_memory_is_refused_and_changes_nothing() {
+    let mut trainer = trained(Optimizer::default(), 0.05, 1, SimdLevel::detect(), 2);
+    let kept = trainer.memory().clone();
+    let mut short = kept.clone();
+    short.first.pop();
+    assert!(matches!(trainer.restore(short), Err(Error::Length { .. })));
+    let mut foreign = kept.clone();
+    foreign.second = kept.first.clone();
+    assert!(matches!(trainer.restore(foreign), Err(Error::Length { .. })));
+    let mut poisoned = kept.clone();
+    poisoned.first[5] = f32::NAN;
+    assert!(matches!(trainer.restore(poisoned), Err(Error::Value { index: 5, .. })));
+    assert_eq!(trainer.memory(), &kept);
+}
+
+#[test]
+fn a_new_head_keeps_every_other_tensor() {
+    let old = network(1);
+    let new = old.with_classes(7, 2).unwrap();
+    assert_eq!(new.architecture().classes, 7);
+    for ((name, _, old), (_, shape, new)) in old.tensors().zip(new.tensors()) {
+        match name.as_str() {
+            "classifier.weight" => assert!(shape[0] == 7 && new.iter().any(|&value| value != 0.0)),
+            "classifier.bias" => assert_eq!(new, [0.0; 7]),
+            _ => assert_eq!(old, new, "{name}"),
+        }
+    }
+    assert_eq!(bits(&new), bits(&old.with_classes(7, 2).unwrap()));
+    assert!(old.with_classes(0, 2).is_err());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a training run is told.
 
-use scones_nn::{Architecture, Optimizer, Shape, Stage};
+use scones_nn::{Architecture, Block, Optimizer, Shape, Stage};
 
 use super::augmentation::Augmentation;
 use crate::hyperparameters::{self, EarlyStopping, Hyperparameters, Schedule};
@@ -55,6 +55,7 @@ impl NetworkChoice {
                 let architecture = Architecture {
                     input,
                     stem_channels,
+                    block: Block::Basic,
                     stages,
                     classes,
                 };
