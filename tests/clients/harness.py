@@ -29,12 +29,13 @@ class Server:
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
         self.process = None
+        self.program = PROGRAM
         self.listen = "127.0.0.1:0"
         self.options = []
         self.variables = {}
 
     def start(self):
-        command = [PROGRAM, "up", "--json", "--listen", self.listen, "--data-dir", self.directory, *self.options]
+        command = [self.program, "up", "--json", "--listen", self.listen, "--data-dir", self.directory, *self.options]
         with open(self.directory.with_suffix(".log"), "ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env=clean_environment(**self.variables)
@@ -65,7 +66,7 @@ class Server:
         self.kill()
         return self.start()
 
-    def client(self, service, **config):
+    def client(self, service, region_name=None, **config):
         """A client whose answers are checked against the service's model."""
         settings = {"retries": {"total_max_attempts": 1}, "inject_host_prefix": False, "max_pool_connections": 32}
         client = boto3.client(
@@ -73,7 +74,7 @@ class Server:
             endpoint_url=self.endpoint,
             aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=self.environment["AWS_REGION"],
+            region_name=region_name or self.environment["AWS_REGION"],
             config=Config(**{**settings, **config}),
         )
         shapes.watch(client)

@@ -8,10 +8,11 @@ import socket
 import subprocess
 import tarfile
 import time
+from pathlib import Path
 
 import pytest
 
-from harness import BIN, PROGRAM, clean_environment, run_program
+from harness import BIN, PROGRAM, Clients, clean_environment, run_program
 from story_data import JPEG
 
 
@@ -101,6 +102,25 @@ def test_doctor_calls_a_broken_directory_a_problem(tmp_path):
     (tmp_path / "file").write_text("not a directory")
     code, checks = findings(tmp_path / "file")
     assert (code, checks["data directory"]["verdict"]) == (1, "problem")
+
+
+def test_doctor_looks_into_the_database(own_server):
+    Clients(own_server).s3.create_bucket(Bucket="kept")
+    running = findings(own_server.directory)[1]["database"]
+    assert (running["verdict"], f"(number {own_server.process.pid})" in running["finding"]) == ("ok", True), running
+    own_server.kill()
+    before = {path.name for path in own_server.directory.iterdir()}
+    code, checks = findings(own_server.directory)
+    assert (code, checks["database"]) == (0, {"subject": "database", "verdict": "ok", "finding": "can be read"})
+    assert {path.name for path in own_server.directory.iterdir()} <= before | {"scones.db-shm"}
+    # After a kill, everything may still be in the log beside the database.
+    own_server.start()
+    own_server.stop()
+    database = own_server.directory / "scones.db"
+    database.write_bytes(database.read_bytes()[:5000])
+    code, checks = findings(own_server.directory)
+    assert (code, checks["database"]["verdict"]) == (1, "problem")
+    assert f"if {database} is damaged, restore the directory from a copy" in checks["database"]["finding"]
 
 
 # up
@@ -361,6 +381,7 @@ def test_two_images_of_one_name_leave_nothing(tmp_path, photos):
     [
         ("photos.tar.gz", b"text\n", "photos.tar.gz: not a gzip archive"),
         ("notes.txt", b"anything at all", "image lists end in .lst"),
+        ("random.bin", b"random bytes", "random.bin: neither a gzip archive nor a file of one of CIFAR's: 12 bytes"),
         ("data_batch_1.bin", bytes(3073), "name the folder that holds all of CIFAR's files"),
     ],
 )
@@ -377,6 +398,18 @@ def test_a_database_that_was_cut_short_says_what_to_do(own_server):
     database.write_bytes(database.read_bytes()[:5000])
     stderr = fails("up", "--listen", "127.0.0.1:0", "--data-dir", own_server.directory)
     assert f"hint: if {database} is damaged, restore the directory from a copy" in stderr
+
+
+@pytest.mark.parametrize("leave", [lambda database: database.write_bytes(b""), Path.unlink], ids=["empty", "missing"])
+def test_data_without_its_database_is_not_forgotten_silently(own_server, leave):
+    own_server.stop()
+    database = own_server.directory / "scones.db"
+    leave(database)
+    stderr = fails("up", "--listen", "127.0.0.1:0", "--data-dir", own_server.directory)
+    assert f"{database} is missing or empty, but data of an earlier server lies beside it" in stderr
+    assert "or delete the directory to start anew" in stderr
+    assert not database.exists() or database.stat().st_size == 0
+    assert findings(own_server.directory)[1]["database"]["verdict"] == "problem"
 
 
 def test_a_demo_that_cannot_listen_leaves_nothing(tmp_path):

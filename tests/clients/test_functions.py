@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ import zipfile
 
 import pytest
 
-from harness import BIN, PROGRAM, ROLE, Server, active, create_function, refused, wait_for, zipped
+from harness import PROGRAM, ROLE, Server, active, create_function, refused, wait_for, zipped
 from story_data import unique
 
 
@@ -386,8 +387,6 @@ def test_tmp_is_each_workers_own():
     bind = ["unshare", "--user", "--map-root-user", "--mount", "mount", "--bind", "/var/tmp", "/tmp"]
     if sys.platform != "linux" or subprocess.run(bind, capture_output=True).returncode:
         pytest.skip("the kernel keeps users from namespaces")
-    if any(path.is_relative_to("/tmp") for path in (PROGRAM, BIN)):
-        pytest.skip("a /tmp of its own would hide the program or its Python")
     source = handler(
         "open('/tmp/image.png', 'w').write(event['name'])",
         "open(os.path.join(event['gate'], event['name']), 'w').close()",
@@ -398,7 +397,10 @@ def test_tmp_is_each_workers_own():
         gate = pathlib.Path(directory) / "gate"
         gate.mkdir()
         server = Server(pathlib.Path(directory) / "data")
-        server.variables = {"SCONES_LOG": "info"}
+        # What lies in /tmp would be hidden by a /tmp of its own.
+        server.program = shutil.copy(PROGRAM, directory)
+        path = [folder for folder in os.environ["PATH"].split(os.pathsep) if not folder.startswith("/tmp/")]
+        server.variables = {"SCONES_LOG": "info", "PATH": os.pathsep.join(path)}
         functions = server.start().client("lambda")
         create_function(functions, "own-tmp", source)
 

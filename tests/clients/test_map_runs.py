@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from harness import Clients, create_machine, ended, wait_for
+from harness import ROOT, Clients, create_machine, ended, wait_for
 
 ROWS = 200
 
@@ -113,6 +113,28 @@ def test_objects_of_a_prefix_are_items(own):
     machine = create_machine(own.states, "contents", definition({"Type": "Pass"}, ItemReader=listing))
     execution = own.states.start_execution(stateMachineArn=machine)["executionArn"]
     assert [json.loads(child["Output"]) for child in results(own, execution)] == [{"n": n} for n in range(3)]
+
+
+def test_rows_of_parquet_are_items(own):
+    own.s3.create_bucket(Bucket="data")
+    own.s3.create_bucket(Bucket="results")
+    # A column of numbers, and one of texts that is null in every second row.
+    body = (ROOT / "crates/scones-states/tests/item_readers/packed/zstd.parquet").read_bytes()
+    own.s3.put_object(Bucket="data", Key="rows.parquet", Body=body)
+    reader = {
+        "Resource": "arn:aws:states:::s3:getObject",
+        "ReaderConfig": {"InputType": "PARQUET"},
+        "Parameters": {"Bucket": "data", "Key": "rows.parquet"},
+    }
+    machine = create_machine(own.states, "parquet", definition({"Type": "Pass"}, ItemReader=reader))
+    children = results(own, own.states.start_execution(stateMachineArn=machine)["executionArn"])
+    items = [json.loads(child["Output"]) for child in children]
+    assert items == [{"n": number, "s": "same text" if number % 2 else None} for number in range(100)]
+    own.s3.put_object(Bucket="data", Key="rows.parquet", Body=body[:-1])
+    execution = own.states.start_execution(stateMachineArn=machine)["executionArn"]
+    failed = ended(own.states, execution)
+    assert (failed["status"], failed["error"]) == ("FAILED", "States.ItemReaderFailed")
+    assert failed["cause"].startswith("s3://data/rows.parquet cannot be read: it is not a Parquet file")
 
 
 def test_a_run_goes_on_after_kills(own_server, own):

@@ -15,6 +15,7 @@ import botocore.auth
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 
 from story_data import unique
 
@@ -217,6 +218,30 @@ def test_a_tampered_path(send, server, name):
     assert (code, status) == MISMATCH[name], text
 
 
+def test_s3_names_the_region_to_sign_for(server, s3):
+    """boto3 signs again where a bucket is named; other services do not look at the region."""
+    bucket = unique("region")
+    s3.create_bucket(Bucket=bucket)
+    elsewhere = {name: server.client(name, region_name="eu-west-3") for name in ("s3", "stepfunctions")}
+    with pytest.raises(ClientError) as refused:
+        elsewhere["s3"].list_buckets()
+    error = refused.value.response["Error"]
+    assert error["Code"] == "AuthorizationHeaderMalformed"
+    assert error["Message"].endswith("the region 'eu-west-3' is wrong; expecting 'us-east-1'")
+    assert error["Region"] == "us-east-1"
+    assert elsewhere["s3"].list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert "stateMachines" in elsewhere["stepfunctions"].list_state_machines()
+
+
+def test_s3_asks_for_the_hash_of_the_body(send):
+    def spoil(request):
+        del request.headers["X-Amz-Content-SHA256"]
+
+    code, status, text = send(SERVICES["s3"], spoil=spoil)
+    assert (code, status) == ("InvalidRequest", 400)
+    assert "Missing required header for this request: x-amz-content-sha256" in text
+
+
 def test_a_header_of_amazon_that_is_not_signed(send):
     code, status, text = send(SERVICES["s3"], add=[("X-Amz-Meta-Added", "by somebody between")])
     assert (code, status) == ("AccessDenied", 403)
@@ -290,3 +315,19 @@ def test_health_needs_no_signature(server):
     code, status, text = exchange(server, "GET", "/_scones/health", {}, b"")
     assert status == 200
     assert server.environment["AWS_SECRET_ACCESS_KEY"] not in text
+
+
+@pytest.mark.parametrize("expect", [None, "100-continue"])
+def test_who_is_refused_before_the_body_is_read_is_told_that_the_connection_ends(endpoint, expect):
+    """Otherwise the rest of the body and the next request could not be told apart."""
+    host = urllib.parse.urlsplit(endpoint).netloc
+    connection = http.client.HTTPConnection(host, timeout=30)
+    connection.putrequest("PUT", "/bucket/key")
+    connection.putheader("Content-Length", "5")
+    if expect:
+        connection.putheader("Expect", expect)
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("Connection")) == (403, "close")
+    answer.read()
+    connection.close()

@@ -1,10 +1,14 @@
 //! Real AWS clients, from PyPI at pinned versions, against the real program.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
+use serde_json::Value;
 
-use crate::command::{cargo, command, root, run as execute, say, skip, works};
+use crate::command::{cargo, command, output, root, run as execute, say, skip, works};
 
 /// The pinned versions.
 const REQUIREMENTS: &str = "tests/clients/requirements.txt";
@@ -20,12 +24,28 @@ pub(crate) fn run(pytest: &[String]) -> anyhow::Result<()> {
     execute(&mut cargo(&["build", "--package", "scones", "--locked"]))?;
     let python = environment.join("bin/python");
     let mut tests = command(python, &["-m", "pytest", "tests/clients"]);
-    tests.args(pytest);
+    tests.args(pytest).env("SCONES_PROGRAM", program()?);
     // What the user's own shell is set up for must not reach a real account.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
         tests.env_remove(name);
     }
     execute(&mut tests)
+}
+
+/// Where cargo puts the program, which the user's configuration decides.
+fn program() -> anyhow::Result<PathBuf> {
+    let metadata = output(&mut cargo(&[
+        "metadata",
+        "--format-version",
+        "1",
+        "--no-deps",
+        "--locked",
+    ]))?;
+    let metadata: Value = serde_json::from_slice(&metadata).context("cargo metadata is not JSON")?;
+    let target = metadata["target_directory"]
+        .as_str()
+        .context("cargo metadata has no target directory")?;
+    Ok(Path::new(target).join("debug/scones"))
 }
 
 /// Makes the virtual environment, unless it is there with the same versions.

@@ -1,5 +1,6 @@
-//! The project's chores: `cargo xtask check` and `cargo xtask test`.
+//! The project's chores: `cargo xtask check`, `test` and `bench`.
 
+mod bench;
 mod check;
 mod clients;
 mod command;
@@ -32,6 +33,9 @@ enum Verb {
         #[arg(last = true)]
         pytest: Vec<String>,
     },
+    /// Measurements; not tests, and not run by CI
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -42,5 +46,6 @@ fn main() -> anyhow::Result<()> {
             clients_only,
             pytest,
         } => test::run(rust_only, clients_only, &pytest),
+        Verb::Bench(bench) => bench::run(&bench),
     }
 }

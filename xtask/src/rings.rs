@@ -10,23 +10,27 @@ use crate::command::{cargo, output, say};
 /// Decisions and arithmetic.
 const CORE: &[&str] = &["scones-api", "scones-asl", "scones-nn", "scones-vision"];
 
-/// One crate a service, and the store below them.
+/// What services stand on.
+const STORE: &str = "scones-store";
+
+/// One crate a service; none needs another.
 const SERVICES: &[&str] = &[
-    "scones-store",
     "scones-logs",
     "scones-iam",
     "scones-s3",
     "scones-lambda",
-    "scones-functions",
     "scones-states",
     "scones-sagemaker",
 ];
 
-/// What no core crate may need: it would bring a runtime, a disk or a network.
-const FORBIDDEN_IN_CORE: &[&str] = &["tokio", "hyper", "axum", "rusqlite", "s3s", "ureq", "scones-store"];
+/// What is above them.
+const EDGES: &[&str] = &["scones-aws", "scones-functions", "scones"];
 
-/// What no service may need: the edges above it.
-const FORBIDDEN_IN_SERVICES: &[&str] = &["scones-aws", "scones", "clap"];
+/// What no core crate may need: it would bring a runtime, a disk or a network.
+const FORBIDDEN_IN_CORE: &[&str] = &["tokio", "hyper", "axum", "rusqlite", "s3s", "ureq", STORE];
+
+/// A crate that edges alone may need.
+const FOR_EDGES: &str = "clap";
 
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
@@ -34,19 +38,20 @@ type Graph = BTreeMap<String, BTreeSet<String>>;
 pub(crate) fn check() -> anyhow::Result<()> {
     let metadata = output(&mut cargo(&["metadata", "--format-version", "1", "--locked"]))?;
     let graph = graph(&serde_json::from_slice(&metadata).context("cargo metadata is not JSON")?)?;
-    for (ring, forbidden) in [(CORE, FORBIDDEN_IN_CORE), (SERVICES, FORBIDDEN_IN_SERVICES)] {
-        for name in ring {
-            ensure!(
-                graph.contains_key(*name),
-                "{name} is in a ring but not in the workspace"
-            );
-            let way = way_to(&graph, name, forbidden);
-            ensure!(
-                way.is_none(),
-                "{name} depends on what its ring may not: {}",
-                way.unwrap_or_default().join(" -> ")
-            );
-        }
+    let outwards = [EDGES, &[FOR_EDGES]].concat();
+    let from_store = [SERVICES, &outwards].concat();
+    let core = CORE.iter().map(|name| (*name, FORBIDDEN_IN_CORE.to_vec()));
+    let store = [(STORE, from_store.clone())];
+    // A crate is on no way from itself, so a service may be among what is forbidden to it.
+    let services = SERVICES.iter().map(|name| (*name, from_store.clone()));
+    for (name, forbidden) in core.chain(store).chain(services) {
+        ensure!(graph.contains_key(name), "{name} is in a ring but not in the workspace");
+        let way = way_to(&graph, name, &forbidden);
+        ensure!(
+            way.is_none(),
+            "{name} depends on what its ring may not: {}",
+            way.unwrap_or_default().join(" -> ")
+        );
     }
     say("dependencies point inwards");
     Ok(())

@@ -1,18 +1,20 @@
 //! `cargo xtask test`: Rust's tests, then real clients.
 
+use anyhow::bail;
+
 use crate::{
     clients,
     command::{cargo, run as execute, works},
 };
 
 pub(crate) fn run(rust_only: bool, clients_only: bool, pytest: &[String]) -> anyhow::Result<()> {
-    if !clients_only {
-        rust()?;
+    let rust = if clients_only { Ok(()) } else { rust() };
+    // A failure there says nothing about the clients.
+    let clients = if rust_only { Ok(()) } else { clients::run(pytest) };
+    match (rust, clients) {
+        (Err(rust), Err(clients)) => bail!("{rust:#}, and {clients:#}"),
+        (rust, clients) => rust.and(clients),
     }
-    if !rust_only {
-        clients::run(pytest)?;
-    }
-    Ok(())
 }
 
 fn rust() -> anyhow::Result<()> {

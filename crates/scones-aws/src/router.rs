@@ -1,9 +1,9 @@
 //! One port for all services: the signature's scope says which is meant.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION, request::Parts};
+use http::{HeaderValue, Request, Response, header::CONNECTION, request::Parts};
 use hyper::body::Incoming;
 use scones_api::{ApiError, Clock, JsonService, RequestContext};
 use scones_iam::Iam;
@@ -21,7 +21,7 @@ use crate::{
     limits::{CODE_BODY_BYTES_MAX, FORM_BYTES_MAX, FUNCTION_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX},
     protocol::{
         Body,
-        body::{self, streamed},
+        body::{self, Watched, streamed},
         json::{self, Version, answer},
         query, rest,
     },
@@ -98,9 +98,14 @@ impl Router {
         let request_id = Uuid::new_v4().to_string();
         let span =
             tracing::debug_span!("request", id = %request_id, method = %request.method(), path = request.uri().path());
-        let mut response = self.route(request, &request_id).instrument(span).await;
-        if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            response = closing(response);
+        let (parts, body) = request.into_parts();
+        let (body, is_read) = Watched::new(body);
+        let mut response = self.route(parts, body, &request_id).instrument(span).await;
+        if !is_read.load(Ordering::Relaxed) {
+            // What follows on the connection may be the rest of the body or, from a client that
+            // waited for leave to send it, the next request: nobody can tell.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
         }
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             // Each family of SDKs looks for the id under a name of its own; S3 has set its own already.
@@ -109,8 +114,7 @@ impl Router {
         response
     }
 
-    async fn route(&self, request: Request<Incoming>, request_id: &str) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+    async fn route(&self, parts: Parts, body: Watched, request_id: &str) -> Response<Body> {
         let presented = Presented::find(&parts);
         let unchecked = Unchecked {
             router: self,
@@ -199,13 +203,6 @@ fn unsigned_service(parts: &Parts) -> String {
     service.to_owned()
 }
 
-/// The answer to a request whose body is not read to its end: nothing can follow it.
-fn closing(mut response: Response<Body>) -> Response<Body> {
-    let close = HeaderValue::from_static("close");
-    response.headers_mut().insert(CONNECTION, close);
-    response
-}
-
 /// Whether the request is of the query protocol.
 fn is_form(parts: &Parts) -> bool {
     let content_type = parts.headers.get("content-type");
@@ -216,7 +213,7 @@ fn is_form(parts: &Parts) -> bool {
 struct Unchecked<'a> {
     router: &'a Router,
     parts: Parts,
-    body: Incoming,
+    body: Watched,
     presented: Result<Presented, SignatureError>,
     request_id: &'a str,
 }
@@ -313,7 +310,7 @@ impl Unchecked<'_> {
             .await
         {
             Ok(Checked { parts, body, .. }) => sagemaker_runtime::invoke(service, &parts, body).await,
-            Err(error) if error.status == 413 => closing(rest::refuse(&oversize_body())),
+            Err(error) if error.status == 413 => rest::refuse(&oversize_body()),
             Err(error) => rest::refuse(&error),
         }
     }

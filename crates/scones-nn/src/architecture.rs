@@ -44,7 +44,8 @@ impl Shape {
 /// A run of residual blocks of equal width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stage {
-    /// Channels of every block.
+    /// Channels of every 3×3 convolution; a bottleneck block gives four times
+    /// as many.
     pub channels: usize,
     /// How many blocks.
     pub blocks: usize,
@@ -52,8 +53,53 @@ pub struct Stage {
     pub stride: usize,
 }
 
-/// A residual classifier of basic blocks (two 3×3 convolutions each), after
-/// He et al., "Deep Residual Learning for Image Recognition", 2015.
+/// What a residual block is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Block {
+    /// Two 3×3 convolutions.
+    #[default]
+    Basic,
+    /// A 1×1, a 3×3 and a 1×1 convolution to four times as many channels; the
+    /// 3×3 convolution strides, as in later work (the paper's first strides).
+    Bottleneck,
+}
+
+impl Block {
+    /// Whether it is the one that stored architectures leave out.
+    fn is_basic(&self) -> bool {
+        *self == Self::Basic
+    }
+
+    /// Channels that a block gives for each channel of its 3×3 convolution.
+    fn expansion(self) -> usize {
+        match self {
+            Self::Basic => 1,
+            Self::Bottleneck => 4,
+        }
+    }
+
+    /// Its convolutions but for the shortcut's, as (part, kernel, whether it
+    /// strides, whether it expands).
+    fn parts(self) -> &'static [(Part, usize, bool, bool)] {
+        match self {
+            Self::Basic => &[(Part::First, 3, true, false), (Part::Second, 3, false, true)],
+            Self::Bottleneck => &[
+                (Part::First, 1, false, false),
+                (Part::Second, 3, true, false),
+                (Part::Third, 1, false, true),
+            ],
+        }
+    }
+
+    /// Convolutions on the residual branch.
+    pub(crate) fn length(self) -> usize {
+        self.parts().len()
+    }
+}
+
+/// A residual classifier, after He et al., "Deep Residual Learning for Image
+/// Recognition", 2015.
 ///
 /// The stem is a 3×3 convolution, as in their CIFAR networks; where a side of
 /// the input exceeds 64 pixels it is a 7×7 convolution of stride 4, which
@@ -65,6 +111,9 @@ pub struct Architecture {
     pub input: Shape,
     /// Channels after the first convolution.
     pub stem_channels: usize,
+    /// What the blocks of every stage are made of.
+    #[serde(default, skip_serializing_if = "Block::is_basic")]
+    pub block: Block,
     /// The stages, in order.
     pub stages: Vec<Stage>,
     /// How many classes are told apart.
@@ -72,26 +121,31 @@ pub struct Architecture {
 }
 
 impl Architecture {
-    /// The network of `depth` layers: 18 and 34 as for ImageNet (64 to 512
-    /// channels), and 6n + 2 as for CIFAR (16 to 64 channels; 20, 32, 44, 56
-    /// and 110 in the paper).
+    /// The network of `depth` layers: 18, 34, 50, 101, 152 and 200 as for
+    /// ImageNet (64 to 512 channels, bottleneck blocks from 50), and otherwise
+    /// 6n + 2 as for CIFAR (16 to 64 channels; 20, 32, 44, 56 and 110 in the
+    /// paper).
     ///
     /// # Errors
-    /// [`Error::Depth`] for any other depth, such as those that need
-    /// bottleneck blocks (50, 101, 152, 200), and what
+    /// [`Error::Depth`] for any other depth, and what
     /// [`validate`](Self::validate) finds.
     pub fn resnet(depth: u32, input: Shape, classes: usize) -> Result<Self, Error> {
-        let (channels, blocks): (&[usize], &[usize]) = match depth {
-            18 => (&[64, 128, 256, 512], &[2, 2, 2, 2]),
-            34 => (&[64, 128, 256, 512], &[3, 4, 6, 3]),
-            50 | 152 | 200 => return Err(Error::Depth { depth }),
-            _ if depth >= 8 && depth % 6 == 2 => (&[16, 32, 64], &[(depth as usize - 2) / 6; 3]),
+        const WIDE: &[usize] = &[64, 128, 256, 512];
+        let (block, channels, blocks): (Block, &[usize], &[usize]) = match depth {
+            18 => (Block::Basic, WIDE, &[2, 2, 2, 2]),
+            34 => (Block::Basic, WIDE, &[3, 4, 6, 3]),
+            50 => (Block::Bottleneck, WIDE, &[3, 4, 6, 3]),
+            101 => (Block::Bottleneck, WIDE, &[3, 4, 23, 3]),
+            152 => (Block::Bottleneck, WIDE, &[3, 8, 36, 3]),
+            200 => (Block::Bottleneck, WIDE, &[3, 24, 36, 3]),
+            _ if depth >= 8 && depth % 6 == 2 => (Block::Basic, &[16, 32, 64], &[(depth as usize - 2) / 6; 3]),
             _ => return Err(Error::Depth { depth }),
         };
         let stages = channels.iter().zip(blocks).enumerate();
         let architecture = Self {
             input,
             stem_channels: channels[0],
+            block,
             stages: stages
                 .map(|(index, (&channels, &blocks))| Stage {
                     channels,
@@ -117,7 +171,8 @@ impl Architecture {
         within("classes", self.classes, CLASSES_MAX)?;
         within("stages", self.stages.len(), STAGES_MAX)?;
         for (index, stage) in self.stages.iter().enumerate() {
-            within(&format!("stages[{index}].channels"), stage.channels, CHANNELS_MAX)?;
+            let channels_max = CHANNELS_MAX / self.block.expansion();
+            within(&format!("stages[{index}].channels"), stage.channels, channels_max)?;
             within(&format!("stages[{index}].blocks"), stage.blocks, BLOCKS_MAX)?;
             within(&format!("stages[{index}].stride"), stage.stride, 2)?;
         }
@@ -146,7 +201,8 @@ impl Architecture {
 
     /// Channels that reach the dense layer.
     pub(crate) fn features(&self) -> usize {
-        self.stages.last().map_or(self.stem_channels, |stage| stage.channels)
+        let last = self.stages.last();
+        last.map_or(self.stem_channels, |stage| stage.channels * self.block.expansion())
     }
 
     /// Kernel side and stride of the stem.
@@ -177,45 +233,33 @@ impl Architecture {
             .enumerate()
             .flat_map(|(index, stage)| (0..stage.blocks).map(move |block| (index + 1, block, *stage)));
         let convolutions = blocks.flat_map(move |(stage, block, of)| {
-            let stride = if block == 0 { of.stride } else { 1 };
+            let block_stride = if block == 0 { of.stride } else { 1 };
+            let place = |part| Place::Block { stage, block, part };
             let input = last;
-            let first = ConvolutionShape {
-                place: Place::Block {
-                    stage,
-                    block,
-                    part: Part::First,
-                },
-                inputs: input.outputs,
-                outputs: of.channels,
-                kernel: 3,
-                stride,
-                height: input.height.div_ceil(stride),
-                width: input.width.div_ceil(stride),
-            };
-            let second = ConvolutionShape {
-                place: Place::Block {
-                    stage,
-                    block,
-                    part: Part::Second,
-                },
-                inputs: of.channels,
-                stride: 1,
-                ..first
-            };
-            let projection = ConvolutionShape {
-                place: Place::Block {
-                    stage,
-                    block,
-                    part: Part::Projection,
-                },
-                kernel: 1,
-                ..first
-            };
-            last = second;
-            let reshapes = stride != 1 || input.outputs != of.channels;
-            [Some(first), Some(second), reshapes.then_some(projection)]
-                .into_iter()
-                .flatten()
+            let mut convolutions = Vec::with_capacity(self.block.length() + 1);
+            for &(part, kernel, strides, expands) in self.block.parts() {
+                let stride = if strides { block_stride } else { 1 };
+                last = ConvolutionShape {
+                    place: place(part),
+                    inputs: last.outputs,
+                    outputs: of.channels * if expands { self.block.expansion() } else { 1 },
+                    kernel,
+                    stride,
+                    height: last.height.div_ceil(stride),
+                    width: last.width.div_ceil(stride),
+                };
+                convolutions.push(last);
+            }
+            if block_stride != 1 || input.outputs != last.outputs {
+                convolutions.push(ConvolutionShape {
+                    place: place(Part::Projection),
+                    inputs: input.outputs,
+                    kernel: 1,
+                    stride: block_stride,
+                    ..last
+                });
+            }
+            convolutions
         });
         std::iter::once(stem).chain(convolutions)
     }
@@ -233,6 +277,7 @@ pub(crate) enum Place {
 pub(crate) enum Part {
     First,
     Second,
+    Third,
     Projection,
 }
 
@@ -303,10 +348,45 @@ mod tests {
     }
 
     #[test]
+    fn bottleneck_networks_have_the_parameters_of_every_library() {
+        let check = |depth, parameters| {
+            let architecture = Architecture::resnet(depth, IMAGENET, 1000).unwrap();
+            assert_eq!(architecture.parameter_count(), parameters, "ResNet-{depth}");
+        };
+        check(50, 25_557_032);
+        check(101, 44_549_160);
+        check(152, 60_192_808);
+        check(200, 64_673_832);
+    }
+
+    #[test]
     fn depths() {
         let supported = |depth| Architecture::resnet(depth, CIFAR, 10).is_ok();
-        let depths: Vec<u32> = (0..60).chain([110, 152, 200]).filter(|&d| supported(d)).collect();
-        assert_eq!(depths, [8, 14, 18, 20, 26, 32, 34, 38, 44, 56, 110]);
+        let depths: Vec<u32> = (0..60).chain([101, 110, 152, 200]).filter(|&d| supported(d)).collect();
+        assert_eq!(depths, [8, 14, 18, 20, 26, 32, 34, 38, 44, 50, 56, 101, 110, 152, 200]);
+    }
+
+    #[test]
+    fn stored_architectures_are_read_for_ever() {
+        let check = |depth, json: &str| {
+            let input = Shape {
+                height: 32,
+                width: 24,
+                channels: 3,
+            };
+            let mut architecture = Architecture::resnet(depth, input, 10).unwrap();
+            architecture.stages.truncate(1);
+            assert_eq!(serde_json::to_string(&architecture).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Architecture>(json).unwrap(), architecture);
+        };
+        check(
+            20,
+            r#"{"input":{"height":32,"width":24,"channels":3},"stem_channels":16,"stages":[{"channels":16,"blocks":3,"stride":1}],"classes":10}"#,
+        );
+        check(
+            50,
+            r#"{"input":{"height":32,"width":24,"channels":3},"stem_channels":64,"block":"bottleneck","stages":[{"channels":64,"blocks":3,"stride":1}],"classes":10}"#,
+        );
     }
 
     #[test]

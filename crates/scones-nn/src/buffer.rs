@@ -111,6 +111,17 @@ impl Batch {
         &self.data[index * length..][..length]
     }
 
+    /// Consecutive images.
+    pub(crate) fn images(&self, indices: &Range<usize>) -> &[f32] {
+        let length = self.frame.length();
+        &self.data[indices.start * length..indices.end * length]
+    }
+
+    pub(crate) fn images_mut(&mut self, indices: &Range<usize>) -> &mut [f32] {
+        let length = self.frame.length();
+        &mut self.data[indices.start * length..indices.end * length]
+    }
+
     pub(crate) fn image_mut(&mut self, index: usize) -> &mut [f32] {
         let length = self.frame.length();
         &mut self.data[index * length..][..length]

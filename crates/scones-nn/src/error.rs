@@ -15,7 +15,7 @@ pub enum Error {
         expected: String,
     },
     /// No residual network of this depth is defined.
-    #[error("depth {depth} is not supported: use 18 or 34, or 6n + 2 such as 20, 32, 44, 56 or 110")]
+    #[error("depth {depth} is not supported: use 18, 34, 50, 101, 152 or 200, or 6n + 2 such as 20, 32, 44, 56 or 110")]
     Depth {
         /// The depth asked for.
         depth: u32,

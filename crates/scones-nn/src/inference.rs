@@ -1,27 +1,30 @@
 //! Classification with fixed weights.
 //!
 //! Each normalisation is folded into the convolution before it, and the
-//! shortcut and the rectifier are done as the sums leave the registers. An
-//! image goes through the whole network before the next one starts, so its
-//! activations stay in the cache.
+//! shortcut and the rectifier are done as the sums leave the registers. A few
+//! images go through the whole network before the next ones start: few enough
+//! for their activations to stay in the cache, and as many as the wide layers
+//! need for their weights to be worth fetching.
 
+use std::iter::repeat_n;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use crate::architecture::Architecture;
-use crate::buffer::{Buffer, Frame, padded, place_image};
+use crate::buffer::{Batch, Buffer, Frame, padded, place_image};
+use crate::convolution::Images;
 use crate::error::{Error, check_length, check_values};
 use crate::kernels::convolve::Start;
 use crate::kernels::dense::Dense;
 use crate::kernels::pool::AveragePool;
 use crate::network::Network;
 use crate::norm::EPSILON;
-use crate::plan::{Plan, Shortcut, Unit};
+use crate::plan::{Plan, Shortcut, Unit, group_of, runs};
 use crate::simd::SimdLevel;
 
-/// An activation is read until two nodes later.
-const ACTIVATIONS_ALIVE: usize = 3;
+/// Most images that go through the network together.
+const IMAGES_MAX: usize = 16;
 
 /// A network made ready to classify; see [`Network::compile`].
 ///
@@ -35,8 +38,8 @@ pub struct Inference {
     head_bias: Vec<f32>,
     /// By node: which of the scratch's buffers holds its activation.
     slots: Vec<usize>,
-    /// By buffer of the scratch: its length.
-    slot_lengths: Vec<usize>,
+    /// By buffer of the scratch: the frame of its images.
+    slot_frames: Vec<Frame>,
 }
 
 /// A convolution that does its normalisation's work.
@@ -59,8 +62,9 @@ impl Folded {
                 *weight = (f64::from(*weight) * scale) as f32;
             }
         }
-        let mut packed = Buffer::zeros(unit.convolution.forward_weights());
-        unit.convolution.pack_forward(&weights, &mut packed);
+        let pass = &unit.convolution.forward;
+        let mut packed = Buffer::zeros(pass.weights());
+        pass.pack(&weights, &mut packed);
         Self { weights: packed, bias }
     }
 }
@@ -68,14 +72,17 @@ impl Folded {
 /// Buffers of one call at a time; see [`Inference::scratch`].
 pub struct Scratch {
     architecture: Architecture,
+    /// How many go through the network together.
+    images: usize,
     workers: Vec<Worker>,
 }
 
-/// Buffers of one image at a time.
+/// Buffers of the images that go through the network together.
 struct Worker {
-    image: Buffer,
-    activations: Vec<Buffer>,
+    images: Batch,
+    activations: Vec<Batch>,
     features: Buffer,
+    workspace: Buffer,
 }
 
 impl Inference {
@@ -88,7 +95,7 @@ impl Inference {
         for (row, weights) in rows.zip(values[plan.head.weights.clone()].chunks_exact(features)) {
             row[..features].copy_from_slice(weights);
         }
-        let (slots, slot_lengths) = assign_slots(plan);
+        let (slots, slot_frames) = assign_slots(plan);
         Self {
             architecture: network.architecture().clone(),
             plan: Arc::clone(plan),
@@ -97,7 +104,7 @@ impl Inference {
             head_weights,
             head_bias: values[plan.head.bias.clone()].to_vec(),
             slots,
-            slot_lengths,
+            slot_frames,
         }
     }
 
@@ -112,17 +119,21 @@ impl Inference {
     /// of the same architecture.
     pub fn scratch(&self, batch: usize) -> Scratch {
         let workers = batch.clamp(1, rayon::current_num_threads().max(1));
+        let images = batch.div_ceil(workers).clamp(1, IMAGES_MAX);
         Scratch {
             architecture: self.architecture.clone(),
-            workers: (0..workers).map(|_| self.worker()).collect(),
+            images,
+            workers: (0..workers).map(|_| self.worker(images)).collect(),
         }
     }
 
-    fn worker(&self) -> Worker {
+    fn worker(&self, images: usize) -> Worker {
+        let frames = self.slot_frames.iter();
         Worker {
-            image: Buffer::zeros(self.plan.image.length()),
-            activations: self.slot_lengths.iter().map(|&length| Buffer::zeros(length)).collect(),
+            images: Batch::zeros(self.plan.image, images),
+            activations: frames.map(|&frame| Batch::zeros(frame, images)).collect(),
             features: Buffer::zeros(padded(self.plan.head.features)),
+            workspace: Buffer::zeros(self.plan.workspace()),
         }
     }
 
@@ -147,11 +158,12 @@ impl Inference {
         let parts = images
             .par_chunks(share * image_length)
             .zip(out.par_chunks_mut(share * classes));
+        let together = scratch.images;
         let parts = parts.zip(&mut scratch.workers).with_max_len(1);
         parts.for_each(|((images, out), worker)| {
-            let images = images.chunks_exact(image_length);
-            for (image, logits) in images.zip(out.chunks_exact_mut(classes)) {
-                self.classify(image, worker, logits);
+            let images = images.chunks(together * image_length);
+            for (images, logits) in images.zip(out.chunks_mut(together * classes)) {
+                self.classify(images, worker, logits);
             }
         });
         check_values("logits", out, "finite numbers", f32::is_finite)
@@ -168,73 +180,91 @@ impl Inference {
         Ok(out)
     }
 
-    /// One image through the whole network.
-    fn classify(&self, image: &[f32], worker: &mut Worker, logits: &mut [f32]) {
+    /// Images through the whole network, as many as the worker holds at most.
+    fn classify(&self, images: &[f32], worker: &mut Worker, logits: &mut [f32]) {
         let plan = &*self.plan;
-        place_image(plan.image, image, &mut worker.image);
-        for index in 0..plan.nodes.len() {
-            self.node(index, worker);
+        let images = images.chunks_exact(self.architecture.input.length());
+        let count = images.len();
+        for (index, image) in images.enumerate() {
+            place_image(plan.image, image, worker.images.image_mut(index));
         }
-        let features = &mut worker.features;
-        let last = &worker.activations[self.slots[plan.nodes.len() - 1]];
-        let frame = plan.last_frame();
-        let input = &last[..frame.length()];
-        self.level.run(AveragePool {
-            frame,
-            input,
-            mean: &mut *features,
-        });
+        for index in 0..plan.nodes.len() {
+            self.node(index, count, worker);
+        }
+        let Worker {
+            activations, features, ..
+        } = worker;
+        let last = &activations[self.slots[plan.nodes.len() - 1]];
         let (weights, bias) = (&self.head_weights, &self.head_bias);
-        self.level.run(Dense {
-            features,
-            weights,
-            bias,
-            logits,
-        });
+        for (image, logits) in logits.chunks_exact_mut(plan.head.classes).enumerate() {
+            self.level.run(AveragePool {
+                frame: plan.last_frame(),
+                input: last.image(image),
+                mean: &mut *features,
+            });
+            self.level.run(Dense {
+                features,
+                weights,
+                bias,
+                logits,
+            });
+        }
     }
 
-    /// The activation of one node.
-    fn node(&self, index: usize, worker: &mut Worker) {
+    /// The activations of one node.
+    fn node(&self, index: usize, count: usize, worker: &mut Worker) {
         let node = &self.plan.nodes[index];
         let slot = self.slots[index];
+        let Worker {
+            images,
+            activations,
+            workspace,
+            ..
+        } = worker;
         // Taken out while the others are read; put back below.
-        let mut output = std::mem::replace(&mut worker.activations[slot], Buffer::zeros(0));
+        let mut output = std::mem::replace(&mut activations[slot], Batch::zeros(node.frame, 0));
         let before = |distance: usize| {
             index
                 .checked_sub(distance)
-                .map_or(&worker.image, |node| &worker.activations[self.slots[node]])
+                .map_or(&*images, |node| &activations[self.slots[node]])
         };
         let main = &self.units[node.main];
-        let start = match node.shortcut {
-            Shortcut::Nothing => Start::Bias(&main.bias),
-            Shortcut::Identity => Start::BiasAndImage(&main.bias, before(2)),
-            Shortcut::Projection(unit) => {
-                let folded = &self.units[unit];
-                let bias = Start::Bias(&folded.bias);
-                let convolution = &self.plan.units[unit].convolution;
-                convolution.forward(self.level, &folded.weights, before(2), &mut output, bias, false);
-                Start::BiasAndOutput(&main.bias)
-            }
-        };
-        let convolution = &self.plan.units[node.main].convolution;
-        convolution.forward(self.level, &main.weights, before(1), &mut output, start, true);
-        worker.activations[slot] = output;
+        for group in runs(count, group_of(node.frame)) {
+            let start = match node.shortcut {
+                Shortcut::Nothing => Start::Bias(&main.bias),
+                Shortcut::Identity => Start::BiasAndImage(&main.bias, before(self.plan.block_length).images(&group)),
+                Shortcut::Projection(unit) => {
+                    let folded = &self.units[unit];
+                    let images = Images {
+                        input: before(self.plan.block_length).images(&group),
+                        output: output.images_mut(&group),
+                        start: Start::Bias(&folded.bias),
+                        rectify: false,
+                    };
+                    let pass = &self.plan.units[unit].convolution.forward;
+                    pass.run(self.level, &folded.weights, images, workspace);
+                    Start::BiasAndOutput(&main.bias)
+                }
+            };
+            let images = Images {
+                input: before(1).images(&group),
+                output: output.images_mut(&group),
+                start,
+                rectify: true,
+            };
+            let pass = &self.plan.units[node.main].convolution.forward;
+            pass.run(self.level, &main.weights, images, workspace);
+        }
+        activations[slot] = output;
     }
 }
 
 /// For each node a buffer that no activation still to be read shares, and the
-/// length of each buffer. Buffers are shared only between equal frames, whose
+/// frame of each buffer. Buffers are shared only between equal frames, whose
 /// borders stay zero.
-fn assign_slots(plan: &Plan) -> (Vec<usize>, Vec<usize>) {
-    let mut frames: Vec<Frame> = Vec::new();
-    let slots = plan.nodes.iter().enumerate().map(|(index, node)| {
-        let frame = frames.iter().position(|frame| *frame == node.frame).unwrap_or_else(|| {
-            frames.push(node.frame);
-            frames.len() - 1
-        });
-        frame * ACTIVATIONS_ALIVE + index % ACTIVATIONS_ALIVE
-    });
-    let slots = slots.collect();
-    let repeated = frames.iter().flat_map(|frame| [frame.length(); ACTIVATIONS_ALIVE]);
-    (slots, repeated.collect())
+fn assign_slots(plan: &Plan) -> (Vec<usize>, Vec<Frame>) {
+    let slots = plan.nodes.iter().enumerate();
+    let slots = slots.map(|(index, node)| node.frame_index * plan.alive() + index % plan.alive());
+    let frames = plan.frames.iter().flat_map(|&frame| repeat_n(frame, plan.alive()));
+    (slots.collect(), frames.collect())
 }

@@ -41,8 +41,8 @@ mod simd; // sixteen floats at once
 mod trainer; // one step per batch
 
 pub use architecture::{
-    ACTIVATION_MAX, Architecture, BLOCKS_MAX, CHANNELS_MAX, CLASSES_MAX, PARAMETERS_MAX, SIDE_MAX, STAGES_MAX, Shape,
-    Stage,
+    ACTIVATION_MAX, Architecture, BLOCKS_MAX, Block, CHANNELS_MAX, CLASSES_MAX, PARAMETERS_MAX, SIDE_MAX, STAGES_MAX,
+    Shape, Stage,
 };
 pub use error::Error;
 pub use inference::{Inference, Scratch};

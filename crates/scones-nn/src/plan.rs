@@ -2,23 +2,31 @@
 //! and where each tensor lies among the network's numbers.
 //!
 //! The network is a chain of nodes. A node convolves the activation of the node
-//! before it, normalises, adds a shortcut from the node before that, and
-//! rectifies. The stem is the first node; each residual block is two.
+//! before it, normalises, adds a shortcut from the end of the block before, and
+//! rectifies. The stem is the first node; each residual block is two, or three
+//! if it is a bottleneck.
 
 use std::ops::Range;
 
 use crate::architecture::{Architecture, ConvolutionShape, Part, Place};
 use crate::buffer::{Frame, padded};
-use crate::convolution::Convolution;
+use crate::convolution::{Convolution, Pass};
 
 /// Padding of the activations: half of a 3×3 kernel.
 const BORDER: usize = 1;
+/// Images are convolved together until they have as many pixels as this, so
+/// that the weights of layers with small images are fetched less often.
+const GROUP_PIXELS: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// Input images; their channels are not padded.
     pub(crate) image: Frame,
     pub(crate) nodes: Vec<Node>,
+    /// Nodes of a residual block: how far back its shortcut starts.
+    pub(crate) block_length: usize,
+    /// The different frames of the nodes.
+    pub(crate) frames: Vec<Frame>,
     pub(crate) units: Vec<Unit>,
     pub(crate) head: Head,
     pub(crate) tensors: Vec<Tensor>,
@@ -31,16 +39,30 @@ pub(crate) struct Plan {
 pub(crate) struct Node {
     /// How the activation lies in memory, and every image that leads to it.
     pub(crate) frame: Frame,
+    /// Its index among the plan's.
+    pub(crate) frame_index: usize,
     /// Index of the unit that reads the activation before.
     pub(crate) main: usize,
     pub(crate) shortcut: Shortcut,
+}
+
+/// How many images of `frame` are convolved together, into it.
+pub(crate) fn group_of(frame: Frame) -> usize {
+    (GROUP_PIXELS / frame.pixels()).max(1)
+}
+
+/// `0..count` in runs of at most `length`.
+pub(crate) fn runs(count: usize, length: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..count)
+        .step_by(length)
+        .map(move |start| start..count.min(start + length))
 }
 
 /// What is added before the rectifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shortcut {
     Nothing,
-    /// The activation two nodes before.
+    /// The activation a block's length before.
     Identity,
     /// The result of the unit of this index, which reads that activation.
     Projection(usize),
@@ -113,8 +135,10 @@ impl Plan {
             depth: architecture.input.channels,
             border: kernel / 2,
         };
+        let block_length = architecture.block.length();
         let mut tensors = Tensors::default();
         let mut nodes: Vec<Node> = Vec::new();
+        let mut frames: Vec<Frame> = Vec::new();
         let mut units = Vec::new();
         for shape in architecture.convolutions() {
             let frame = Frame {
@@ -123,6 +147,10 @@ impl Plan {
                 depth: padded(shape.outputs),
                 border: BORDER,
             };
+            let frame_index = frames.iter().position(|known| *known == frame).unwrap_or_else(|| {
+                frames.push(frame);
+                frames.len() - 1
+            });
             let before = |distance: usize| {
                 nodes
                     .len()
@@ -133,9 +161,10 @@ impl Plan {
             match shape.place {
                 Place::Stem => {
                     let convolution = Convolution::new(&shape, image, frame);
-                    units.push(Unit::new(&shape, convolution, &mut tensors));
+                    units.push(Unit::new(&shape, false, convolution, &mut tensors));
                     nodes.push(Node {
                         frame,
+                        frame_index,
                         main: index,
                         shortcut: Shortcut::Nothing,
                     });
@@ -143,24 +172,25 @@ impl Plan {
                 Place::Block {
                     part: Part::Projection, ..
                 } => {
-                    // Its node, the second of the block, is already there.
-                    let convolution = Convolution::new(&shape, before(3), frame);
-                    let convolution = convolution.with_input_gradient(shape.stride);
-                    units.push(Unit::new(&shape, convolution, &mut tensors));
+                    // Its node, the last of the block, is already there.
+                    let convolution = Convolution::new(&shape, before(block_length + 1), frame);
+                    units.push(Unit::new(&shape, false, convolution, &mut tensors));
                     if let Some(node) = nodes.last_mut() {
                         node.shortcut = Shortcut::Projection(index);
                     }
                 }
                 Place::Block { part, .. } => {
                     let convolution = Convolution::new(&shape, before(1), frame);
-                    let convolution = convolution.with_input_gradient(shape.stride);
-                    units.push(Unit::new(&shape, convolution, &mut tensors));
-                    let shortcut = match part {
-                        Part::Second => Shortcut::Identity,
-                        Part::First | Part::Projection => Shortcut::Nothing,
+                    let ends_branch = part as usize + 1 == block_length;
+                    units.push(Unit::new(&shape, ends_branch, convolution, &mut tensors));
+                    let shortcut = if ends_branch {
+                        Shortcut::Identity
+                    } else {
+                        Shortcut::Nothing
                     };
                     nodes.push(Node {
                         frame,
+                        frame_index,
                         main: index,
                         shortcut,
                     });
@@ -177,11 +207,53 @@ impl Plan {
         Self {
             image,
             nodes,
+            block_length,
+            frames,
             units,
             head,
             tensors: tensors.list,
             length: tensors.length,
         }
+    }
+
+    /// Nodes whose activations, or gradients, are needed at the same time: a
+    /// block and what it started from.
+    pub(crate) fn alive(&self) -> usize {
+        self.block_length + 1
+    }
+
+    /// How far before a node the activation is that one of its units reads.
+    pub(crate) fn distance(&self, is_main: bool) -> usize {
+        if is_main { 1 } else { self.block_length }
+    }
+
+    /// Whether a shortcut starts at the activation before node `index`: whether
+    /// that node begins a block.
+    pub(crate) fn is_shortcut_source(&self, index: usize) -> bool {
+        let end = self.nodes.get(index + self.block_length - 1);
+        end.is_some_and(|node| node.shortcut != Shortcut::Nothing)
+    }
+
+    /// Floats of the largest packed weights of a main unit and of a projection,
+    /// for any pass.
+    pub(crate) fn packed_lengths(&self) -> [usize; 2] {
+        [0, 1].map(|slot| {
+            let units = self.nodes.iter().filter_map(|node| node.units().nth(slot));
+            let lengths = units.flat_map(|unit| {
+                let Convolution { forward, backward, .. } = &self.units[unit].convolution;
+                [Some(forward), backward.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .map(Pass::weights)
+            });
+            lengths.max().unwrap_or(0)
+        })
+    }
+
+    /// Floats of working memory that any convolution needs.
+    pub(crate) fn workspace(&self) -> usize {
+        let units = self.units.iter().map(|unit| unit.convolution.workspace());
+        units.max().unwrap_or(0)
     }
 
     /// The frame of the last activation.
@@ -191,7 +263,7 @@ impl Plan {
 }
 
 impl Unit {
-    fn new(shape: &ConvolutionShape, convolution: Convolution, tensors: &mut Tensors) -> Self {
+    fn new(shape: &ConvolutionShape, ends_branch: bool, convolution: Convolution, tensors: &mut Tensors) -> Self {
         let (convolution_name, norm) = match shape.place {
             Place::Stem => ("stem.conv".to_owned(), "stem.norm".to_owned()),
             Place::Block { stage, block, part } => {
@@ -199,6 +271,7 @@ impl Unit {
                 match part {
                     Part::First => (format!("{block}.conv1"), format!("{block}.norm1")),
                     Part::Second => (format!("{block}.conv2"), format!("{block}.norm2")),
+                    Part::Third => (format!("{block}.conv3"), format!("{block}.norm3")),
                     Part::Projection => (format!("{block}.shortcut.conv"), format!("{block}.shortcut.norm")),
                 }
             }
@@ -208,7 +281,7 @@ impl Unit {
         Self {
             convolution,
             fan_in: shape.inputs * shape.kernel * shape.kernel,
-            ends_branch: matches!(shape.place, Place::Block { part: Part::Second, .. }),
+            ends_branch,
             weights: tensors.push(&format!("{convolution_name}.weight"), &weights, Role::Weight),
             gamma: tensors.push(&format!("{norm}.weight"), &channels, Role::Offset),
             beta: tensors.push(&format!("{norm}.bias"), &channels, Role::Offset),

@@ -6,7 +6,7 @@ mod reference;
 
 use proptest::prelude::*;
 use reference::{Mode, Reference};
-use scones_nn::{Architecture, Network, Optimizer, Shape, SimdLevel, Stage, StepSettings, Trainer};
+use scones_nn::{Architecture, Block, Network, Optimizer, Shape, SimdLevel, Stage, StepSettings, Trainer};
 
 const PLAIN: Optimizer = Optimizer::Sgd {
     momentum: 0.0,
@@ -31,6 +31,7 @@ fn architecture(
             channels,
         },
         stem_channels,
+        block: Block::Basic,
         stages: stages.collect(),
         classes,
     }
@@ -45,7 +46,18 @@ fn architectures() -> Vec<Architecture> {
         architecture((1, 1, 1), 1, &[(1, 1, 1)], 2),
         architecture((4, 4, 20), 33, &[(34, 1, 2)], 2),
         architecture((66, 9, 2), 3, &[(4, 1, 2)], 2),
+        // Even and wide: by transformed tiles.
+        architecture((6, 8, 1), 32, &[(32, 1, 1), (33, 1, 2)], 2),
+        bottleneck(architecture((6, 5, 3), 4, &[(4, 2, 1), (6, 2, 2)], 3)),
+        bottleneck(architecture((4, 6, 2), 17, &[(32, 1, 2), (5, 1, 1)], 2)),
     ]
+}
+
+fn bottleneck(architecture: Architecture) -> Architecture {
+    Architecture {
+        block: Block::Bottleneck,
+        ..architecture
+    }
 }
 
 /// Numbers spread over −1 to 1, the same every time.
@@ -185,7 +197,9 @@ proptest! {
         stem_channels in 1..20_usize,
         stages in prop::collection::vec((1..20_usize, 1..3_usize, 1..3_usize), 1..4),
         classes in 1..5_usize,
+        has_bottlenecks: bool,
     ) {
-        check_forward(&architecture((height, width, channels), stem_channels, &stages, classes));
+        let basic = architecture((height, width, channels), stem_channels, &stages, classes);
+        check_forward(&if has_bottlenecks { bottleneck(basic) } else { basic });
     }
 }

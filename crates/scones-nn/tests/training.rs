@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use scones_nn::{Architecture, Error, Network, Optimizer, Shape, SimdLevel, Stage, StepSettings, Trainer, softmax};
+use scones_nn::{
+    Architecture, Block, Error, Network, Optimizer, Shape, SimdLevel, Stage, StepSettings, Trainer, softmax,
+};
 
 const INPUT: Shape = Shape {
     height: 8,
@@ -24,6 +26,7 @@ fn architecture() -> Architecture {
     Architecture {
         input: INPUT,
         stem_channels: 8,
+        block: Block::Basic,
         stages: vec![stage(8, 1), stage(20, 2)],
         classes: CLASSES,
     }

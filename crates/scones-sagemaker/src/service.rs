@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Dependencies, Error, Options,
     capture::CaptureQueue,
-    hosting::{endpoint::EndpointRecord, endpoint_config::EndpointConfigRecord, fleet::Fleet, model::ModelRecord},
+    hosting::{deployment::EndpointRecord, endpoint_config::EndpointConfigRecord, fleet::Fleet, model::ModelRecord},
     training::record::TrainingJobRecord,
 };
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     SageMaker,
-    hosting::{endpoint::EndpointRecord, endpoint_config::EndpointConfigRecord, model::ModelRecord},
+    hosting::{deployment::EndpointRecord, endpoint_config::EndpointConfigRecord, model::ModelRecord},
     limits,
     member::{Members as _, Tag},
     resource::Resource,

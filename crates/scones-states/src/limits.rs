@@ -57,6 +57,17 @@ pub const ITEM_BYTES_MAX: usize = 1_048_576;
 pub const JSON_BESIDE_BYTES_MAX: usize = 16_777_216;
 /// Largest manifest of an S3 inventory, in bytes (Scones's own bound).
 pub const MANIFEST_BYTES_MAX: usize = 16_777_216;
+/// Largest footer of a Parquet file, in bytes ("ItemReader": 5 MB).
+pub const PARQUET_FOOTER_BYTES_MAX: u64 = 5_242_880;
+/// Largest row group of a Parquet file, unpacked, in bytes ("ItemReader": 256 MB).
+pub const PARQUET_ROW_GROUP_BYTES_MAX: usize = 268_435_456;
+/// Largest page of a Parquet file, unpacked, in bytes (Scones's own bound:
+/// writers make pages of about 1 MiB).
+pub const PARQUET_PAGE_BYTES_MAX: usize = 67_108_864;
+/// Most values of a nested column of a Parquet file that are read for one row,
+/// with the rest of their page (Scones's own bound: a page of 1 MiB has no
+/// more).
+pub const PARQUET_LEVELS_MAX: usize = 8_388_608;
 /// Objects in a page of a listing (ListObjectsV2).
 pub const LISTED_OBJECTS_MAX: usize = 1_000;
 /// Largest file of a map run's results, in bytes: further results go into

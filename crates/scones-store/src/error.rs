@@ -57,6 +57,18 @@ pub enum Error {
         /// The newest format that this program reads.
         known: i64,
     },
+    /// There is data, but not the database that says whose it is.
+    #[error(
+        "{} is missing or empty, but data of an earlier server lies beside it: a start would forget what it kept",
+        database.display()
+    )]
+    DatabaseGone {
+        /// Where the database should be.
+        database: PathBuf,
+    },
+    /// The database contradicts itself.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

@@ -22,7 +22,7 @@ pub use error::Error;
 pub use histories::Histories;
 pub use queues::{Delivery, Queues};
 pub use records::{Expected, ListQuery, Record, Records, Revision};
-pub use sqlite::SqliteStore;
+pub use sqlite::{Condition, SqliteStore};
 pub use timers::{Timer, Timers};
 
 /// Everything a Scones server keeps.

@@ -147,7 +147,8 @@ fn bind_hint(error: &io::Error) -> &'static str {
 
 fn open(directory: &Path) -> anyhow::Result<Arc<SqliteStore>> {
     SqliteStore::open(directory).or_else(|error| {
-        let is_database = matches!(error, scones_store::Error::Database(_));
+        use scones_store::Error as E;
+        let is_database = matches!(error, E::Database(_) | E::DatabaseGone { .. });
         let failed = Err(error).with_context(|| format!("cannot open the data directory {}", directory.display()));
         if is_database {
             failed.hint(damage_hint(directory))
@@ -157,10 +158,10 @@ fn open(directory: &Path) -> anyhow::Result<Arc<SqliteStore>> {
     })
 }
 
-/// What to do when the database may be damaged.
-fn damage_hint(directory: &Path) -> String {
+/// What to do when the database may be damaged, or is gone.
+pub(crate) fn damage_hint(directory: &Path) -> String {
     format!(
-        "if {} is damaged, restore the directory from a copy, choose another with --data-dir, or delete it to start anew",
+        "if {} is damaged, restore the directory from a copy, choose another with --data-dir, or delete the directory to start anew",
         directory.join("scones.db").display()
     )
 }

@@ -13,7 +13,7 @@ use crate::effect::{Effect, TaskId};
 use crate::error::{EvaluationError, Fault};
 use crate::event::{EventKind, Failure, MapRunRedriven, MapRunStarted, MapStateStarted};
 use crate::limits::READER_ITEMS_MAX;
-use crate::machine::{Batcher, Distributed, Map, Percentage, QueryLanguage, Reader, Seconds, Writer};
+use crate::machine::{Batcher, Distributed, Map, Percentage, QueryLanguage, Reader, WholeNumber, Writer};
 use crate::map_run::{Batching, ItemReader, ItemSource, MapRun, ResultFormat, Selector};
 use crate::payload::Payload;
 
@@ -142,7 +142,7 @@ impl Execution {
     fn item_reader(&self, frame: &Frame, reader: &Reader, input: &Payload) -> Result<ItemReader, Fault> {
         let format = &reader.format;
         let max_items = match &format.max_items {
-            Some(Seconds::Path(path)) => u64::try_from(self.integer(frame, path, "MaxItemsPath", input)?).ok(),
+            Some(WholeNumber::Path(path)) => u64::try_from(self.integer(frame, path, "MaxItemsPath", input)?).ok(),
             number => self.number(frame, number.as_ref(), "MaxItemsPath", input)?.or(Some(0)),
         };
         let parameters = match &reader.parameters {

@@ -13,7 +13,7 @@ use crate::error::{EvaluationError, Fault, names};
 use crate::event::{EventKind, StateEntered, StateExited, Truncation};
 use crate::limits::{ASSIGN_BYTES_MAX, PAYLOAD_BYTES_MAX, SECONDS_MAX, VARIABLES_BYTES_MAX};
 use crate::machine::{
-    FailText, Outcome, QueryLanguage, ResultPath, Seconds, Selection, StateKind, Transition, WaitUntil,
+    FailText, Outcome, QueryLanguage, ResultPath, Selection, StateKind, Transition, WaitUntil, WholeNumber,
 };
 use crate::path::Path;
 use crate::payload::{Evaluated, Payload};
@@ -374,17 +374,17 @@ impl Execution {
     pub(super) fn number(
         &self,
         frame: &Frame,
-        number: Option<&Seconds>,
+        number: Option<&WholeNumber>,
         field: &str,
         input: &Payload,
     ) -> Result<Option<u64>, Fault> {
         match number {
             None => Ok(None),
-            Some(Seconds::Literal(number)) => Ok(Some(*number)),
-            Some(Seconds::Template(template)) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
+            Some(WholeNumber::Literal(number)) => Ok(Some(*number)),
+            Some(WholeNumber::Template(template)) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
                 template.evaluate_as(scope, "number", |value| value.as_u64().map(Some))
             }),
-            Some(Seconds::Path(path)) => {
+            Some(WholeNumber::Path(path)) => {
                 let number = self.integer(frame, path, field, input)?;
                 u64::try_from(number).map(Some).map_err(|_| {
                     let name = field.trim_end_matches("Path");

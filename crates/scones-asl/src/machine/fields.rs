@@ -225,6 +225,14 @@ impl<'a> Fields<'a> {
         Some(self.inner(object, self.at(name)))
     }
 
+    /// Reads an object that may be absent.
+    pub(super) fn optional<T>(&self, name: &str, read: impl FnOnce(&Fields<'_>) -> Option<T>) -> Option<Option<T>> {
+        if !self.has(name) {
+            return Some(None);
+        }
+        read(&self.object(name)?).map(Some)
+    }
+
     fn inner(&self, object: &'a Map<String, Value>, location: String) -> Self {
         Self {
             object,

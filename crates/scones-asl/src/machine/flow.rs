@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::fields::Fields;
 use super::parse::Names;
 use super::retry;
-use super::{Outcome, QueryLanguage, ResultPath, Seconds, Selection, Transition};
+use super::{Outcome, QueryLanguage, ResultPath, Selection, Transition, WholeNumber};
 use crate::path::Root;
 
 /// `InputPath` or `OutputPath`.
@@ -60,24 +60,29 @@ pub(super) fn transition(fields: &Fields<'_>, names: &Names<'_>) -> Option<Trans
     }
 }
 
-/// A number of seconds (or another count) or the path to one; absent is fine.
-pub(super) fn seconds(
+/// A whole number (seconds or a count), or the path or expression that leads
+/// to one; absent is fine.
+pub(super) fn whole_number(
     fields: &Fields<'_>,
     name: &str,
     range: std::ops::RangeInclusive<u64>,
-) -> Option<Option<Seconds>> {
+) -> Option<Option<WholeNumber>> {
     let path_name = format!("{name}Path");
     fields.exclusive(name, &path_name);
     if fields.language == QueryLanguage::Jsonata && fields.get(name).is_some_and(Value::is_string) {
-        return fields.template(name).map(|template| Some(Seconds::Template(template)));
+        return fields
+            .template(name)
+            .map(|template| Some(WholeNumber::Template(template)));
     }
     if fields.has(name) {
         return fields
             .integer(name, range)
-            .map(|seconds| Some(Seconds::Literal(seconds)));
+            .map(|number| Some(WholeNumber::Literal(number)));
     }
     if fields.has(&path_name) {
-        return fields.definite_path(&path_name).map(|path| Some(Seconds::Path(path)));
+        return fields
+            .definite_path(&path_name)
+            .map(|path| Some(WholeNumber::Path(path)));
     }
     Some(None)
 }

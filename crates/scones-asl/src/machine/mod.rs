@@ -1,6 +1,7 @@
 //! State machines: a definition that has been read, checked and compiled.
 
 mod choice;
+mod datasets;
 mod diagnostic;
 mod fields;
 mod flow;
@@ -249,8 +250,8 @@ pub(crate) struct Task {
     pub(crate) resource: Resource,
     pub(crate) parameters: Option<Template>,
     pub(crate) credentials: Option<Template>,
-    pub(crate) timeout: Option<Seconds>,
-    pub(crate) heartbeat: Option<Seconds>,
+    pub(crate) timeout: Option<WholeNumber>,
+    pub(crate) heartbeat: Option<WholeNumber>,
     pub(crate) outcome: Outcome,
 }
 
@@ -260,7 +261,7 @@ pub(crate) struct Map {
     pub(crate) processor: Arc<Workflow>,
     pub(crate) items: Items,
     pub(crate) item_selector: Option<Template>,
-    pub(crate) max_concurrency: Option<Seconds>,
+    pub(crate) max_concurrency: Option<WholeNumber>,
     /// Absent for an inline map.
     pub(crate) distributed: Option<Box<Distributed>>,
     pub(crate) outcome: Outcome,
@@ -275,7 +276,7 @@ pub(crate) struct Distributed {
     pub(crate) reader: Option<Reader>,
     pub(crate) batcher: Option<Batcher>,
     pub(crate) writer: Option<Writer>,
-    pub(crate) tolerated_count: Option<Seconds>,
+    pub(crate) tolerated_count: Option<WholeNumber>,
     pub(crate) tolerated_percentage: Option<Percentage>,
 }
 
@@ -296,15 +297,15 @@ pub(crate) struct ReaderFormat {
     pub(crate) flatten: bool,
     pub(crate) headers: Option<CsvHeaders>,
     pub(crate) delimiter: Delimiter,
-    pub(crate) max_items: Option<Seconds>,
+    pub(crate) max_items: Option<WholeNumber>,
     pub(crate) items_pointer: Option<String>,
 }
 
 /// `ItemBatcher`.
 #[derive(Debug)]
 pub(crate) struct Batcher {
-    pub(crate) max_items: Option<Seconds>,
-    pub(crate) max_bytes: Option<Seconds>,
+    pub(crate) max_items: Option<WholeNumber>,
+    pub(crate) max_bytes: Option<WholeNumber>,
     pub(crate) input: Option<Template>,
 }
 
@@ -335,7 +336,7 @@ pub(crate) enum Items {
 
 /// A whole number, written out, read from a path, or evaluated.
 #[derive(Debug)]
-pub(crate) enum Seconds {
+pub(crate) enum WholeNumber {
     Literal(u64),
     Path(Path),
     Template(Template),

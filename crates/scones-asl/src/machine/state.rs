@@ -6,7 +6,9 @@ use super::diagnostic::{Code, Severity};
 use super::fields::Fields;
 use super::parse::{Context, Names, nested, query_language};
 use super::schema::{TYPES, fields_of};
-use super::{FailText, QueryLanguage, Resource, Seconds, State, StateKind, Task, WaitUntil, choice, flow, map, warn};
+use super::{
+    FailText, QueryLanguage, Resource, State, StateKind, Task, WaitUntil, WholeNumber, choice, flow, map, warn,
+};
 use crate::intrinsic::Expression;
 use crate::limits::SECONDS_MAX;
 use crate::time::parse_instant;
@@ -101,9 +103,10 @@ fn task(fields: &Fields<'_>, names: &Names<'_>) -> Option<StateKind> {
         None
     };
     let parameters = flow::payload(fields, flow::arguments(fields));
-    let timeout = flow::seconds(fields, "TimeoutSeconds", 1..=SECONDS_MAX);
-    let heartbeat = flow::seconds(fields, "HeartbeatSeconds", 1..=SECONDS_MAX);
-    if let (Some(Some(Seconds::Literal(timeout))), Some(Some(Seconds::Literal(heartbeat)))) = (&timeout, &heartbeat)
+    let timeout = flow::whole_number(fields, "TimeoutSeconds", 1..=SECONDS_MAX);
+    let heartbeat = flow::whole_number(fields, "HeartbeatSeconds", 1..=SECONDS_MAX);
+    if let (Some(Some(WholeNumber::Literal(timeout))), Some(Some(WholeNumber::Literal(heartbeat)))) =
+        (&timeout, &heartbeat)
         && heartbeat >= timeout
     {
         fields.wrong("HeartbeatSeconds", "Value must be smaller than 'TimeoutSeconds'");

@@ -1,4 +1,4 @@
-//! Direct convolution of one image.
+//! Direct convolution of some images.
 //!
 //! In memory ordered by row, pixel and channel, the inputs that one output
 //! pixel needs from one row of the image are contiguous, and so are the taps of
@@ -15,11 +15,13 @@ use crate::simd::{Kernel, LANES, Lanes, Simd};
 /// Where a convolution reads and writes; all steps in floats.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Walk {
-    /// Output rows and columns.
+    /// Images, and the output rows and columns of each.
+    pub(crate) images: usize,
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     /// First input of the first output, and from there to the next output.
     pub(crate) input_start: usize,
+    pub(crate) input_image_step: usize,
     pub(crate) input_row_step: usize,
     pub(crate) input_column_step: usize,
     /// Rows of the kernel, their distance in the input, their contiguous taps.
@@ -28,16 +30,19 @@ pub(crate) struct Walk {
     pub(crate) taps: usize,
     /// First output, and from there to the next.
     pub(crate) output_start: usize,
+    pub(crate) output_image_step: usize,
     pub(crate) output_row_step: usize,
     pub(crate) output_column_step: usize,
     /// Blocks of sixteen output channels.
     pub(crate) blocks: usize,
+    /// From the weights of one block, `[tap row][tap][lane]`, to the next.
+    pub(crate) weights_block_step: usize,
 }
 
 impl Walk {
-    /// Floats of weights: `[block][tap row][tap][lane]`.
-    pub(crate) fn weights(&self) -> usize {
-        self.blocks * self.block_weights()
+    /// The same over so many images.
+    pub(crate) fn over(&self, images: usize) -> Self {
+        Self { images, ..self.clone() }
     }
 
     /// Floats of weights of one block of output channels.
@@ -47,7 +52,15 @@ impl Walk {
 
     /// Whether there is nothing to write.
     fn is_empty(&self) -> bool {
-        self.rows * self.columns * self.blocks == 0
+        self.images * self.rows * self.columns * self.blocks == 0
+    }
+
+    /// One past the last weight read.
+    fn weights_end(&self) -> usize {
+        if self.blocks == 0 {
+            return 0;
+        }
+        (self.blocks - 1) * self.weights_block_step + self.block_weights()
     }
 
     /// One past the last input read.
@@ -56,6 +69,7 @@ impl Walk {
             return 0;
         }
         self.input_start
+            + (self.images - 1) * self.input_image_step
             + (self.rows - 1) * self.input_row_step
             + (self.columns - 1) * self.input_column_step
             + (self.tap_rows - 1) * self.tap_row_step
@@ -68,6 +82,7 @@ impl Walk {
             return 0;
         }
         self.output_start
+            + (self.images - 1) * self.output_image_step
             + (self.rows - 1) * self.output_row_step
             + (self.columns - 1) * self.output_column_step
             + self.blocks * LANES
@@ -77,7 +92,7 @@ impl Walk {
     pub(crate) fn check(&self, input: usize, weights: usize, output: usize) {
         assert!(self.input_end() <= input, "{self:?} reads past {input} inputs");
         assert!(self.output_end() <= output, "{self:?} writes past {output} outputs");
-        assert_eq!(self.weights(), weights, "weights of {self:?}");
+        assert!(self.weights_end() <= weights, "{self:?} reads past {weights} weights");
     }
 }
 
@@ -95,6 +110,31 @@ pub(crate) enum Start<'a> {
     BiasAndImage(&'a [f32], &'a [f32]),
 }
 
+impl Start<'_> {
+    /// The bias, of `depth` channels, and what is added, laid out as the
+    /// `length` floats at `output`.
+    #[inline(always)]
+    pub(super) fn operands(self, output: *mut f32, length: usize, depth: usize) -> Operands {
+        let (bias, addend) = match self {
+            Start::Zero => (None, None),
+            Start::Output => (None, Some(output.cast_const())),
+            Start::Bias(bias) => (Some(bias), None),
+            Start::BiasAndOutput(bias) => (Some(bias), Some(output.cast_const())),
+            Start::BiasAndImage(bias, images) => {
+                assert_eq!(images.len(), length, "the images added");
+                (Some(bias), Some(images.as_ptr()))
+            }
+        };
+        if let Some(bias) = bias {
+            assert_eq!(bias.len(), depth, "the bias");
+        }
+        (bias.map(<[f32]>::as_ptr), addend)
+    }
+}
+
+/// A bias and what is added.
+type Operands = (Option<*const f32>, Option<*const f32>);
+
 /// `output = start + input * weights`, cut off at zero if `rectify`.
 pub(crate) struct Convolve<'a> {
     pub(crate) walk: &'a Walk,
@@ -111,33 +151,21 @@ impl Kernel for Convolve<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         self.walk.check(self.input.len(), self.weights.len(), self.output.len());
+        let (length, depth) = (self.output.len(), self.walk.blocks * LANES);
         let output = self.output.as_mut_ptr();
-        let (bias, addend) = match self.start {
-            Start::Zero => (None, None),
-            Start::Output => (None, Some(output.cast_const())),
-            Start::Bias(bias) => (Some(bias), None),
-            Start::BiasAndOutput(bias) => (Some(bias), Some(output.cast_const())),
-            Start::BiasAndImage(bias, image) => {
-                assert_eq!(image.len(), self.output.len(), "the image added");
-                (Some(bias), Some(image.as_ptr()))
-            }
-        };
-        if let Some(bias) = bias {
-            assert_eq!(bias.len(), self.walk.blocks * LANES, "the bias");
-        }
+        let (bias, addend) = self.start.operands(output, length, depth);
         let tiles = Tiles {
             simd,
             walk: self.walk,
             input: self.input.as_ptr(),
             weights: self.weights.as_ptr(),
             output,
-            bias: bias.map(<[f32]>::as_ptr),
+            bias,
             addend,
             rectify: self.rectify,
         };
-        // SAFETY: the pointers are those of the slices that `check` and the
-        // assertions above found long enough for the walk; an addend that is
-        // the output itself is the same pointer.
+        // SAFETY: the pointers are those of the slices that `check` and
+        // `operands` found long enough for the walk.
         unsafe { tiles.run() }
     }
 }
@@ -180,19 +208,29 @@ impl<S: Simd> Tiles<'_, S> {
     /// As for `run`, and the blocks are in the walk.
     #[inline(always)]
     unsafe fn block_group<const B: usize>(&self, block: usize) {
-        for row in 0..self.walk.rows {
-            for (column, width) in even_parts(self.walk.columns, S::TILE) {
-                // SAFETY: the caller's promise; the parts are in the row.
-                unsafe {
-                    match width {
-                        1 => self.tile::<1, B>(block, row, column),
-                        2 => self.tile::<2, B>(block, row, column),
-                        3 if S::TILE >= 3 => self.tile::<3, B>(block, row, column),
-                        4 if S::TILE >= 4 => self.tile::<4, B>(block, row, column),
-                        5 if S::TILE >= 5 => self.tile::<5, B>(block, row, column),
-                        6 if S::TILE >= 6 => self.tile::<6, B>(block, row, column),
-                        7 if S::TILE >= 7 => self.tile::<7, B>(block, row, column),
-                        _ => self.tile::<8, B>(block, row, column),
+        let walk = self.walk;
+        for image in 0..walk.images {
+            for row in 0..walk.rows {
+                let input = walk.input_start + image * walk.input_image_step + row * walk.input_row_step;
+                let output = walk.output_start + image * walk.output_image_step + row * walk.output_row_step;
+                for (column, width) in even_parts(walk.columns, S::TILE) {
+                    let at = Place {
+                        block,
+                        input: input + column * walk.input_column_step,
+                        output: output + column * walk.output_column_step + block * LANES,
+                    };
+                    // SAFETY: the caller's promise; the parts are in the row.
+                    unsafe {
+                        match width {
+                            1 => self.tile::<1, B>(at),
+                            2 => self.tile::<2, B>(at),
+                            3 if S::TILE >= 3 => self.tile::<3, B>(at),
+                            4 if S::TILE >= 4 => self.tile::<4, B>(at),
+                            5 if S::TILE >= 5 => self.tile::<5, B>(at),
+                            6 if S::TILE >= 6 => self.tile::<6, B>(at),
+                            7 if S::TILE >= 7 => self.tile::<7, B>(at),
+                            _ => self.tile::<8, B>(at),
+                        }
                     }
                 }
             }
@@ -204,9 +242,8 @@ impl<S: Simd> Tiles<'_, S> {
     /// # Safety
     /// As for `run`, and the pixels and blocks are in the walk.
     #[inline(always)]
-    unsafe fn tile<const P: usize, const B: usize>(&self, block: usize, row: usize, column: usize) {
+    unsafe fn tile<const P: usize, const B: usize>(&self, at: Place) {
         let (simd, walk) = (self.simd, self.walk);
-        let output = walk.output_start + row * walk.output_row_step + column * walk.output_column_step + block * LANES;
         // SAFETY: the tile is in the walk, which every pointer covers; each
         // offset below is one that `Walk::check` bounds.
         unsafe {
@@ -214,23 +251,21 @@ impl<S: Simd> Tiles<'_, S> {
             if let Some(bias) = self.bias {
                 for pixel in &mut sums {
                     for (b, sum) in pixel.iter_mut().enumerate() {
-                        *sum = simd.load(lanes(bias.add((block + b) * LANES)));
+                        *sum = simd.load(lanes(bias.add((at.block + b) * LANES)));
                     }
                 }
             }
             if let Some(addend) = self.addend {
                 for (p, pixel) in sums.iter_mut().enumerate() {
-                    let from = addend.add(output + p * walk.output_column_step);
+                    let from = addend.add(at.output + p * walk.output_column_step);
                     for (b, sum) in pixel.iter_mut().enumerate() {
                         *sum = simd.add(*sum, simd.load(lanes(from.add(b * LANES))));
                     }
                 }
             }
-            let mut input = self
-                .input
-                .add(walk.input_start + row * walk.input_row_step + column * walk.input_column_step);
-            let mut weights = self.weights.add(block * walk.block_weights());
-            let block_step = walk.block_weights();
+            let mut input = self.input.add(at.input);
+            let block_step = walk.weights_block_step;
+            let mut weights = self.weights.add(at.block * block_step);
             let pixel_step = walk.input_column_step;
             for tap_row in 0..walk.tap_rows {
                 for tap in 0..walk.taps {
@@ -252,7 +287,7 @@ impl<S: Simd> Tiles<'_, S> {
                 }
             }
             for (p, pixel) in sums.iter().enumerate() {
-                let to = self.output.add(output + p * walk.output_column_step);
+                let to = self.output.add(at.output + p * walk.output_column_step);
                 for (b, &sum) in pixel.iter().enumerate() {
                     let sum = if self.rectify {
                         simd.max(sum, simd.splat(0.0))
@@ -264,6 +299,14 @@ impl<S: Simd> Tiles<'_, S> {
             }
         }
     }
+}
+
+/// Where a tile starts: its first block, input and output.
+#[derive(Clone, Copy)]
+struct Place {
+    block: usize,
+    input: usize,
+    output: usize,
 }
 
 /// # Safety
@@ -312,19 +355,23 @@ mod tests {
     #[should_panic(expected = "reads past")]
     fn a_walk_out_of_its_image_is_refused() {
         let walk = Walk {
+            images: 1,
             rows: 2,
             columns: 2,
             input_start: 0,
+            input_image_step: 0,
             input_row_step: 4,
             input_column_step: 1,
             tap_rows: 1,
             tap_row_step: 4,
             taps: 3,
             output_start: 0,
+            output_image_step: 0,
             output_row_step: 32,
             output_column_step: 16,
             blocks: 1,
+            weights_block_step: 48,
         };
-        walk.check(7, walk.weights(), 64);
+        walk.check(7, 48, 64);
     }
 }

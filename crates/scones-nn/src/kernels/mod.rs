@@ -1,6 +1,6 @@
 //! The arithmetic, each kernel written once for every [`crate::simd::Simd`].
 //!
-//! All work on one image at a time and check the extents of their operands
+//! Convolutions work on some images, the others on one; all check the extents of their operands
 //! before they start.
 
 pub(crate) mod convolve;
@@ -11,3 +11,4 @@ mod rows;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod weight_gradient;
+pub(crate) mod winograd;

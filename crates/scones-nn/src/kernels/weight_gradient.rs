@@ -4,7 +4,9 @@
 //! the output's gradient: an outer product per pixel. A tile of taps × output
 //! channels stays in registers while the pixels of a band of rows go by; the
 //! band is short enough for its two images to stay in the first-level cache
-//! while every tile of the kernel passes over it.
+//! while every tile of the kernel passes over it. It may span small images.
+
+use std::ops::Range;
 
 use super::convolve::{Walk, even_parts, lanes, lanes_mut};
 use crate::simd::{Kernel, LANES, Simd};
@@ -37,13 +39,13 @@ impl Kernel for WeightGradient<'_> {
             gradient: self.gradient.as_mut_ptr(),
         };
         let band = BAND_PIXELS.div_ceil(self.walk.columns.max(1));
-        let mut start = 0;
-        while start < self.walk.rows {
-            let rows = band.min(self.walk.rows - start);
+        let (mut start, lines) = (0, self.walk.images * self.walk.rows);
+        while start < lines {
+            let band = start..lines.min(start + band);
+            start = band.end;
             // SAFETY: the pointers are those of the slices that `check` found
-            // long enough for the walk, and the rows are in it.
-            unsafe { tiles.band(start, rows) };
-            start += rows;
+            // long enough for the walk, and the lines are in it.
+            unsafe { tiles.band(&band) };
         }
     }
 }
@@ -57,21 +59,21 @@ struct Tiles<'a, S> {
 }
 
 impl<S: Simd> Tiles<'_, S> {
-    /// All weights, over `rows` output rows from `start`.
+    /// All weights, over some output rows, counted through all images.
     ///
     /// # Safety
-    /// Every pointer covers the walk, and the rows are in it.
+    /// Every pointer covers the walk, and the lines are in it.
     #[inline(always)]
-    unsafe fn band(&self, start: usize, rows: usize) {
+    unsafe fn band(&self, lines: &Range<usize>) {
         let mut block = 0;
         while block < self.walk.blocks {
             // SAFETY: the caller's promise; the blocks are in the walk.
             unsafe {
                 if S::BLOCKS >= 2 && block + 2 <= self.walk.blocks {
-                    self.block_group::<2>(start, rows, block);
+                    self.block_group::<2>(lines, block);
                     block += 2;
                 } else {
-                    self.block_group::<1>(start, rows, block);
+                    self.block_group::<1>(lines, block);
                     block += 1;
                 }
             }
@@ -81,27 +83,21 @@ impl<S: Simd> Tiles<'_, S> {
     /// # Safety
     /// As for `band`, and the blocks `block..block + B` are in the walk.
     #[inline(always)]
-    unsafe fn block_group<const B: usize>(&self, start: usize, rows: usize, block: usize) {
+    unsafe fn block_group<const B: usize>(&self, lines: &Range<usize>, block: usize) {
         for tap_row in 0..self.walk.tap_rows {
             for (tap, width) in even_parts(self.walk.taps, S::TILE) {
-                let at = Tile {
-                    start,
-                    rows,
-                    block,
-                    tap_row,
-                    tap,
-                };
+                let at = Tile { block, tap_row, tap };
                 // SAFETY: the caller's promise; the taps are in the walk.
                 unsafe {
                     match width {
-                        1 => self.tile::<1, B>(at),
-                        2 => self.tile::<2, B>(at),
-                        3 if S::TILE >= 3 => self.tile::<3, B>(at),
-                        4 if S::TILE >= 4 => self.tile::<4, B>(at),
-                        5 if S::TILE >= 5 => self.tile::<5, B>(at),
-                        6 if S::TILE >= 6 => self.tile::<6, B>(at),
-                        7 if S::TILE >= 7 => self.tile::<7, B>(at),
-                        _ => self.tile::<8, B>(at),
+                        1 => self.tile::<1, B>(lines, at),
+                        2 => self.tile::<2, B>(lines, at),
+                        3 if S::TILE >= 3 => self.tile::<3, B>(lines, at),
+                        4 if S::TILE >= 4 => self.tile::<4, B>(lines, at),
+                        5 if S::TILE >= 5 => self.tile::<5, B>(lines, at),
+                        6 if S::TILE >= 6 => self.tile::<6, B>(lines, at),
+                        7 if S::TILE >= 7 => self.tile::<7, B>(lines, at),
+                        _ => self.tile::<8, B>(lines, at),
                     }
                 }
             }
@@ -113,9 +109,9 @@ impl<S: Simd> Tiles<'_, S> {
     /// # Safety
     /// As for `band`, and the tile is in the walk.
     #[inline(always)]
-    unsafe fn tile<const T: usize, const B: usize>(&self, at: Tile) {
+    unsafe fn tile<const T: usize, const B: usize>(&self, lines: &Range<usize>, at: Tile) {
         let (simd, walk) = (self.simd, self.walk);
-        let block_step = walk.block_weights();
+        let block_step = walk.weights_block_step;
         // SAFETY: the tile is in the walk, which every pointer covers; each
         // offset below is one that `Walk::check` bounds.
         unsafe {
@@ -128,13 +124,14 @@ impl<S: Simd> Tiles<'_, S> {
                     *sum = simd.load(lanes(gradient.add(b * block_step + t * LANES)));
                 }
             }
-            for row in at.start..at.start + at.rows {
-                let input = self
-                    .input
-                    .add(walk.input_start + row * walk.input_row_step + at.tap_row * walk.tap_row_step + at.tap);
-                let output = self
-                    .output_gradient
-                    .add(walk.output_start + row * walk.output_row_step + at.block * LANES);
+            let input = self
+                .input
+                .add(walk.input_start + at.tap_row * walk.tap_row_step + at.tap);
+            let output = self.output_gradient.add(walk.output_start + at.block * LANES);
+            for line in lines.clone() {
+                let (image, row) = (line / walk.rows, line % walk.rows);
+                let input = input.add(image * walk.input_image_step + row * walk.input_row_step);
+                let output = output.add(image * walk.output_image_step + row * walk.output_row_step);
                 for column in 0..walk.columns {
                     let input = input.add(column * walk.input_column_step);
                     let output = output.add(column * walk.output_column_step);
@@ -159,11 +156,9 @@ impl<S: Simd> Tiles<'_, S> {
     }
 }
 
-/// Which rows, channels and taps a tile covers.
+/// Where a tile starts: its first block, row of taps and tap.
 #[derive(Clone, Copy)]
 struct Tile {
-    start: usize,
-    rows: usize,
     block: usize,
     tap_row: usize,
     tap: usize,

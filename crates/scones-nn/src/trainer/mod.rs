@@ -8,8 +8,6 @@
 
 mod shard;
 
-use std::mem::take;
-
 use rayon::prelude::*;
 
 use self::shard::Shard;
@@ -58,16 +56,12 @@ pub struct Trainer {
     gradient: Vec<f32>,
 }
 
-/// The weights as the kernels read them.
+/// Weights as the kernels read them.
 struct Packed {
-    units: Vec<PackedUnit>,
+    /// Of the main unit and the projection of the node that is run.
+    units: [Buffer; 2],
     /// Dense layer, its rows padded to whole vectors.
     head: Buffer,
-}
-
-struct PackedUnit {
-    forward: Buffer,
-    backward: Buffer,
 }
 
 impl Trainer {
@@ -111,13 +105,7 @@ impl Trainer {
             shards: (0..threads).map(|_| Shard::new(plan, level, images)).collect(),
             norms: units.iter().map(|unit| Norm::new(padded(unit.gamma.len()))).collect(),
             packed: Packed {
-                units: units
-                    .iter()
-                    .map(|unit| PackedUnit {
-                        forward: Buffer::zeros(unit.convolution.forward_weights()),
-                        backward: Buffer::zeros(unit.convolution.backward_weights()),
-                    })
-                    .collect(),
+                units: plan.packed_lengths().map(Buffer::zeros),
                 head: Buffer::zeros(plan.head.classes * padded(plan.head.features)),
             },
             gradient: vec![0.0; plan.length],
@@ -245,7 +233,7 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     fn run(&mut self, architecture: &Architecture, images: &[f32], targets: &[f32], count: usize) -> StepReport {
-        self.pack();
+        self.pack_head();
         let threads = self.shards.len();
         let (image_length, classes) = (architecture.input.length(), architecture.classes);
         self.shards
@@ -268,15 +256,8 @@ impl Pass<'_> {
         report
     }
 
-    /// Packs the weights of this step.
-    fn pack(&mut self) {
+    fn pack_head(&mut self) {
         let Self { plan, values, .. } = *self;
-        let units = plan.units.par_iter().with_max_len(1).zip(&mut self.packed.units);
-        units.for_each(|(unit, packed)| {
-            let weights = &values[unit.weights.clone()];
-            unit.convolution.pack_forward(weights, &mut packed.forward);
-            unit.convolution.pack_backward(weights, &mut packed.backward);
-        });
         let rows = self.packed.head.chunks_exact_mut(padded(plan.head.features));
         let weights = values[plan.head.weights.clone()].chunks_exact(plan.head.features);
         for (row, weights) in rows.zip(weights) {
@@ -286,9 +267,13 @@ impl Pass<'_> {
 
     fn forward(&mut self) {
         for (index, node) in self.plan.nodes.iter().enumerate() {
-            let (plan, norms, packed) = (self.plan, &*self.norms, &*self.packed);
+            for (unit, packed) in node.units().zip(&mut self.packed.units) {
+                let of = &self.plan.units[unit];
+                of.convolution.forward.pack(&self.values[of.weights.clone()], packed);
+            }
+            let (plan, norms, packed) = (self.plan, &*self.norms, &self.packed.units);
             self.shards.par_iter_mut().with_max_len(1).for_each(|shard| {
-                shard.forward(plan, index, norms, &packed.units);
+                shard.forward(plan, index, norms, packed);
             });
             for unit in node.units() {
                 let parts = self.shards.iter().map(|shard| shard.statistics(unit));
@@ -335,35 +320,22 @@ impl Pass<'_> {
                     &mut after[..of.beta.len()],
                 );
             }
-            let (plan, norms, packed) = (self.plan, &*self.norms, &*self.packed);
-            self.shards.par_iter_mut().with_max_len(1).for_each(|shard| {
-                shard.backward(plan, index, norms, &packed.units);
-            });
-        }
-        self.collect_weight_gradients();
-    }
-
-    /// Adds up the shards' gradients of the convolutions.
-    fn collect_weight_gradients(&mut self) {
-        let shards = &*self.shards;
-        // The units' weights lie in the order of the units.
-        let (mut rest, mut position) = (&mut *self.gradient, 0);
-        let parts = self.plan.units.iter().enumerate().map(|(index, unit)| {
-            let (_, from_weights) = take(&mut rest).split_at_mut(unit.weights.start - position);
-            let (weights, after) = from_weights.split_at_mut(unit.weights.len());
-            (rest, position) = (after, unit.weights.end);
-            (index, unit, weights)
-        });
-        let parts: Vec<_> = parts.collect();
-        parts
-            .into_par_iter()
-            .with_max_len(1)
-            .for_each(|(index, unit, weights)| {
-                weights.fill(0.0);
-                for shard in shards {
-                    unit.convolution.add_unpacked(shard.weight_gradient(index), weights);
+            for (unit, packed) in node.units().zip(&mut self.packed.units) {
+                let of = &self.plan.units[unit];
+                if let Some(backward) = &of.convolution.backward {
+                    backward.pack(&self.values[of.weights.clone()], packed);
                 }
+            }
+            let (plan, norms, packed) = (self.plan, &*self.norms, &self.packed.units);
+            self.shards.par_iter_mut().with_max_len(1).for_each(|shard| {
+                shard.backward(plan, index, norms, packed);
             });
+            for (slot, unit) in node.units().enumerate() {
+                let of = &plan.units[unit];
+                let parts = self.shards.iter().map(|shard| shard.weight_gradient(slot));
+                of.convolution.unpack_sum(parts, &mut self.gradient[of.weights.clone()]);
+            }
+        }
     }
 }
 

@@ -1,19 +1,18 @@
 //! One thread's share of a batch: its images, everything computed of them, and
 //! its part of every sum.
 
-use super::PackedUnit;
+use std::ops::Range;
+
 use crate::buffer::{Batch, Buffer, Frame, padded, place_image};
+use crate::convolution::Images;
 use crate::kernels::convolve::Start;
 use crate::kernels::dense::{Dense, DenseGradient};
 use crate::kernels::norm::{Activate, Addend, GradientSums, Moments, NormGradient, Normalised};
 use crate::kernels::pool::{AveragePool, SpreadGradient};
 use crate::loss::{argmax, cross_entropy};
 use crate::norm::{GradientTotals, Norm, Statistics};
-use crate::plan::{Head, Plan, Shortcut};
+use crate::plan::{Head, Plan, Shortcut, group_of, runs};
 use crate::simd::SimdLevel;
-
-/// A gradient is needed until two nodes further back are done.
-const GRADIENTS_ALIVE: usize = 3;
 
 pub(super) struct Shard {
     level: SimdLevel,
@@ -23,10 +22,15 @@ pub(super) struct Shard {
     targets: Vec<f32>,
     /// By node.
     activations: Vec<Batch>,
-    /// Gradients of the activations, node `i` in buffer `i % 3`.
-    gradients: [Buffer; GRADIENTS_ALIVE],
-    /// By node: of one image, the gradient of a convolution's output.
-    slopes: Vec<Buffer>,
+    /// Gradients of the activations: node `i` in buffer `i % plan.alive()`.
+    gradients: Vec<Buffer>,
+    /// By frame of the plan: the gradients of a convolution's outputs, of the
+    /// images that are convolved together.
+    slopes: Vec<Batch>,
+    /// By unit of a node: the gradient of its weights, packed.
+    weight_gradients: [Buffer; 2],
+    /// Working memory of the convolutions.
+    workspace: Buffer,
     units: Vec<UnitBuffers>,
     head: HeadBuffers,
     /// Two rows of channels of one image, before they are added up.
@@ -38,7 +42,6 @@ struct UnitBuffers {
     output: Batch,
     statistics: Statistics,
     totals: GradientTotals,
-    weight_gradient: Buffer,
 }
 
 struct HeadBuffers {
@@ -60,12 +63,10 @@ impl Shard {
         let mut units: Vec<Option<UnitBuffers>> = plan.units.iter().map(|_| None).collect();
         for node in &plan.nodes {
             for unit in node.units() {
-                let weights = plan.units[unit].convolution.forward_weights();
                 units[unit] = Some(UnitBuffers {
                     output: Batch::zeros(node.frame, images),
                     statistics: Statistics::new(node.frame.depth),
                     totals: GradientTotals::new(node.frame.depth),
-                    weight_gradient: Buffer::zeros(weights),
                 });
             }
         }
@@ -76,8 +77,14 @@ impl Shard {
             images: Batch::zeros(plan.image, images),
             targets: Vec::with_capacity(images * plan.head.classes),
             activations: frames().map(|frame| Batch::zeros(frame, images)).collect(),
-            gradients: std::array::from_fn(|_| Buffer::zeros(images * longest)),
-            slopes: frames().map(|frame| Buffer::zeros(frame.length())).collect(),
+            gradients: (0..plan.alive()).map(|_| Buffer::zeros(images * longest)).collect(),
+            slopes: plan
+                .frames
+                .iter()
+                .map(|&frame| Batch::zeros(frame, group_of(frame).min(images)))
+                .collect(),
+            weight_gradients: plan.packed_lengths().map(Buffer::zeros),
+            workspace: Buffer::zeros(plan.workspace()),
             units: units.into_iter().flatten().collect(),
             head: HeadBuffers {
                 features: Buffer::zeros(features),
@@ -100,8 +107,9 @@ impl Shard {
         &self.units[unit].totals
     }
 
-    pub(super) fn weight_gradient(&self, unit: usize) -> &[f32] {
-        &self.units[unit].weight_gradient
+    /// Of the main unit or the projection of the node last gone back through.
+    pub(super) fn weight_gradient(&self, slot: usize) -> &[f32] {
+        &self.weight_gradients[slot]
     }
 
     pub(super) fn loss(&self) -> f64 {
@@ -138,7 +146,6 @@ impl Shard {
         for unit in &mut self.units {
             unit.statistics.clear();
             unit.totals.clear();
-            unit.weight_gradient.fill(0.0);
         }
         self.head.weight_gradient.fill(0.0);
         self.head.bias_gradient.fill(0.0);
@@ -147,33 +154,37 @@ impl Shard {
     }
 
     /// Finishes the activation before node `index`, whose normalisations are
-    /// known by now, and convolves it.
-    pub(super) fn forward(&mut self, plan: &Plan, index: usize, norms: &[Norm], packed: &[PackedUnit]) {
+    /// known by now, and convolves it with the packed weights of its units.
+    pub(super) fn forward(&mut self, plan: &Plan, index: usize, norms: &[Norm], packed: &[Buffer; 2]) {
         let node = &plan.nodes[index];
-        for image in 0..self.count {
+        for group in runs(self.count, group_of(node.frame)) {
             if index > 0 {
-                self.activate(plan, index - 1, norms, image);
+                for image in group.clone() {
+                    self.activate(plan, index - 1, norms, image);
+                }
             }
-            for unit in node.units() {
-                let source = source(&self.images, &self.activations, index, unit == node.main);
+            for (unit, packed) in node.units().zip(packed) {
+                let distance = plan.distance(unit == node.main);
+                let source = source(&self.images, &self.activations, index, distance);
                 let UnitBuffers { output, statistics, .. } = &mut self.units[unit];
-                let output = output.image_mut(image);
-                plan.units[unit].convolution.forward(
-                    self.level,
-                    &packed[unit].forward,
-                    source.image(image),
-                    output,
-                    Start::Zero,
-                    false,
-                );
+                let images = Images {
+                    input: source.images(&group),
+                    output: output.images_mut(&group),
+                    start: Start::Zero,
+                    rectify: false,
+                };
+                let pass = &plan.units[unit].convolution.forward;
+                pass.run(self.level, packed, images, &mut self.workspace);
                 let [mean, deviation] = self.row.each_mut().map(|row| &mut row[..node.frame.depth]);
-                self.level.run(Moments {
-                    frame: node.frame,
-                    input: output,
-                    mean: &mut *mean,
-                    deviation: &mut *deviation,
-                });
-                statistics.add_image(node.frame.pixels(), mean, deviation);
+                for image in group.clone() {
+                    self.level.run(Moments {
+                        frame: node.frame,
+                        input: output.image(image),
+                        mean: &mut *mean,
+                        deviation: &mut *deviation,
+                    });
+                    statistics.add_image(node.frame.pixels(), mean, deviation);
+                }
             }
         }
     }
@@ -193,7 +204,7 @@ impl Shard {
             main: normalised(node.main),
             addend: match node.shortcut {
                 Shortcut::Nothing => Addend::Nothing,
-                Shortcut::Identity => Addend::Image(before[index - 2].image(image)),
+                Shortcut::Identity => Addend::Image(before[index - plan.block_length].image(image)),
                 Shortcut::Projection(unit) => Addend::Normalised(normalised(unit)),
             },
             output: rest[0].image_mut(image),
@@ -234,7 +245,7 @@ impl Shard {
             self.level.run(SpreadGradient {
                 frame,
                 mean_gradient: &head.feature_gradient,
-                output: image_of(&mut self.gradients[last % GRADIENTS_ALIVE], frame, image),
+                output: image_of(&mut self.gradients[last % plan.alive()], frame, image),
             });
             self.finish_gradient(plan, last, norms, image);
         }
@@ -242,65 +253,85 @@ impl Shard {
 
     /// From the gradient of node `index`, the gradients of its weights and of
     /// the activations that it read.
-    pub(super) fn backward(&mut self, plan: &Plan, index: usize, norms: &[Norm], packed: &[PackedUnit]) {
+    pub(super) fn backward(&mut self, plan: &Plan, index: usize, norms: &[Norm], packed: &[Buffer; 2]) {
         let node = &plan.nodes[index];
-        // The next node's shortcut has already left its part.
-        let follows_shortcut = plan
-            .nodes
-            .get(index + 1)
-            .is_some_and(|next| next.shortcut != Shortcut::Nothing);
-        let start = if follows_shortcut { Start::Output } else { Start::Zero };
-        for image in 0..self.count {
-            self.unit_backward(plan, (index, node.main, image), norms, packed, start);
+        // A later node's shortcut has already left its part.
+        let start = if plan.is_shortcut_source(index) {
+            Start::Output
+        } else {
+            Start::Zero
+        };
+        for (unit, gradient) in node.units().zip(&mut self.weight_gradients) {
+            gradient[..plan.units[unit].convolution.forward.weights()].fill(0.0);
+        }
+        for group in runs(self.count, group_of(node.frame)) {
+            self.unit_backward(plan, (index, 0), &group, norms, packed, start);
             match node.shortcut {
                 Shortcut::Nothing => {}
                 Shortcut::Identity => {
-                    let [from, to] = pair(&mut self.gradients, index, index - 2);
-                    image_of(to, node.frame, image).copy_from_slice(image_of(from, node.frame, image));
+                    let [from, to] = [index, index - plan.block_length].map(|node| node % plan.alive());
+                    #[expect(clippy::expect_used, reason = "fewer than `alive` apart")]
+                    let [from, to] = self.gradients.get_disjoint_mut([from, to]).expect("distinct buffers");
+                    let from = images_of(from, node.frame, &group);
+                    images_of(to, node.frame, &group).copy_from_slice(from);
                 }
-                Shortcut::Projection(unit) => {
-                    self.unit_backward(plan, (index, unit, image), norms, packed, Start::Zero);
-                }
+                Shortcut::Projection(_) => self.unit_backward(plan, (index, 1), &group, norms, packed, Start::Zero),
             }
             if index > 0 {
-                self.finish_gradient(plan, index - 1, norms, image);
+                for image in group {
+                    self.finish_gradient(plan, index - 1, norms, image);
+                }
             }
         }
     }
 
-    /// One unit of [`backward`](Self::backward), for (node, unit, image).
+    /// One unit of [`backward`](Self::backward): of node `index`, the main one
+    /// or the projection.
     fn unit_backward(
         &mut self,
         plan: &Plan,
-        (index, unit, image): (usize, usize, usize),
+        (index, slot): (usize, usize),
+        group: &Range<usize>,
         norms: &[Norm],
-        packed: &[PackedUnit],
+        packed: &[Buffer; 2],
         start: Start<'_>,
     ) {
         let node = &plan.nodes[index];
-        let is_main = unit == node.main;
-        let slope = &mut self.slopes[index];
-        let (norm, buffers) = (&norms[unit], &mut self.units[unit]);
-        self.level.run(NormGradient {
-            frame: node.frame,
-            gradient: image_of(&mut self.gradients[index % GRADIENTS_ALIVE], node.frame, image),
-            input: buffers.output.image(image),
-            mean: &norm.mean,
-            slope: &norm.scale,
-            tilt: &norm.tilt,
-            offset: &norm.offset,
-            output: &mut *slope,
-        });
+        let Some(unit) = node.units().nth(slot) else { return };
+        let slopes = &mut self.slopes[node.frame_index];
+        let (norm, buffers) = (&norms[unit], &self.units[unit]);
+        let gradients = &*images_of(&mut self.gradients[index % plan.alive()], node.frame, group);
+        for (gradient, image) in gradients.chunks_exact(node.frame.length()).zip(group.clone()) {
+            self.level.run(NormGradient {
+                frame: node.frame,
+                gradient,
+                input: buffers.output.image(image),
+                mean: &norm.mean,
+                slope: &norm.scale,
+                tilt: &norm.tilt,
+                offset: &norm.offset,
+                output: slopes.image_mut(image - group.start),
+            });
+        }
         let convolution = &plan.units[unit].convolution;
-        let source = source(&self.images, &self.activations, index, is_main);
-        let gradient = &mut buffers.weight_gradient;
-        convolution.add_weight_gradient(self.level, source.image(image), slope, gradient);
-        let Some(source) = index.checked_sub(if is_main { 1 } else { 2 }) else {
+        let slopes = slopes.images(&(0..group.len()));
+        let distance = plan.distance(unit == node.main);
+        let source = source(&self.images, &self.activations, index, distance);
+        let (gradient, workspace) = (&mut self.weight_gradients[slot], &mut self.workspace);
+        convolution.add_weight_gradient(self.level, source.images(group), slopes, gradient, workspace);
+        let Some(source) = index.checked_sub(plan.distance(unit == node.main)) else {
             return;
         };
-        let to = &mut self.gradients[source % GRADIENTS_ALIVE];
-        let to = image_of(to, plan.nodes[source].frame, image);
-        convolution.backward(self.level, &packed[unit].backward, slope, to, start);
+        if let Some(pass) = &convolution.backward {
+            let to = &mut self.gradients[source % plan.alive()];
+            let images = Images {
+                input: slopes,
+                output: images_of(to, plan.nodes[source].frame, group),
+                start,
+                rectify: false,
+            };
+            pass.run(self.level, &packed[slot], images, workspace);
+        }
     }
 
     /// Cuts the gradient of node `index` where its rectifier did, and adds up
@@ -308,7 +339,7 @@ impl Shard {
     fn finish_gradient(&mut self, plan: &Plan, index: usize, norms: &[Norm], image: usize) {
         let node = &plan.nodes[index];
         let frame = node.frame;
-        let gradient = image_of(&mut self.gradients[index % GRADIENTS_ALIVE], frame, image);
+        let gradient = image_of(&mut self.gradients[index % plan.alive()], frame, image);
         // The first to look closes the gate.
         let mut gate = Some(self.activations[index].image(image));
         for unit in node.units() {
@@ -328,11 +359,10 @@ impl Shard {
     }
 }
 
-/// What a unit of node `index` reads: the main one the activation before, a
-/// projection that before the block.
-fn source<'a>(images: &'a Batch, activations: &'a [Batch], index: usize, is_main: bool) -> &'a Batch {
+/// What is read by a unit of node `index`, from so far before.
+fn source<'a>(images: &'a Batch, activations: &'a [Batch], index: usize, distance: usize) -> &'a Batch {
     index
-        .checked_sub(if is_main { 1 } else { 2 })
+        .checked_sub(distance)
         .map_or(images, |before| &activations[before])
 }
 
@@ -341,12 +371,7 @@ fn image_of(buffer: &mut Buffer, frame: Frame, image: usize) -> &mut [f32] {
     &mut buffer[image * frame.length()..][..frame.length()]
 }
 
-/// The gradient buffers of two nodes at most two apart.
-fn pair(gradients: &mut [Buffer; GRADIENTS_ALIVE], one: usize, other: usize) -> [&mut Buffer; 2] {
-    let [a, b, c] = gradients;
-    let mut slots = [Some(a), Some(b), Some(c)];
-    [one, other].map(|index| {
-        #[expect(clippy::expect_used, reason = "two nodes less than three apart")]
-        slots[index % GRADIENTS_ALIVE].take().expect("distinct buffers")
-    })
+/// Images `group` of a buffer that holds images of `frame`.
+fn images_of<'a>(buffer: &'a mut Buffer, frame: Frame, group: &Range<usize>) -> &'a mut [f32] {
+    &mut buffer[group.start * frame.length()..group.end * frame.length()]
 }

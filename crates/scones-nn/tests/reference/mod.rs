@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use scones_nn::{Architecture, Network};
+use scones_nn::{Architecture, Block, Network};
 
 /// One image: `[row][column][channel]`, flattened.
 #[derive(Clone)]
@@ -68,8 +68,17 @@ impl Reference {
             for block in 0..of.blocks {
                 let name = format!("stage{}.block{block}.", stage + 1);
                 let stride = if block == 0 { of.stride } else { 1 };
-                let hidden = rectify(self.unit(&activation, &name, "1", stride, mode));
-                let mut output = self.unit(&hidden, &name, "2", 1, mode);
+                let mut output = match self.architecture.block {
+                    Block::Basic => {
+                        let hidden = rectify(self.unit(&activation, &name, "1", stride, mode));
+                        self.unit(&hidden, &name, "2", 1, mode)
+                    }
+                    Block::Bottleneck => {
+                        let narrow = rectify(self.unit(&activation, &name, "1", 1, mode));
+                        let hidden = rectify(self.unit(&narrow, &name, "2", stride, mode));
+                        self.unit(&hidden, &name, "3", 1, mode)
+                    }
+                };
                 let has_projection = self.tensors.contains_key(&format!("{name}shortcut.conv.weight"));
                 let shortcut = if has_projection {
                     self.unit(&activation, &format!("{name}shortcut"), "", stride, mode)

@@ -60,6 +60,7 @@ impl S3 {
         S3Http {
             guarded: guarded.build(),
             unguarded: builder().build(),
+            region: self.owner.region.to_string().into(),
         }
     }
 }
@@ -71,6 +72,8 @@ pub struct S3Http {
     guarded: S3Service,
     /// The same without checks, for requests that have passed them.
     unguarded: S3Service,
+    /// Which requests must be signed for.
+    region: Arc<str>,
 }
 
 impl S3Http {
@@ -81,12 +84,15 @@ impl S3Http {
         B::Error: StdError + Send + Sync + 'static,
     {
         let id = Uuid::new_v4().simple().to_string().to_ascii_uppercase()[..16].to_owned();
+        let query = request.uri().query().unwrap_or_default();
+        let other_region = signature::other_region(request.headers(), query, &self.region);
         let asked = Asked {
             path: request.uri().path().to_owned(),
+            region: other_region.is_some().then(|| Arc::clone(&self.region)),
             head: request.method() == Method::HEAD,
             copies: request.headers().contains_key("x-amz-copy-source"),
         };
-        let checked = signature::check(request.headers());
+        let checked = signature::check(request.headers()).and(other_region.map_or(Ok(()), Err));
         let prepared = match checked {
             Ok(()) => body::prepare(request).await,
             Err(error) => Err(error),
@@ -140,16 +146,21 @@ struct Asked {
     head: bool,
     /// Whether an object is copied: an error may be about either of two.
     copies: bool,
+    /// The region that the request should have been signed for, if it was not.
+    region: Option<Arc<str>>,
 }
 
 impl Asked {
-    /// The element that names what an error with this code misses.
+    /// The element that names what an error with this code misses, or expects.
     fn missing(&self, code: &str) -> Option<String> {
         let path = self.path.strip_prefix('/').filter(|_| !self.copies)?;
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
         let (element, name) = match code {
             "NoSuchBucket" => ("BucketName", bucket),
             "NoSuchKey" => ("Key", key),
+            "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError" => {
+                return Some(format!("<Region>{}</Region>", self.region.as_ref()?));
+            }
             _ => return None,
         };
         let name = escape(&convert::printable(&refuse::decode(name)));
@@ -188,6 +199,14 @@ fn dress(mut response: Response<Body>, id: &str, asked: &Asked) -> Response<Body
     if let Ok(value) = HeaderValue::from_str(id) {
         headers.insert("x-amz-request-id", value.clone());
         headers.insert("x-amz-id-2", value);
+    }
+    if let Some(region) = asked
+        .region
+        .as_deref()
+        .and_then(|name| HeaderValue::from_str(name).ok())
+    {
+        // Clients sign again for this region.
+        headers.insert("x-amz-bucket-region", region);
     }
     headers.insert(header::SERVER, HeaderValue::from_static("Scones"));
     response

@@ -295,7 +295,8 @@ fn check_query(method: &Method, operation: &str, query: &str) -> Result<(), ApiE
     Ok(())
 }
 
-fn parameters(query: &str) -> impl Iterator<Item = (String, String)> {
+/// The names and values of a query.
+pub(super) fn parameters(query: &str) -> impl Iterator<Item = (String, String)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(move |pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(name), decode(value))

@@ -5,7 +5,8 @@
 use http::{HeaderMap, header};
 use scones_api::ApiError;
 
-use crate::error::invalid_argument;
+use super::refuse::parameters;
+use crate::error::{invalid_argument, invalid_request};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
@@ -20,7 +21,7 @@ const PAYLOADS: [&str; 4] = [
 /// Checks the headers of a request that is signed in its headers.
 ///
 /// # Errors
-/// `InvalidArgument`, `AccessDenied`, `AuthorizationHeaderMalformed`.
+/// `InvalidArgument`, `InvalidRequest`, `AccessDenied`, `AuthorizationHeaderMalformed`.
 pub(super) fn check(headers: &HeaderMap) -> Result<(), ApiError> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let Some(authorization) = text(header::AUTHORIZATION.as_str()) else {
@@ -41,7 +42,7 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), ApiError> {
             "AWS authentication requires a valid Date or x-amz-date header",
         ));
     }
-    if let (Some(date), Some(scope)) = (date, scope_date(fields))
+    if let (Some(date), Some([scope, _])) = (date, credential(fields).and_then(scope))
         && !date.starts_with(scope)
     {
         return Err(ApiError::bad_request(
@@ -54,8 +55,35 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), ApiError> {
             "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, \
              STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
         )),
-        _ => Ok(()),
+        None => Err(invalid_request(
+            "Missing required header for this request: x-amz-content-sha256",
+        )),
+        Some(_) => Ok(()),
     }
+}
+
+/// The error of a request that is signed for another region than `region`.
+pub(super) fn other_region(headers: &HeaderMap, query: &str, region: &str) -> Option<ApiError> {
+    let authorization = headers.get(header::AUTHORIZATION);
+    let fields = authorization.and_then(|value| value.to_str().ok()?.strip_prefix(ALGORITHM));
+    if let Some([_, signed]) = fields.and_then(credential).and_then(scope) {
+        return (signed != region).then(|| {
+            let problem = format!("the region '{signed}' is wrong; expecting '{region}'");
+            ApiError::bad_request(
+                "AuthorizationHeaderMalformed",
+                format!("The authorization header is malformed; {problem}"),
+            )
+        });
+    }
+    let (_, presigned) = parameters(query).find(|(name, _)| name == "X-Amz-Credential")?;
+    let [_, signed] = scope(&presigned)?;
+    (signed != region).then(|| {
+        let problem = format!("the region '{signed}' is wrong; expecting '{region}'");
+        ApiError::bad_request(
+            "AuthorizationQueryParametersError",
+            format!("Error parsing the X-Amz-Credential parameter; {problem}"),
+        )
+    })
 }
 
 fn is_payload(text: &str) -> bool {
@@ -72,13 +100,17 @@ fn is_time(text: &str) -> bool {
         })
 }
 
-/// The date in `Credential=KEY/DATE/REGION/s3/aws4_request`; of a credential
-/// of another form there is none.
-fn scope_date(fields: &str) -> Option<&str> {
-    let credential = fields
+/// The credential in an authorization header's fields.
+fn credential(fields: &str) -> Option<&str> {
+    fields
         .split(',')
-        .find_map(|field| field.trim().strip_prefix("Credential="))?;
-    let mut scope = credential.rsplit('/');
-    let date = scope.nth(3)?;
-    (scope.next().is_some() && date.len() == 8).then_some(date)
+        .find_map(|field| field.trim().strip_prefix("Credential="))
+}
+
+/// Date and region of `KEY/DATE/REGION/s3/aws4_request`; of a credential of
+/// another form there are none.
+fn scope(credential: &str) -> Option<[&str; 2]> {
+    let mut parts = credential.rsplit('/').skip(2);
+    let (region, date) = (parts.next()?, parts.next()?);
+    (parts.next().is_some() && date.len() == 8).then_some([date, region])
 }

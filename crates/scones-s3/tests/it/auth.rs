@@ -94,6 +94,28 @@ async fn a_signature_of_another_form_is_refused_in_awss_words() {
     check(&set("x-amz-content-sha256", "zzz"), 400, "InvalidArgument", payload).await;
     let day_before = set("x-amz-date", "20200101T000000Z");
     check(&day_before, 400, "AuthorizationHeaderMalformed", other_day).await;
+    let no_payload = |headers: &mut http::HeaderMap| drop(headers.remove("x-amz-content-sha256"));
+    let missing = "Missing required header for this request: x-amz-content-sha256";
+    check(&no_payload, 400, "InvalidRequest", missing).await;
+}
+
+#[tokio::test]
+async fn a_signature_for_another_region_is_told_the_right_one() {
+    let harness = Harness::with_bucket().await;
+    let check = async |request: Request<()>, code: &str, message: &str| {
+        let answer = harness.send(request.map(|()| Empty::<Bytes>::new())).await;
+        assert_eq!(answer.outcome(), (400, code.to_owned()), "{}", answer.text());
+        let told = answer.element("Message").unwrap().replace("&apos;", "'");
+        assert_eq!(told, message);
+        assert_eq!(answer.element("Region").as_deref(), Some("us-east-1"));
+        assert_eq!(answer.header("x-amz-bucket-region"), Some("us-east-1"));
+    };
+    let problem = "the region 'eu-west-3' is wrong; expecting 'us-east-1'";
+    let header = format!("The authorization header is malformed; {problem}");
+    let parameter = format!("Error parsing the X-Amz-Credential parameter; {problem}");
+    let elsewhere = || get().in_region("eu-west-3");
+    check(elsewhere().sign(), "AuthorizationHeaderMalformed", &header).await;
+    check(elsewhere().presign(60), "AuthorizationQueryParametersError", &parameter).await;
 }
 
 #[tokio::test]

@@ -175,6 +175,7 @@ pub struct Signing {
     headers: Vec<(String, String)>,
     payload: String,
     time: Timestamp,
+    region: &'static str,
     pub access_key: String,
     pub secret_key: String,
 }
@@ -189,6 +190,7 @@ impl Signing {
             headers: vec![("host".to_owned(), "localhost".to_owned())],
             payload: "UNSIGNED-PAYLOAD".to_owned(),
             time: SystemClock.now(),
+            region: "us-east-1",
             access_key: ACCESS_KEY.to_owned(),
             secret_key: SECRET_KEY.to_owned(),
         }
@@ -215,17 +217,22 @@ impl Signing {
         self
     }
 
+    pub fn in_region(mut self, region: &'static str) -> Self {
+        self.region = region;
+        self
+    }
+
     pub fn date(&self) -> String {
         self.time.to_utc().format("%Y%m%dT%H%M%SZ").to_string()
     }
 
     pub fn scope(&self) -> String {
-        format!("{}/us-east-1/s3/aws4_request", &self.date()[..8])
+        format!("{}/{}/s3/aws4_request", &self.date()[..8], self.region)
     }
 
     pub fn key(&self) -> Vec<u8> {
         let date = hmac(format!("AWS4{}", self.secret_key).as_bytes(), &self.date()[..8]);
-        hmac(&hmac(&hmac(&date, "us-east-1"), "s3"), "aws4_request")
+        hmac(&hmac(&hmac(&date, self.region), "s3"), "aws4_request")
     }
 
     fn canonical(&self, query: &str, headers: &[(String, String)], payload: &str) -> String {

@@ -11,7 +11,7 @@ use scones_api::ApiError;
 use scones_store::Error as StoreError;
 
 use super::{
-    endpoint::{Deployment, EndpointRecord, EndpointStatus},
+    deployment::{Deployment, EndpointRecord, EndpointStatus},
     fleet::{Loaded, LoadedVariant},
 };
 use crate::{

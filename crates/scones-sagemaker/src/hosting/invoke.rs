@@ -10,7 +10,7 @@ use scones_api::{ApiError, Arn};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    endpoint::EndpointStatus,
+    deployment::EndpointStatus,
     fleet::{Loaded, LoadedVariant},
 };
 use crate::{

@@ -6,6 +6,7 @@
 //! - `location`: what `Parameters` and `Arguments` name
 //! - `source`: an object's bytes, unpacked
 //! - `csv`, `json`, `lines`: items from bytes
+//! - `parquet`: items from columns
 //! - `listing`, `manifest`: items about other objects, or from them
 //! - `worker`: items from parsers that block
 
@@ -15,6 +16,7 @@ mod lines;
 mod listing;
 mod location;
 mod manifest;
+mod parquet;
 mod source;
 mod worker;
 
@@ -122,6 +124,7 @@ enum Form {
     /// With a JSON Pointer.
     Json(Option<String>),
     JsonLines,
+    Parquet,
 }
 
 impl Form {
@@ -133,18 +136,19 @@ impl Form {
             }
             Some(InputType::Json) => Ok(Self::Json(reader.items_pointer.clone())),
             Some(InputType::JsonLines) => Ok(Self::JsonLines),
-            Some(InputType::Parquet) => Err(failed("Scones does not read the InputType PARQUET")),
+            Some(InputType::Parquet) => Ok(Self::Parquet),
             Some(InputType::Manifest) | None => Err(failed("the InputType says nothing about the data")),
         }
     }
 
     /// Begins to read an object.
     async fn items(self, objects: &Arc<dyn ObjectStore>, object: Location) -> Result<Values, Failure> {
-        let source = Source::open(objects, object).await?;
+        let source = async |object| Source::open(objects, object).await;
         match self {
-            Self::Csv(headers, delimiter) => csv::items(source, headers, delimiter),
-            Self::Json(pointer) => json::items(source, pointer),
-            Self::JsonLines => Ok(lines::items(source)),
+            Self::Csv(headers, delimiter) => csv::items(source(object).await?, headers, delimiter),
+            Self::Json(pointer) => json::items(source(object).await?, pointer),
+            Self::JsonLines => Ok(lines::items(source(object).await?)),
+            Self::Parquet => parquet::items(objects, object).await,
         }
     }
 }

@@ -28,6 +28,9 @@ use crate::{BlobId, BlobReader, BlobWriter, Blobs, Error};
 /// Bodies up to this size live in the database: one `fsync` instead of three.
 const INLINE_BYTES_MAX: usize = 16 << 10;
 
+/// The folder of large bodies, in the data directory.
+const BLOBS: &str = "blobs";
+
 /// Where bodies lie.
 #[derive(Debug, Clone)]
 pub(super) struct Folders {
@@ -39,7 +42,7 @@ impl Folders {
     /// Makes the folders and removes what a crash left in `staging/`.
     pub(super) fn open(directory: &Path, connection: &Connection) -> Result<Self, Error> {
         let folders = Self {
-            blobs: directory.join("blobs"),
+            blobs: directory.join(BLOBS),
             staging: directory.join("staging"),
         };
         fs::create_dir_all(&folders.blobs)?;
@@ -52,6 +55,11 @@ impl Folders {
             fs::remove_file(entry.path())?;
         }
         Ok(folders)
+    }
+
+    /// Whether they were made in `directory`.
+    pub(super) fn are_in(directory: &Path) -> bool {
+        directory.join(BLOBS).exists()
     }
 
     fn body(&self, id: &BlobId) -> PathBuf {

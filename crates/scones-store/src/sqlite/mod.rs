@@ -20,12 +20,7 @@ mod schema;
 mod timers;
 mod writer;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -56,11 +51,13 @@ impl SqliteStore {
     ///
     /// # Errors
     /// [`Error::InUse`] if another process has the directory open,
-    /// [`Error::NewerSchema`] if a newer version wrote it.
+    /// [`Error::NewerSchema`] if a newer version wrote it,
+    /// [`Error::DatabaseGone`] if there is data without its database.
     pub fn open(directory: &Path) -> Result<Arc<Self>, Error> {
         fs::create_dir_all(directory)?;
         let lock = DirectoryLock::acquire(directory)?;
         let database = directory.join(DATABASE_FILE);
+        is_new(directory)?;
         let connection = open_for_writing(&database)?;
         let folders = blobs::Folders::open(directory, &connection)?;
         Ok(Arc::new(Self {
@@ -70,12 +67,58 @@ impl SqliteStore {
         }))
     }
 
+    /// Whether a store is in `directory`, and sound as far as a quick check
+    /// of all its pages can tell. Changes nothing; blocks as long as it takes
+    /// to read the database.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), and [`Error::Damaged`].
+    pub fn check(directory: &Path) -> Result<Condition, Error> {
+        // Held meanwhile: nobody else writes.
+        let _lock = DirectoryLock::acquire_existing(directory)?;
+        if is_new(directory)? {
+            return Ok(Condition::New);
+        }
+        let connection = open_for_reading(&directory.join(DATABASE_FILE))?;
+        schema::check(&connection)?;
+        // One finding is enough; "ok" if there is none.
+        let finding: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        match finding.as_str() {
+            "ok" => Ok(Condition::Sound),
+            _ => Err(Error::Damaged(finding)),
+        }
+    }
+
     /// Finishes the queued writes, writes the log into the database and
     /// releases the directory. Later operations answer [`Error::Closed`].
     pub async fn close(&self) {
         self.readers.close();
         self.writer.close().await;
     }
+}
+
+/// What [`SqliteStore::check`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// No store was made here yet.
+    New,
+    /// The database is whole.
+    Sound,
+}
+
+/// Whether no store was made in `directory` yet: the folder of bodies is made
+/// once the database is there, so a folder without one has lost it.
+fn is_new(directory: &Path) -> Result<bool, Error> {
+    let database = directory.join(DATABASE_FILE);
+    let empty = match fs::metadata(&database) {
+        Ok(metadata) => metadata.len() == 0,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => return Err(error.into()),
+    };
+    if empty && blobs::Folders::are_in(directory) {
+        return Err(Error::DatabaseGone { database });
+    }
+    Ok(empty)
 }
 
 fn open_for_writing(database: &Path) -> Result<Connection, Error> {
@@ -89,7 +132,7 @@ fn open_for_writing(database: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-fn open_for_reading(database: &PathBuf) -> Result<Connection, Error> {
+fn open_for_reading(database: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(database, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;

@@ -60,13 +60,18 @@ CREATE TABLE blobs (
 ) WITHOUT ROWID;
 ";
 
-/// Brings the database to this program's version.
-pub(super) fn prepare(connection: &mut Connection) -> Result<(), Error> {
+/// The database's version, if this program knows it.
+pub(super) fn check(connection: &Connection) -> Result<i64, Error> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > VERSION {
         return Err(Error::NewerSchema { found, known: VERSION });
     }
-    if found == 0 {
+    Ok(found)
+}
+
+/// Brings the database to this program's version.
+pub(super) fn prepare(connection: &mut Connection) -> Result<(), Error> {
+    if check(connection)? == 0 {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(TABLES)?;
         transaction.pragma_update(None, "user_version", VERSION)?;

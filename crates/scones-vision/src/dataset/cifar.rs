@@ -61,6 +61,9 @@ pub fn read_path(path: &Path, classes: &[String]) -> Result<Splits, Error> {
         let members = folder_members(path)?;
         return splits(&members, classes, &origin);
     }
+    if path.extension() == Some("bin".as_ref()) {
+        check_binary(path)?;
+    }
     let file = File::open(path).map_err(Error::io("read", path))?;
     read_archive(BufReader::with_capacity(1 << 20, file), classes, &origin)
 }
@@ -90,6 +93,48 @@ fn cifar(origin: &str, problem: impl Into<String>) -> Error {
         origin: origin.to_owned(),
         problem: problem.into(),
     }
+}
+
+/// Refuses a file that is called like a binary form's and is neither that nor an archive.
+fn check_binary(path: &Path) -> Result<(), Error> {
+    let bytes = read_limited(path, MEMBER_BYTES_MAX).map_err(Error::io("read", path))?;
+    let problem = match bytes {
+        Some(bytes) if bytes.starts_with(GZIP_MAGIC) => return Ok(()),
+        Some(bytes) => binary_problem(&bytes),
+        None => Some(format!("it has more than {MEMBER_BYTES_MAX} bytes")),
+    };
+    let refused = |problem| {
+        let text = format!("neither a gzip archive nor a file of one of CIFAR's: {problem}");
+        Err(cifar(&path.display().to_string(), text))
+    };
+    problem.map_or(Ok(()), refused)
+}
+
+/// Why the bytes are no records of CIFAR-10, and none of CIFAR-100.
+fn binary_problem(bytes: &[u8]) -> Option<String> {
+    // How many labels there are, by the places where a record has them.
+    let forms: [&[u8]; 2] = [&[10], &[20, 100]];
+    let mut problem = format!(
+        "{} bytes are not a whole number of records, which have {} bytes (CIFAR-10) or {} (CIFAR-100)",
+        bytes.len(),
+        IMAGE_BYTES + 1,
+        IMAGE_BYTES + 2
+    );
+    for counts in forms {
+        let record_bytes = counts.len() + IMAGE_BYTES;
+        if bytes.is_empty() || !bytes.len().is_multiple_of(record_bytes) {
+            continue;
+        }
+        let labels = bytes.chunks_exact(record_bytes).enumerate();
+        let mut labels = labels.flat_map(|(at, record)| record.iter().zip(counts).map(move |label| (at, label)));
+        match labels.find(|(_, (label, count))| label >= count) {
+            None => return None,
+            Some((at, (label, count))) => {
+                problem = format!("record {at} has the label {label}, where 0 to {} are known", count - 1);
+            }
+        }
+    }
+    Some(problem)
 }
 
 /// What to do with a file that is no archive: it may be a member of one.

@@ -1,6 +1,6 @@
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
-use scones_nn::{Shape, Stage};
+use scones_nn::{Block, Shape, Stage};
 
 use super::*;
 use crate::{dataset::synthetic, predict::Classifier};
@@ -19,6 +19,7 @@ fn model() -> Model {
     let architecture = Architecture {
         input,
         stem_channels: 4,
+        block: Block::Basic,
         stages,
         classes: 2,
     };

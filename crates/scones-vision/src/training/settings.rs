@@ -1,6 +1,6 @@
 //! What a training run is told.
 
-use scones_nn::{Architecture, Optimizer, Shape, Stage};
+use scones_nn::{Architecture, Block, Optimizer, Shape, Stage};
 
 use super::augmentation::Augmentation;
 use crate::backbone;
@@ -67,6 +67,7 @@ impl NetworkChoice {
                 let architecture = Architecture {
                     input,
                     stem_channels,
+                    block: Block::Basic,
                     stages,
                     classes,
                 };

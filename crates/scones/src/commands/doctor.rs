@@ -5,6 +5,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use scones_store::{Condition, Error, SqliteStore};
 use serde::Serialize;
 
 use crate::{cli::DoctorArgs, client::Client, credentials, server, terminal};
@@ -44,6 +45,7 @@ pub(crate) fn run(arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
         processor(),
         python(),
         data_directory(&directory),
+        database(&directory),
         running_server(&directory, &arguments.data.option()),
         dataset(&directory),
     ];
@@ -109,6 +111,27 @@ fn data_directory(directory: &Path) -> Check {
         }
         Ok(()) if existing == directory => Check::new(subject, Verdict::Ok, shown.to_string()),
         Ok(()) => Check::new(subject, Verdict::Ok, format!("{shown} will be made at the first start")),
+    }
+}
+
+fn database(directory: &Path) -> Check {
+    let subject = "database";
+    if !directory.is_dir() {
+        return Check::new(subject, Verdict::Ok, "none yet");
+    }
+    match SqliteStore::check(directory) {
+        Ok(Condition::New) => Check::new(subject, Verdict::Ok, "none yet"),
+        Ok(Condition::Sound) => Check::new(subject, Verdict::Ok, "can be read"),
+        Err(error @ Error::InUse { .. }) => Check::new(
+            subject,
+            Verdict::Ok,
+            format!("not looked into while it is open: {error}"),
+        ),
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            let finding = format!("{error:#}; {}", server::damage_hint(directory));
+            Check::new(subject, Verdict::Problem, finding)
+        }
     }
 }
 

@@ -10,7 +10,7 @@ pub(super) trait Section {
     fn commands(&self) -> &[String];
 }
 
-/// The step as text.
+/// The step as text, without its last line's end.
 pub(super) fn text(number: usize, section: &impl Section) -> String {
     let mut text = format!("{number}. {}\n", section.title());
     for line in section.lines() {
@@ -19,6 +19,7 @@ pub(super) fn text(number: usize, section: &impl Section) -> String {
     for command in section.commands() {
         text += &format!("   $ {}\n", command.replace('\n', "\n   "));
     }
+    text.truncate(text.trim_end().len());
     text
 }
 
@@ -45,6 +46,7 @@ mod tests {
     #[test]
     fn long_commands_are_indented() {
         let step = Step(vec!["aws a \\\n    --b c".to_owned(), "aws d".to_owned()]);
+        assert!(!text(1, &step).ends_with('\n'), "one blank line between two steps");
         insta::assert_snapshot!(text(1, &step), @r"
         1. Step
            done

@@ -87,6 +87,9 @@ pub(super) fn train(stage: &Stage<'_>, images: &ImagesSection) -> anyhow::Result
             &json!({"TrainingJobName": job}),
         )?;
         log.follow(&spinner)?;
+        if description["SecondaryStatus"] == "Pending" {
+            spinner.set_message("waits for a training that runs already on this data directory");
+        }
         match description["TrainingJobStatus"].as_str() {
             Some("InProgress" | "Stopping") => {}
             Some("Completed") => break description,

@@ -206,3 +206,36 @@ fn one_file_of_a_dataset_is_known_as_such() {
     check("meta", "not an archive but one file of it");
     check("photo.png", "not a gzip archive: CIFAR's archives are .tar.gz files");
 }
+
+#[test]
+fn a_file_called_like_one_of_a_dataset_is_told_from_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("random.bin");
+    let check = |bytes: &[u8], expect: &str| {
+        std::fs::write(&path, bytes).unwrap();
+        let told = read_path(&path, &classes()).unwrap_err().to_string();
+        let told = told.strip_prefix(&format!("{}: ", path.display())).unwrap();
+        assert!(told.starts_with(expect), "{told}");
+    };
+    let neither = |problem: &str| format!("neither a gzip archive nor a file of one of CIFAR's: {problem}");
+    let record = |labels: &[u8]| [labels, &planes(0)].concat();
+    let lengths = "bytes are not a whole number of records, which have 3073 bytes (CIFAR-10) or 3074 (CIFAR-100)";
+    check(b"", &neither(&format!("0 {lengths}")));
+    check(&[7; 5_000], &neither(&format!("5000 {lengths}")));
+    check(
+        &[record(&[9]), record(&[10])].concat(),
+        &neither("record 1 has the label 10, where 0 to 9 are known"),
+    );
+    check(
+        &record(&[20, 0]),
+        &neither("record 0 has the label 20, where 0 to 19 are known"),
+    );
+    check(
+        &record(&[19, 100]),
+        &neither("record 0 has the label 100, where 0 to 99 are known"),
+    );
+    check(&record(&[9]), "not an archive but one file of it");
+    check(&record(&[19, 99]), "not an archive but one file of it");
+    std::fs::write(&path, archive(&official())).unwrap();
+    read_path(&path, &classes()).unwrap();
+}

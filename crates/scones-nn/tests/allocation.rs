@@ -1,0 +1,74 @@
+//! Nothing is allocated in the hot loops.
+
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use scones_nn::{Architecture, Network, Optimizer, Shape, StepSettings, Trainer};
+
+/// The system's allocator, counted.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise; the pointer came from `alloc` above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations of the third and fourth of four equal calls; the first ones set
+/// up what the thread pool keeps.
+fn allocations(mut call: impl FnMut()) -> usize {
+    call();
+    call();
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    call();
+    call();
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+// One test, so that no other allocates at the same time.
+#[test]
+fn steps_and_inference_allocate_nothing() {
+    let input = Shape {
+        height: 32,
+        width: 32,
+        channels: 3,
+    };
+    for depth in [8, 18, 50] {
+        let network = Network::new(Architecture::resnet(depth, input, 4).unwrap(), 1).unwrap();
+        let images = vec![0.5; 2 * input.length()];
+        let targets = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0];
+        let settings = StepSettings {
+            learning_rate: 1e-3,
+            weight_decay: 1e-4,
+        };
+
+        let inference = network.compile();
+        for count in [1, 2] {
+            let mut scratch = inference.scratch(count);
+            let (images, mut logits) = (&images[..count * input.length()], vec![0.0; count * 4]);
+            let counted = allocations(|| inference.logits(images, count, &mut scratch, &mut logits).unwrap());
+            assert_eq!(counted, 0, "inference of {count}, ResNet-{depth}");
+        }
+
+        let mut trainer = Trainer::new(network, 2, Optimizer::default(), 2).unwrap();
+        let counted = allocations(|| {
+            trainer.step(&images, &targets, &settings).unwrap();
+        });
+        assert_eq!(counted, 0, "a step of ResNet-{depth}");
+    }
+}
