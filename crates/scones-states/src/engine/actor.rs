@@ -14,7 +14,10 @@ use std::{
 
 use bytes::Bytes;
 use scones_api::Timestamp as ApiTimestamp;
-use scones_asl::{Effect, HistoryEvent, Input, Outcome, Resource, Step, TaskCall, TaskId, Timestamp};
+use scones_asl::{
+    Effect, HistoryEvent, Input, Outcome, Resource, Step, TaskCall, TaskId, Timestamp, error_names,
+    event::{EventKind, Failure},
+};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
@@ -409,6 +412,25 @@ impl Actor {
             Record::Durable { summary, .. } => Some(summary),
             Record::Memory => None,
         }
+    }
+
+    /// Ends an execution without history that has run for as long as it may.
+    pub(crate) fn expire(&mut self) -> Outcome {
+        let event = HistoryEvent {
+            id: self.run.last_event() + 1,
+            previous_event_id: 0,
+            timestamp: self.shared.now(),
+            kind: EventKind::ExecutionTimedOut(Failure {
+                error: Some(error_names::TIMEOUT.to_owned()),
+                cause: None,
+            }),
+        };
+        self.run.abandon(Some(Outcome::TimedOut));
+        self.log(&mut Batch {
+            events: vec![event],
+            ..Batch::default()
+        });
+        Outcome::TimedOut
     }
 
     pub(crate) fn outcome(&self) -> Option<&Outcome> {
