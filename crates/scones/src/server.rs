@@ -15,7 +15,7 @@ use scones_lambda::Lambda;
 use scones_logs::Logs;
 use scones_s3::S3;
 use scones_sagemaker::{SageMaker, VisionLoader};
-use scones_states::{Mocks, Outside, States, TaskRunner};
+use scones_states::{Mocks, Outside, States, SystemRandom, TaskRunner};
 use scones_store::{SqliteStore, Store};
 use tokio::{sync::SetOnce, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -252,6 +252,7 @@ impl Base {
             runner,
             objects: Arc::new(Datasets(Arc::clone(s3))),
             logs: Arc::new(JobLogs(Arc::clone(&tasks.logs))),
+            random: Arc::new(SystemRandom),
         };
         let states = States::start(options, self.owner(), self.store(), self.clock(), outside).await?;
         tasks.connect(&states);
