@@ -32,6 +32,8 @@ use scones_states::{LambdaCall, LambdaReply, Options, TaskRunner};
 use scones_store::{ListQuery, SqliteStore};
 use serde_json::{Value, json};
 
+/// What a busy machine leaves unfinished counts as memory, so a measurement can only be too high.
+const ATTEMPTS: usize = 3;
 /// Executions that fill the store's caches before the others are measured.
 const BEFORE: usize = 2_000;
 /// Executions that are measured.
@@ -135,8 +137,12 @@ async fn an_execution_that_waits_takes_less_than_two_kibibytes() {
         ("a token", &token, true, PARKED_BYTES_MAX),
         ("a token, in memory still", &token, false, LIVE_BYTES_MAX),
     ] {
-        let Some(bytes) = each(state, parked).await else { return };
-        println!("waiting for {name}: {bytes} bytes");
-        assert!(bytes < most, "{name}: {bytes} bytes");
+        let mut measured = Vec::new();
+        while measured.len() < ATTEMPTS && measured.iter().all(|bytes| *bytes >= most) {
+            let Some(bytes) = each(state, parked).await else { return };
+            measured.push(bytes);
+        }
+        println!("waiting for {name}: {measured:?} bytes");
+        assert!(measured.iter().any(|bytes| *bytes < most), "{name}: {measured:?} bytes");
     }
 }
