@@ -85,6 +85,11 @@ impl Frame {
         start..start + self.width * self.depth
     }
 
+    /// Some rows with the borders at their sides.
+    pub(crate) fn rows(self, rows: &Range<usize>) -> Range<usize> {
+        (rows.start + self.border) * self.row_length()..(rows.end + self.border) * self.row_length()
+    }
+
     /// Pixels without the border.
     pub(crate) fn pixels(self) -> usize {
         self.height * self.width

@@ -25,6 +25,9 @@ use crate::simd::SimdLevel;
 
 /// Most images that go through the network together.
 const IMAGES_MAX: usize = 16;
+/// Networks with fewer multiply-adds than this classify an image too fast for
+/// several threads to be worth waking.
+const SPLIT_MULTIPLY_ADDS_MIN: u64 = 16 << 20;
 
 /// A network made ready to classify; see [`Network::compile`].
 ///
@@ -82,7 +85,8 @@ struct Worker {
     images: Batch,
     activations: Vec<Batch>,
     features: Buffer,
-    workspace: Buffer,
+    /// Of the convolutions; more than one where one image is split.
+    workspaces: Vec<Buffer>,
 }
 
 impl Inference {
@@ -118,28 +122,33 @@ impl Inference {
     /// larger one only runs on fewer threads than it could), and any network
     /// of the same architecture.
     pub fn scratch(&self, batch: usize) -> Scratch {
-        let workers = batch.clamp(1, rayon::current_num_threads().max(1));
+        let threads = rayon::current_num_threads().max(1);
+        let workers = batch.clamp(1, threads);
+        let splits = batch <= 1 && self.architecture.multiply_adds() >= SPLIT_MULTIPLY_ADDS_MIN;
+        let workspaces = if splits { threads } else { 1 };
         let images = batch.div_ceil(workers).clamp(1, IMAGES_MAX);
         Scratch {
             architecture: self.architecture.clone(),
             images,
-            workers: (0..workers).map(|_| self.worker(images)).collect(),
+            workers: (0..workers).map(|_| self.worker(images, workspaces)).collect(),
         }
     }
 
-    fn worker(&self, images: usize) -> Worker {
+    fn worker(&self, images: usize, workspaces: usize) -> Worker {
         let frames = self.slot_frames.iter();
         Worker {
             images: Batch::zeros(self.plan.image, images),
             activations: frames.map(|&frame| Batch::zeros(frame, images)).collect(),
             features: Buffer::zeros(padded(self.plan.head.features)),
-            workspace: Buffer::zeros(self.plan.workspace()),
+            workspaces: vec![Buffer::zeros(self.plan.workspace()); workspaces],
         }
     }
 
     /// Classifies `count` images, each by row, pixel and channel; writes the
-    /// logits of each, one a class, to `out`. One image runs on the calling
-    /// thread, several on the current rayon pool; the result is the same.
+    /// logits of each, one a class, to `out`. They run on the current rayon
+    /// pool. One image is split among its threads if the scratch was made for
+    /// one and the network is large, and runs on one thread otherwise; the
+    /// result is the same.
     ///
     /// # Errors
     /// [`Error::Length`] for `images` or `out`, [`Error::Value`] for a number
@@ -153,6 +162,15 @@ impl Inference {
         check_values("images", images, "finite numbers", f32::is_finite)?;
         if scratch.architecture != self.architecture {
             return Err(Error::ArchitectureMismatch);
+        }
+        if let ([worker], 1) = (&mut scratch.workers[..], count) {
+            if worker.workspaces.len() > 1 {
+                // Enters the pool once, not at every layer.
+                rayon::scope(|_| self.classify(images, worker, out));
+            } else {
+                self.classify(images, worker, out);
+            }
+            return check_values("logits", out, "finite numbers", f32::is_finite);
         }
         let share = count.div_ceil(scratch.workers.len()).max(1);
         let parts = images
@@ -218,7 +236,7 @@ impl Inference {
         let Worker {
             images,
             activations,
-            workspace,
+            workspaces,
             ..
         } = worker;
         // Taken out while the others are read; put back below.
@@ -227,6 +245,13 @@ impl Inference {
             index
                 .checked_sub(distance)
                 .map_or(&*images, |node| &activations[self.slots[node]])
+        };
+        let mut run = |unit: usize, images: Images<'_>| {
+            let (pass, weights) = (&self.plan.units[unit].convolution.forward, &self.units[unit].weights);
+            match &mut workspaces[..] {
+                [workspace] => pass.run(self.level, weights, images, workspace),
+                workspaces => pass.run_split(self.level, weights, images, workspaces),
+            }
         };
         let main = &self.units[node.main];
         for group in runs(count, group_of(node.frame)) {
@@ -241,8 +266,7 @@ impl Inference {
                         start: Start::Bias(&folded.bias),
                         rectify: false,
                     };
-                    let pass = &self.plan.units[unit].convolution.forward;
-                    pass.run(self.level, &folded.weights, images, workspace);
+                    run(unit, images);
                     Start::BiasAndOutput(&main.bias)
                 }
             };
@@ -252,8 +276,7 @@ impl Inference {
                 start,
                 rectify: true,
             };
-            let pass = &self.plan.units[node.main].convolution.forward;
-            pass.run(self.level, &main.weights, images, workspace);
+            run(node.main, images);
         }
         activations[slot] = output;
     }

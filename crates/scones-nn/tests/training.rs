@@ -301,6 +301,32 @@ fn batched_and_single_inference_are_equal() {
 }
 
 #[test]
+fn an_image_split_among_threads_is_classified_the_same() {
+    let input = Shape {
+        height: 32,
+        width: 30,
+        channels: 3,
+    };
+    for depth in [20, 18] {
+        let network = Network::new(Architecture::resnet(depth, input, 5).unwrap(), 1).unwrap();
+        let inference = network.compile();
+        let image: Vec<f32> = (0..input.length()).map(|i| (i as f32 * 0.37).sin()).collect();
+        let logits = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| inference.infer(&image).unwrap())
+        };
+        let expect = logits(1);
+        assert!([2, 3, 9].into_iter().all(|threads| logits(threads) == expect));
+        // A scratch for one image serves many.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let mut scratch = pool.install(|| inference.scratch(1));
+        let (images, mut many) = (image.repeat(3), vec![0.0; 15]);
+        inference.logits(&images, 3, &mut scratch, &mut many).unwrap();
+        assert_eq!(many, expect.repeat(3));
+    }
+}
+
+#[test]
 fn tensors_make_the_network_again() {
     let network = trained(Optimizer::default(), 0.05, 1, SimdLevel::detect(), 2).into_network();
     let stored: Vec<(String, Vec<usize>, Vec<f32>)> = network

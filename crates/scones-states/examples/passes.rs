@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use scones_api::{ApiError, Caller, JsonService as _, Owner, RequestContext, SystemClock};
-use scones_states::{LambdaCall, LambdaReply, NoLogs, NoObjects, Options, Outside, States, TaskRunner};
+use scones_states::{LambdaCall, LambdaReply, NoLogs, NoObjects, Options, Outside, States, SystemRandom, TaskRunner};
 use scones_store::SqliteStore;
 use serde_json::{Value, json};
 
@@ -73,6 +73,7 @@ async fn main() -> Result<(), Failure> {
             runner,
             objects: Arc::new(NoObjects),
             logs: Arc::new(NoLogs),
+            random: Arc::new(SystemRandom),
         },
     )
     .await?;

@@ -14,6 +14,7 @@
 //! - `items`, `objects`: the datasets of distributed maps
 //! - `response_model`: what the services that tasks call may answer
 //! - `operations`: the API
+//! - `random`: where ids come from
 
 mod catalog;
 mod engine;
@@ -28,6 +29,7 @@ mod names;
 mod objects;
 mod operations;
 mod options;
+mod random;
 mod response_model;
 mod runner;
 
@@ -41,6 +43,7 @@ pub use logs::{LogGroups, NoLogs};
 pub use mock::{MockError, Mocks};
 pub use objects::{NoObjects, ObjectBody, ObjectStore, ObjectSummary};
 pub use options::Options;
+pub use random::{Random, SystemRandom};
 pub use runner::{
     HttpCall, HttpReply, InvocationType, LambdaCall, LambdaReply, ServiceCall, TaskFailure, TaskIdentity, TaskRunner,
 };
@@ -54,6 +57,8 @@ pub struct Outside {
     pub objects: Arc<dyn ObjectStore>,
     /// Has the log groups that executions are logged to.
     pub logs: Arc<dyn LogGroups>,
+    /// Gives ids and seeds: [`SystemRandom`] outside of simulations.
+    pub random: Arc<dyn Random>,
 }
 
 /// The service.
@@ -62,6 +67,7 @@ pub struct States {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     catalog: catalog::Catalog,
+    ids: random::Ids,
     engine: engine::Engine,
 }
 
@@ -79,6 +85,7 @@ impl States {
         outside: Outside,
     ) -> Result<Arc<Self>, Error> {
         let catalog = catalog::Catalog::new(&store);
+        let ids = random::Ids(Arc::clone(&outside.random));
         let engine = engine::Engine::start(
             options,
             Arc::clone(&store),
@@ -92,6 +99,7 @@ impl States {
             store,
             clock,
             catalog,
+            ids,
             engine,
         }))
     }

@@ -8,11 +8,17 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use common::{Functions, ROLE, Script, Server, invoke, passes, text};
+use common::{
+    Functions, ROLE, Script, Server, invoke,
+    memory::{Disk, MemoryStore, Trouble},
+    passes, text,
+};
+use scones_api::{ManualClock, SystemClock, Timestamp};
+use scones_states::Options;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 #[tokio::test]
 async fn a_machine_of_passes_succeeds() {
@@ -177,7 +183,7 @@ async fn a_name_starts_one_execution() {
 
 #[tokio::test]
 async fn a_stop_ends_the_execution_and_its_task() {
-    let go = Arc::new(Notify::new());
+    let go = Arc::new(Semaphore::new(0));
     let functions = Functions::new([("held", Script::Hold(Arc::clone(&go)))]);
     let server = Server::new(functions.clone()).await;
     let machine = server
@@ -209,7 +215,7 @@ async fn a_stop_ends_the_execution_and_its_task() {
 
 #[tokio::test]
 async fn many_stops_race_with_a_result() {
-    let go = Arc::new(Notify::new());
+    let go = Arc::new(Semaphore::new(0));
     let server = Arc::new(Server::new(Functions::new([("held", Script::Hold(Arc::clone(&go)))])).await);
     let machine = server
         .machine("held", &json!({"StartAt": "H", "States": {"H": invoke("held", None)}}))
@@ -218,7 +224,7 @@ async fn many_stops_race_with_a_result() {
         let execution = server.start(&machine, json!({})).await;
         server.until(&execution, "TaskStarted").await;
         let stop = json!({"executionArn": execution});
-        go.notify_waiters();
+        go.add_permits(1);
         let (one, two) = tokio::join!(
             server.ok("StopExecution", stop.clone()),
             server.ok("StopExecution", stop)
@@ -273,7 +279,9 @@ async fn histories_are_paged_in_both_directions() {
 
 #[tokio::test]
 async fn executions_are_listed_newest_first() {
-    let server = Server::new(Functions::new([])).await;
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_000)));
+    let store = MemoryStore::new(&Disk::default(), Trouble::default());
+    let server = Server::over(store, clock.clone(), Functions::new([]), Options::default()).await;
     let definition = json!({"StartAt": "C", "States": {
         "C": {"Type": "Choice", "Default": "F",
               "Choices": [{"Variable": "$.wait", "BooleanEquals": true, "Next": "W"}]},
@@ -286,7 +294,7 @@ async fn executions_are_listed_newest_first() {
         let start = json!({"stateMachineArn": machine, "name": format!("e{number}"),
                            "input": json!({"wait": number % 2 == 0}).to_string()});
         started.push(text(&server.ok("StartExecution", start).await["executionArn"]));
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        clock.advance(Duration::from_millis(1));
     }
     let names = async |mut input: Value| {
         let mut names = Vec::new();
@@ -422,20 +430,14 @@ async fn bad_starts_are_refused() {
 
 #[tokio::test]
 async fn express_executions_are_bounded() {
-    let functions = Functions::new([("hold", Script::Hold(Arc::default()))]);
+    let functions = Functions::new([("hold", Script::hang())]);
     let directory = tempfile::tempdir().unwrap();
     let store = scones_store::SqliteStore::open(directory.path()).unwrap();
-    let options = scones_states::Options {
+    let options = Options {
         express_max: 1,
-        ..scones_states::Options::default()
+        ..Options::default()
     };
-    let server = Server::over(
-        store,
-        Arc::new(scones_api::SystemClock),
-        Arc::clone(&functions) as _,
-        options,
-    )
-    .await;
+    let server = Server::over(store, Arc::new(SystemClock), Arc::clone(&functions) as _, options).await;
     let definition = json!({"StartAt": "T", "States": {"T": invoke("hold", None)}});
     let create = json!({"name": "m", "definition": definition.to_string(), "roleArn": ROLE, "type": "EXPRESS"});
     let machine = text(&server.ok("CreateStateMachine", create).await["stateMachineArn"]);

@@ -8,7 +8,12 @@
 
 mod common;
 
-use common::{Functions, ROLE, Server, text};
+use common::{
+    Functions, ROLE, Server, TokioClock,
+    memory::{Disk, MemoryStore, Trouble},
+    text,
+};
+use scones_states::Options;
 use serde_json::{Value, json};
 
 fn arn(group: &str) -> String {
@@ -94,6 +99,33 @@ async fn levels() {
     check("STANDARD", "ERROR", "ParallelStateFailed ExecutionFailed").await;
     check("EXPRESS", "FATAL", "ExecutionFailed").await;
     check("EXPRESS", "ERROR", "ParallelStateFailed ExecutionFailed").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_express_execution_that_is_cut_says_so() {
+    let store = MemoryStore::new(&Disk::default(), Trouble::default());
+    let server = Server::over(store, TokioClock::new(), Functions::new([]), Options::default()).await;
+    let wait = json!({"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 400, "End": true}}});
+    let create = json!({"name": "m", "type": "EXPRESS", "definition": wait.to_string(), "roleArn": ROLE,
+                        "loggingConfiguration": logging("/g", "ALL", true)});
+    let machine = text(&server.ok("CreateStateMachine", create).await["stateMachineArn"]);
+    let ended = server
+        .ok("StartSyncExecution", json!({"stateMachineArn": machine}))
+        .await;
+    assert_eq!(ended["status"], "TIMED_OUT");
+    let logs = server.logs.clone();
+    server.states.shutdown().await;
+    let lines = logs.lines("/g").into_iter();
+    let lines: Vec<Value> = lines.map(|(_, line)| serde_json::from_str(&line).unwrap()).collect();
+    let kinds: Vec<(&Value, &Value)> = lines.iter().map(|line| (&line["id"], &line["type"])).collect();
+    let expect = [
+        ("1", "ExecutionStarted"),
+        ("2", "WaitStateEntered"),
+        ("3", "ExecutionTimedOut"),
+    ];
+    let expect = expect.map(|(id, kind)| (json!(id), json!(kind)));
+    assert_eq!(kinds, expect.each_ref().map(|(id, kind)| (id, kind)));
+    assert_eq!(lines[2]["details"], json!({"error": "States.Timeout"}));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use common::{Functions, Script, Server, invoke, text};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 /// A distributed map over `$.items` (or the input) whose children are `processor`.
 fn map(processor: Value, fields: Value) -> Value {
@@ -191,7 +191,7 @@ async fn express_children_have_a_history_too() {
 
 #[tokio::test]
 async fn no_more_children_run_than_may() {
-    let go = Arc::new(Notify::new());
+    let go = Arc::new(Semaphore::new(0));
     let functions = Functions::new([("hold", Script::Hold(Arc::clone(&go)))]);
     let server = Server::new(Arc::clone(&functions) as _).await;
     let machine = server
@@ -213,11 +213,8 @@ async fn no_more_children_run_than_may() {
         functions.called.notified().await;
     }
     assert_eq!(server.map_run(&execution).await["maxConcurrency"], 5);
-    for _ in 0..5 {
-        go.notify_one();
-        tokio::task::yield_now().await;
-    }
-    go.notify_waiters();
+    // Each of them waits already, or will find that it was told.
+    go.add_permits(5);
     assert_eq!(server.ended(&execution).await["output"], "[1,2,3,4,5]");
     let refused = server
         .refused(
@@ -230,7 +227,7 @@ async fn no_more_children_run_than_may() {
 
 #[tokio::test]
 async fn a_stopped_execution_stops_its_children() {
-    let functions = Functions::new([("hold", Script::Hold(Arc::default()))]);
+    let functions = Functions::new([("hold", Script::hang())]);
     let server = Server::new(Arc::clone(&functions) as _).await;
     let machine = server
         .machine("m", &map(invoke("hold", None), json!({"MaxConcurrency": 2})))
@@ -257,7 +254,7 @@ async fn a_stopped_execution_stops_its_children() {
 
 #[tokio::test]
 async fn a_restart_goes_on_where_the_run_was() {
-    let hold = Functions::new([("echo", Script::Hold(Arc::default()))]);
+    let hold = Functions::new([("echo", Script::hang())]);
     let server = Server::new(Arc::clone(&hold) as _).await;
     let machine = server
         .machine("m", &map(invoke("echo", None), json!({"MaxConcurrency": 2})))

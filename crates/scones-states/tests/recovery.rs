@@ -17,7 +17,7 @@ use common::{
 };
 use scones_states::Options;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 /// A task, a wait, a task, a choice and a pass: every kind of effect.
 fn journey() -> Value {
@@ -220,7 +220,7 @@ async fn the_later_server_fences_the_earlier_one() {
 
 #[tokio::test]
 async fn a_running_task_runs_again_after_a_restart() {
-    let go = Arc::new(Notify::new());
+    let go = Arc::new(Semaphore::new(0));
     let first = Functions::new([("f", Script::Hold(go))]);
     let server = Server::new(first.clone()).await;
     let machine = server

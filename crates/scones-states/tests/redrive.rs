@@ -8,9 +8,13 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use common::{Functions, Script, Server, invoke};
+use common::{
+    Functions, Script, Server, TokioClock, invoke,
+    memory::{Disk, MemoryStore, Trouble},
+};
+use scones_states::Options;
 use serde_json::{Value, json};
 
 const BROKEN: Script = Script::Fail(r#"{"errorType": "Broken", "errorMessage": "no"}"#);
@@ -60,7 +64,7 @@ async fn the_failed_task_runs_again_and_no_other() {
 #[tokio::test]
 async fn a_redrive_survives_a_restart() {
     let (server, _, _, execution) = failed().await;
-    let hold = Functions::new([("second", Script::Hold(Arc::default()))]);
+    let hold = Functions::new([("second", Script::hang())]);
     let server = server.restarted(Arc::clone(&hold) as _).await;
     server.ok("RedriveExecution", of(&execution)).await;
     while hold.count() == 0 {
@@ -78,9 +82,7 @@ async fn a_redrive_survives_a_restart() {
 #[tokio::test]
 async fn asking_twice() {
     let (server, _, _, execution) = failed().await;
-    let server = server
-        .restarted(Functions::new([("second", Script::Hold(Arc::default()))]))
-        .await;
+    let server = server.restarted(Functions::new([("second", Script::hang())])).await;
     let ask = |token: &str| json!({"executionArn": execution, "clientToken": token});
     let first = server.ok("RedriveExecution", ask("one")).await;
     assert_eq!(server.ok("RedriveExecution", ask("one")).await, first);
@@ -89,6 +91,33 @@ async fn asking_twice() {
         refused.contains("ExecutionNotRedrivable: Execution is RUNNING"),
         "{refused}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_remembered_for_a_quarter_of_an_hour() {
+    let store = MemoryStore::new(&Disk::default(), Trouble::default());
+    let server = Server::over(store, TokioClock::new(), Functions::new([]), Options::default()).await;
+    let definition = json!({"StartAt": "P", "States": {"P": {"Type": "Pass", "InputPath": "$.a", "End": true}}});
+    let machine = server.machine("m", &definition).await;
+    let execution = server.start(&machine, json!({})).await;
+    let redrive = async |token: &str, minutes: u64, expect: u64| {
+        tokio::time::sleep(Duration::from_secs(60 * minutes)).await;
+        let ask = json!({"executionArn": execution, "clientToken": token});
+        let date = server.ok("RedriveExecution", ask).await["redriveDate"].clone();
+        let count = server.ended(&execution).await["redriveCount"].clone();
+        assert_eq!(count, json!(expect), "{token}");
+        date
+    };
+    let first = redrive("one", 0, 1).await;
+    assert_ne!(redrive("two", 5, 2).await, first);
+    assert_eq!(redrive("one", 5, 2).await, first);
+    assert_ne!(redrive("one", 5, 3).await, first);
+    // Ten tokens are remembered.
+    for number in 0..10 {
+        redrive(&format!("{number}"), 0, 4 + number).await;
+    }
+    redrive("0", 0, 13).await;
+    redrive("one", 0, 14).await;
 }
 
 #[tokio::test]
@@ -126,7 +155,7 @@ async fn an_execution_that_failed_at_its_start() {
 
 #[tokio::test]
 async fn a_stopped_execution_is_redriven_and_stopped_again() {
-    let server = Server::new(Functions::new([("second", Script::Hold(Arc::default()))])).await;
+    let server = Server::new(Functions::new([("second", Script::hang())])).await;
     let machine = server
         .machine("m", &json!({"StartAt": "B", "States": {"B": invoke("second", None)}}))
         .await;

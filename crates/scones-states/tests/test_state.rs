@@ -4,11 +4,8 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use common::{Functions, ROLE, Script, Server};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
 const QUEUE: &str = "arn:aws:states:::sqs:sendMessage";
 
@@ -477,7 +474,7 @@ async fn a_task_without_a_mock_is_called() {
 
 #[tokio::test(start_paused = true)]
 async fn five_minutes_are_the_most() {
-    let functions = Functions::new([("hangs", Script::Hold(Arc::new(Notify::new())))]);
+    let functions = Functions::new([("hangs", Script::hang())]);
     let server = Server::new(functions).await;
     let timed_out = json!({"status": "FAILED", "error": "States.Timeout"});
     let took = async |state: Value, expect: &Value| {

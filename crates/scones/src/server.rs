@@ -15,7 +15,7 @@ use scones_lambda::Lambda;
 use scones_logs::Logs;
 use scones_s3::S3;
 use scones_sagemaker::{SageMaker, VisionLoader};
-use scones_states::{Mocks, Outside, States, TaskRunner};
+use scones_states::{Mocks, Outside, States, SystemRandom, TaskRunner};
 use scones_store::{SqliteStore, Store};
 use tokio::{sync::SetOnce, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -147,19 +147,23 @@ fn bind_hint(error: &io::Error) -> &'static str {
 
 fn open(directory: &Path) -> anyhow::Result<Arc<SqliteStore>> {
     SqliteStore::open(directory).or_else(|error| {
-        use scones_store::Error as E;
-        let is_database = matches!(error, E::Database(_) | E::DatabaseGone { .. });
+        let hint = store_hint(&error, directory);
         let failed = Err(error).with_context(|| format!("cannot open the data directory {}", directory.display()));
-        if is_database {
-            failed.hint(damage_hint(directory))
-        } else {
-            failed
+        match hint {
+            Some(hint) => failed.hint(hint),
+            None => failed,
         }
     })
 }
 
+/// What to do about an error of the store that does not say so itself.
+pub(crate) fn store_hint(error: &scones_store::Error, directory: &Path) -> Option<String> {
+    use scones_store::Error::{Damaged, Database, DatabaseGone};
+    matches!(error, Damaged(_) | Database(_) | DatabaseGone { .. }).then(|| damage_hint(directory))
+}
+
 /// What to do when the database may be damaged, or is gone.
-pub(crate) fn damage_hint(directory: &Path) -> String {
+fn damage_hint(directory: &Path) -> String {
     format!(
         "if {} is damaged, restore the directory from a copy, choose another with --data-dir, or delete the directory to start anew",
         directory.join("scones.db").display()
@@ -248,6 +252,7 @@ impl Base {
             runner,
             objects: Arc::new(Datasets(Arc::clone(s3))),
             logs: Arc::new(JobLogs(Arc::clone(&tasks.logs))),
+            random: Arc::new(SystemRandom),
         };
         let states = States::start(options, self.owner(), self.store(), self.clock(), outside).await?;
         tasks.connect(&states);

@@ -1,5 +1,7 @@
 //! The direct method: the sum as it is defined, for any kernel and stride.
 
+use std::ops::Range;
+
 use super::Images;
 use super::packing::Packing;
 use crate::architecture::ConvolutionShape;
@@ -85,6 +87,11 @@ impl Direct {
         Self { from, to, phases }
     }
 
+    /// What is written.
+    pub(super) fn to(&self) -> Frame {
+        self.to
+    }
+
     pub(super) fn blocks(&self) -> usize {
         self.to.depth / LANES
     }
@@ -133,6 +140,27 @@ impl Direct {
                 walk: &phase.walk.over(images.output.len() / self.to.length()),
                 input: images.input,
                 weights: &weights[phase.weights_start..],
+                output: &mut *images.output,
+                start: images.start,
+                rectify: images.rectify,
+            });
+        }
+    }
+
+    /// Some rows of one image; only for a forward pass.
+    pub(super) fn convolve_rows(&self, level: SimdLevel, weights: &[f32], rows: &Range<usize>, images: Images<'_>) {
+        for Phase { walk, .. } in &self.phases {
+            let skip = self.to.rows(rows).start;
+            level.run(Convolve {
+                walk: &Walk {
+                    images: 1,
+                    rows: rows.len(),
+                    input_start: walk.input_start + rows.start * walk.input_row_step,
+                    output_start: walk.output_start + rows.start * walk.output_row_step - skip,
+                    ..walk.clone()
+                },
+                input: images.input,
+                weights,
                 output: &mut *images.output,
                 start: images.start,
                 rectify: images.rectify,

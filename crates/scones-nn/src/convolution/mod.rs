@@ -15,7 +15,7 @@ use self::direct::Direct;
 use self::packing::Packing;
 use self::winograd::Winograd;
 use crate::architecture::ConvolutionShape;
-use crate::buffer::Frame;
+use crate::buffer::{Buffer, Frame};
 use crate::kernels::convolve::Start;
 use crate::simd::{LANES, SimdLevel};
 
@@ -119,7 +119,7 @@ impl Convolution {
             for packed in packed.clone() {
                 let packed = &packed[block * length..][..length];
                 // Counted from the block's own first weight.
-                let packing = packing.from_block(block);
+                let packing = packing.after(block);
                 match method {
                     Method::Direct(direct) => direct.add_unpacked(&packing, packed, weights),
                     Method::Winograd(_) => Winograd::add_unpacked(&packing, packed, weights),
@@ -161,6 +161,41 @@ impl Pass {
         });
     }
 
+    /// Runs a forward pass over one image, its rows split among the threads of
+    /// the current pool, at most one a workspace. The result is that of
+    /// [`run`](Self::run).
+    pub(crate) fn run_split(&self, level: SimdLevel, weights: &[f32], image: Images<'_>, workspaces: &mut [Buffer]) {
+        let to = match &self.method {
+            Method::Direct(direct) => direct.to(),
+            Method::Winograd(winograd) => winograd.to(),
+        };
+        // Winograd's tiles are two rows high.
+        let rows = to.height.div_ceil(workspaces.len()).next_multiple_of(2);
+        let length = rows * to.row_length();
+        let inside = to.rows(&(0..to.height));
+        let parts = image.output[inside].par_chunks_mut(length).zip(workspaces);
+        parts
+            .with_max_len(1)
+            .enumerate()
+            .for_each(|(part, (output, workspace))| {
+                let rows = part * rows..to.height.min((part + 1) * rows);
+                let start = match image.start {
+                    Start::BiasAndImage(bias, image) => Start::BiasAndImage(bias, &image[to.rows(&rows)]),
+                    other => other,
+                };
+                let images = Images {
+                    input: image.input,
+                    output,
+                    start,
+                    rectify: image.rectify,
+                };
+                match &self.method {
+                    Method::Direct(direct) => direct.convolve_rows(level, weights, &rows, images),
+                    Method::Winograd(winograd) => winograd.convolve_rows(level, weights, &rows, images, workspace),
+                }
+            });
+    }
+
     /// Runs on the packed `weights`.
     pub(crate) fn run(&self, level: SimdLevel, weights: &[f32], images: Images<'_>, workspace: &mut [f32]) {
         match &self.method {
@@ -176,7 +211,7 @@ mod tests {
 
     use super::*;
     use crate::architecture::{Part, Place};
-    use crate::buffer::{Buffer, padded};
+    use crate::buffer::padded;
 
     /// Images a case.
     const IMAGES: usize = 3;
@@ -353,7 +388,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+        #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 48 }, failure_persistence: None, ..Default::default() })]
 
         #[test]
         fn layers_of_blocks_equal_the_definition(

@@ -44,8 +44,8 @@ impl Packing {
         }
     }
 
-    /// The same layer without the channels written before `block`.
-    pub(super) fn from_block(self, block: usize) -> Self {
+    /// The same layer but for the channels written before `block`.
+    pub(super) fn after(self, block: usize) -> Self {
         Self {
             to: self.to - block * LANES,
             ..self

@@ -20,8 +20,6 @@ use crate::simd::{LANES, SimdLevel};
 
 /// Tiles of 2×2 outputs in a band.
 const BAND_TILES: usize = 64;
-/// Fewer channels than this are not worth the transforms.
-const CHANNELS_MIN: usize = 32;
 
 /// A convolution by transformed tiles, from one frame to another.
 #[derive(Clone, Debug)]
@@ -31,15 +29,20 @@ pub(super) struct Winograd {
 }
 
 impl Winograd {
-    /// Whether a layer that reads `input` can be computed so, and should.
+    /// Whether a layer that reads `input` can be computed so; it is faster then,
+    /// from sixteen channels on.
     pub(super) fn suits(shape: &ConvolutionShape, input: Frame) -> bool {
-        let possible = shape.kernel == 3 && shape.stride == 1 && input.depth.is_multiple_of(LANES);
-        let even = shape.height.is_multiple_of(2) && shape.width.is_multiple_of(2);
-        possible && even && shape.inputs.min(shape.outputs) >= CHANNELS_MIN
+        let is_even = shape.height.is_multiple_of(2) && shape.width.is_multiple_of(2);
+        shape.kernel == 3 && shape.stride == 1 && is_even && input.depth.is_multiple_of(LANES)
     }
 
     pub(super) fn new(from: Frame, to: Frame) -> Self {
         Self { from, to }
+    }
+
+    /// What is written.
+    pub(super) fn to(&self) -> Frame {
+        self.to
     }
 
     pub(super) fn blocks(&self) -> usize {
@@ -92,13 +95,42 @@ impl Winograd {
     }
 
     pub(super) fn convolve(&self, level: SimdLevel, weights: &[f32], images: Images<'_>, workspace: &mut [f32]) {
+        let tiles = self.tiles(images.output.len());
+        self.convolve_tiles(level, weights, tiles, 0, images, workspace);
+    }
+
+    /// Some rows, an even number after an even number, of one image.
+    pub(super) fn convolve_rows(
+        &self,
+        level: SimdLevel,
+        weights: &[f32],
+        rows: &Range<usize>,
+        images: Images<'_>,
+        workspace: &mut [f32],
+    ) {
+        let tiles_of = |row: usize| row / 2 * (self.to.width / 2);
+        let skip = self.to.rows(rows).start;
+        let tiles = tiles_of(rows.start)..tiles_of(rows.end);
+        self.convolve_tiles(level, weights, tiles, skip, images, workspace);
+    }
+
+    /// Tiles whose outputs are those after the first `skip` floats.
+    fn convolve_tiles(
+        &self,
+        level: SimdLevel,
+        weights: &[f32],
+        tiles: Range<usize>,
+        skip: usize,
+        images: Images<'_>,
+        workspace: &mut [f32],
+    ) {
         let Images {
             input,
             output,
             start,
             rectify,
         } = images;
-        for tiles in self.bands(output.len()) {
+        for tiles in bands(tiles) {
             let walk = self.product(tiles.len());
             let (transformed, rest) = workspace.split_at_mut(POSITIONS * tiles.len() * self.from.depth);
             let products = &mut rest[..POSITIONS * tiles.len() * self.to.depth];
@@ -127,6 +159,7 @@ impl Winograd {
                 start,
                 rectify,
                 output: &mut *output,
+                skip,
             });
         }
     }
@@ -139,7 +172,7 @@ impl Winograd {
         gradient: &mut [f32],
         workspace: &mut [f32],
     ) {
-        for tiles in self.bands(output_gradient.len()) {
+        for tiles in bands(self.tiles(output_gradient.len())) {
             let walk = self.product(tiles.len());
             let (transformed, rest) = workspace.split_at_mut(POSITIONS * tiles.len() * self.from.depth);
             let slopes = &mut rest[..POSITIONS * tiles.len() * self.to.depth];
@@ -168,11 +201,9 @@ impl Winograd {
         }
     }
 
-    /// The tiles of images of `output` floats, band by band.
-    fn bands(&self, output: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-        let tiles = output / self.to.length() * self.to.pixels() / 4;
-        let starts = (0..tiles).step_by(BAND_TILES);
-        starts.map(move |start| start..tiles.min(start + BAND_TILES))
+    /// The tiles of images of `output` floats.
+    fn tiles(&self, output: usize) -> Range<usize> {
+        0..output / self.to.length() * self.to.pixels() / 4
     }
 
     /// The matrix product of one position: tiles by channels.
@@ -196,4 +227,10 @@ impl Winograd {
             weights_block_step: self.block_weights(),
         }
     }
+}
+
+/// `tiles`, band by band.
+fn bands(tiles: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let starts = tiles.clone().step_by(BAND_TILES);
+    starts.map(move |start| start..tiles.end.min(start + BAND_TILES))
 }

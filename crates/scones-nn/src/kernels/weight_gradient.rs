@@ -9,6 +9,7 @@
 use std::ops::Range;
 
 use super::convolve::{Walk, even_parts, lanes, lanes_mut};
+use super::rows::accumulate;
 use crate::simd::{Kernel, LANES, Simd};
 
 /// Output pixels in a band.
@@ -119,11 +120,6 @@ impl<S: Simd> Tiles<'_, S> {
                 .gradient
                 .add(at.block * block_step + (at.tap_row * walk.taps + at.tap) * LANES);
             let mut sums = [[simd.splat(0.0); B]; T];
-            for (t, tap) in sums.iter_mut().enumerate() {
-                for (b, sum) in tap.iter_mut().enumerate() {
-                    *sum = simd.load(lanes(gradient.add(b * block_step + t * LANES)));
-                }
-            }
             let input = self
                 .input
                 .add(walk.input_start + at.tap_row * walk.tap_row_step + at.tap);
@@ -149,7 +145,9 @@ impl<S: Simd> Tiles<'_, S> {
             }
             for (t, tap) in sums.iter().enumerate() {
                 for (b, &sum) in tap.iter().enumerate() {
-                    simd.store(sum, lanes_mut(gradient.add(b * block_step + t * LANES)));
+                    // A band is summed on its own first: long sums round worse.
+                    let total = lanes_mut(gradient.add(b * block_step + t * LANES));
+                    accumulate(simd, total, sum);
                 }
             }
         }

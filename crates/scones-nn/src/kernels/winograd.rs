@@ -25,27 +25,33 @@ pub(crate) const POSITIONS: usize = 16;
 struct Grid(Frame);
 
 impl Grid {
-    #[inline(always)]
-    fn per_image(self) -> usize {
-        self.0.pixels() / 4
-    }
-
     /// Where the first pixel of `tile` starts.
     #[inline(always)]
     fn offset(self, tile: usize) -> usize {
-        let (image, tile) = (tile / self.per_image(), tile % self.per_image());
-        let (row, column) = (tile / (self.0.width / 2), tile % (self.0.width / 2));
-        let (row, column) = (2 * row + self.0.border, 2 * column + self.0.border);
-        image * self.0.length() + row * self.0.row_length() + column * self.0.depth
+        let Frame {
+            width, depth, border, ..
+        } = self.0;
+        let per_image = self.0.pixels() / 4;
+        let (image, tile) = (tile / per_image, tile % per_image);
+        let (row, column) = (2 * (tile / (width / 2)) + border, 2 * (tile % (width / 2)) + border);
+        image * self.0.length() + row * self.0.row_length() + column * depth
     }
 
-    /// The assertions that make the unchecked accesses of the transforms sound.
-    fn check(self, tiles: &Range<usize>, images: usize, transformed: usize) {
+    /// The assertions that make the unchecked accesses of the transforms sound:
+    /// that the pixels of `tiles`, and `margin` more on every side, are among
+    /// the `images` floats after the first `skip`, and that there are as many
+    /// `transformed` ones as the tiles need.
+    fn check(self, tiles: &Range<usize>, margin: usize, (skip, images): (usize, usize), transformed: usize) {
         let frame = self.0;
         assert!(frame.height.is_multiple_of(2) && frame.width.is_multiple_of(2) && frame.pixels() > 0);
-        assert!(frame.border >= 1 && frame.depth.is_multiple_of(LANES), "{frame:?}");
-        assert!(tiles.end <= images / frame.length() * self.per_image(), "{tiles:?}");
+        assert!(frame.border >= margin && frame.depth.is_multiple_of(LANES), "{frame:?}");
         assert_eq!(transformed, POSITIONS * tiles.len() * frame.depth, "{tiles:?}");
+        if !tiles.is_empty() {
+            // Offsets rise with the tiles.
+            let start = self.offset(tiles.start) - margin * (frame.row_length() + frame.depth);
+            let end = self.offset(tiles.end - 1) + (1 + margin) * frame.row_length() + (2 + margin) * frame.depth;
+            assert!(skip <= start && end <= skip + images, "{tiles:?} of {frame:?}");
+        }
     }
 }
 
@@ -67,7 +73,7 @@ impl Kernel for TransformInput<'_> {
             frame, input, tiles, ..
         } = self;
         let grid = Grid(frame);
-        grid.check(&tiles, input.len(), self.output.len());
+        grid.check(&tiles, 1, (0, input.len()), self.output.len());
         let step = tiles.len() * frame.depth;
         let mut to = self.output.as_mut_ptr();
         for tile in tiles {
@@ -130,7 +136,7 @@ impl Kernel for TransformGradient<'_> {
             frame, gradient, tiles, ..
         } = self;
         let grid = Grid(frame);
-        grid.check(&tiles, gradient.len(), self.output.len());
+        grid.check(&tiles, 0, (0, gradient.len()), self.output.len());
         let step = tiles.len() * frame.depth;
         let mut to = self.output.as_mut_ptr();
         for tile in tiles {
@@ -173,8 +179,10 @@ pub(crate) struct TransformOutput<'a> {
     pub(crate) tiles: Range<usize>,
     pub(crate) start: Start<'a>,
     pub(crate) rectify: bool,
-    /// Whole images, with their borders.
+    /// Whole images with their borders, but for the first `skip` floats and
+    /// what follows the tiles.
     pub(crate) output: &'a mut [f32],
+    pub(crate) skip: usize,
 }
 
 impl Kernel for TransformOutput<'_> {
@@ -184,33 +192,33 @@ impl Kernel for TransformOutput<'_> {
     fn run<S: Simd>(self, simd: S) {
         let frame = self.frame;
         let grid = Grid(frame);
-        grid.check(&self.tiles, self.output.len(), self.products.len());
+        grid.check(&self.tiles, 0, (self.skip, self.output.len()), self.products.len());
         let length = self.output.len();
         let output = self.output.as_mut_ptr();
         let (bias, addend) = self.start.operands(output, length, frame.depth);
         let step = self.tiles.len() * frame.depth;
         let mut from = self.products.as_ptr();
         for tile in self.tiles {
-            let tile = grid.offset(tile);
+            let tile = grid.offset(tile) - self.skip;
             for block in 0..frame.depth / LANES {
                 // SAFETY: `check` found the tile in the images and the products
                 // long enough for all positions of all tiles, and `operands`
                 // the bias as deep and the addend as long as the output.
                 unsafe {
-                    let mut halves = [[simd.splat(0.0); 4]; 2];
-                    for column in 0..4 {
+                    let [mut top, mut bottom] = [[simd.splat(0.0); 4]; 2];
+                    for (column, (top, bottom)) in top.iter_mut().zip(&mut bottom).enumerate() {
                         let mut line = [simd.splat(0.0); 4];
                         for (row, value) in line.iter_mut().enumerate() {
                             *value = simd.load(lanes(from.add((4 * row + column) * step)));
                         }
-                        [halves[0][column], halves[1][column]] = output_line(simd, line);
+                        [*top, *bottom] = output_line(simd, line);
                     }
                     from = from.add(LANES);
                     let bias = match bias {
                         Some(bias) => simd.load(lanes(bias.add(block * LANES))),
                         None => simd.splat(0.0),
                     };
-                    for (row, line) in halves.into_iter().enumerate() {
+                    for (row, line) in [top, bottom].into_iter().enumerate() {
                         for (column, value) in output_line(simd, line).into_iter().enumerate() {
                             let place = tile + row * frame.row_length() + column * frame.depth + block * LANES;
                             let mut value = simd.add(value, bias);

@@ -55,6 +55,7 @@ impl Shared {
                         "an activity's task waits for the store"
                     );
                     tokio::select! {
+                        biased;
                         () = tokio::time::sleep(INTERVAL) => {}
                         // The history has the task: the next start offers it again.
                         () = self.stopping.cancelled() => return,
@@ -88,9 +89,10 @@ impl Engine {
             }
             let pause = tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + INTERVAL));
             tokio::select! {
+                biased;
+                () = self.shared.stopping.cancelled() => return Ok(None),
                 () = offered.notified() => {}
                 () = pause => {}
-                () = self.shared.stopping.cancelled() => return Ok(None),
             }
             if tokio::time::Instant::now() >= deadline {
                 return Ok(None);

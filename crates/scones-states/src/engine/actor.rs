@@ -6,15 +6,14 @@
 //! somebody else has appended to the history, when the server stops, or when
 //! it has waited idle for long enough; a later message brings it back.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use scones_api::Timestamp as ApiTimestamp;
-use scones_asl::{Effect, HistoryEvent, Input, Outcome, Resource, Step, TaskCall, TaskId, Timestamp};
+use scones_asl::{
+    Effect, HistoryEvent, Input, Outcome, Resource, Step, TaskCall, TaskId, Timestamp, error_names,
+    event::{EventKind, Failure},
+};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
@@ -81,7 +80,7 @@ pub(crate) struct Actor {
     run: Run,
     record: Record,
     sender: mpsc::Sender<Message>,
-    workers: HashMap<TaskId, Worker>,
+    workers: BTreeMap<TaskId, Worker>,
 }
 
 impl Actor {
@@ -99,7 +98,7 @@ impl Actor {
             run,
             record,
             sender,
-            workers: HashMap::new(),
+            workers: BTreeMap::new(),
         }
     }
 
@@ -128,8 +127,7 @@ impl Actor {
     pub(crate) async fn resume(&mut self) {
         let waiting: Vec<Waiting> = self.run.tasks().filter(|task| task.is_unattended()).cloned().collect();
         for task in waiting {
-            let since = Some(task.since);
-            self.begin(task, since, None).await;
+            self.begin(task, true, None).await;
         }
     }
 
@@ -198,7 +196,7 @@ impl Actor {
     fn take_messages(&mut self, first: Option<Message>, mailbox: &mut Mailbox, batch: &mut Batch) {
         let rest = std::iter::from_fn(|| mailbox.try_recv().ok());
         for Message { command, reply } in first.into_iter().chain(rest).take(BATCH_MAX) {
-            let answer = self.take_command(command, batch);
+            let answer = self.take_command(*command, batch);
             if let Some(reply) = reply {
                 batch.replies.push((reply, answer));
             }
@@ -299,7 +297,7 @@ impl Actor {
             Err(error) => tracing::error!(%error, "nor can its end"),
         }
         self.run.abandon(entry.outcome);
-        for (_, worker) in self.workers.drain() {
+        for (_, worker) in std::mem::take(&mut self.workers) {
             worker.give_up(&self.shared);
         }
         batch.effects.clear();
@@ -353,6 +351,7 @@ impl Actor {
     async fn commit(&mut self, mut batch: Batch) -> Result<(), Lost> {
         let stopping = self.shared.stopping.clone();
         let appended = tokio::select! {
+            biased;
             appended = self.append(&mut batch) => appended,
             () = stopping.cancelled() => Err(Lost::Closed),
         };
@@ -411,6 +410,25 @@ impl Actor {
         }
     }
 
+    /// Ends an execution without history that has run for as long as it may.
+    pub(crate) fn expire(&mut self) -> Outcome {
+        let event = HistoryEvent {
+            id: self.run.last_event() + 1,
+            previous_event_id: 0,
+            timestamp: self.shared.now(),
+            kind: EventKind::ExecutionTimedOut(Failure {
+                error: Some(error_names::TIMEOUT.to_owned()),
+                cause: None,
+            }),
+        };
+        self.run.abandon(Some(Outcome::TimedOut));
+        self.log(&mut Batch {
+            events: vec![event],
+            ..Batch::default()
+        });
+        Outcome::TimedOut
+    }
+
     pub(crate) fn outcome(&self) -> Option<&Outcome> {
         self.run.outcome()
     }
@@ -436,20 +454,20 @@ impl Actor {
     /// Begins with a task, unless it is over already, in the same batch.
     async fn begin_now(&mut self, task: TaskId, permit: Option<OwnedSemaphorePermit>) {
         if let Some(waiting) = self.run.task(task).cloned() {
-            self.begin(waiting, None, permit).await;
+            self.begin(waiting, false, permit).await;
         }
     }
 
-    /// Lets somebody begin with a task. `again_since` is there if a crash may
-    /// have interrupted another.
-    async fn begin(&mut self, task: Waiting, again_since: Option<Timestamp>, permit: Option<OwnedSemaphorePermit>) {
+    /// Lets somebody begin with a task. `again` if a crash may have
+    /// interrupted another.
+    async fn begin(&mut self, task: Waiting, again: bool, permit: Option<OwnedSemaphorePermit>) {
         // Those that have reported are of no use any more.
         self.workers.retain(|_, worker| !worker.is_finished());
         match &task.work {
             Work::Call(call) => match &call.resource {
                 Resource::Activity { arn } => self.shared.offer(arn, call, &self.execution_arn).await,
                 Resource::Lambda { .. } | Resource::Service { .. } => {
-                    let assignment = self.assignment(&task, call, again_since);
+                    let assignment = self.assignment(&task, call, again);
                     let worker = Worker::start(Arc::clone(&self.shared), assignment, permit, self.sender.clone());
                     self.workers.insert(call.task, worker);
                 }
@@ -462,7 +480,7 @@ impl Actor {
         }
     }
 
-    fn assignment(&self, task: &Waiting, call: &Arc<TaskCall>, again_since: Option<Timestamp>) -> Assignment {
+    fn assignment(&self, task: &Waiting, call: &Arc<TaskCall>, again: bool) -> Assignment {
         let mut identity = self.run.identity().clone();
         if let Some(role) = &call.role_arn {
             identity.role_arn = role.as_str().into();
@@ -474,7 +492,8 @@ impl Actor {
             identity,
             mocked: test_case.and_then(|(machine, case)| mocks.outcome(machine, case, &call.state_name, task.number)),
             response: task.response.clone(),
-            again_since,
+            since: task.since,
+            again,
         }
     }
 }

@@ -15,10 +15,9 @@ use scones_asl::HistoryEvent;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::Origin;
-use crate::{catalog::Logging, logs::LogGroups};
+use crate::{catalog::Logging, logs::LogGroups, random::Ids};
 
 /// Lines that wait to be written.
 const LINES_MAX: usize = 16_384;
@@ -158,11 +157,13 @@ impl Delivery {
     /// The queue, and the task that empties it.
     pub(crate) fn new(
         logs: Arc<dyn LogGroups>,
+        ids: &Ids,
         stopping: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (sender, receiver) = mpsc::channel(LINES_MAX);
         let bytes = Arc::new(AtomicUsize::new(0));
-        let (suffix, ..) = Uuid::new_v4().as_fields();
+        let id = ids.id();
+        let (suffix, ..) = id.as_fields();
         let delivery = Self {
             sender,
             bytes: Arc::clone(&bytes),
@@ -217,11 +218,12 @@ async fn empty(
     let mut lines = Vec::new();
     loop {
         let received = tokio::select! {
-            received = receiver.recv_many(&mut lines, LINES_AT_ONCE) => received,
+            biased;
             () = stopping.cancelled(), if !receiver.is_closed() => {
                 receiver.close();
                 continue;
             }
+            received = receiver.recv_many(&mut lines, LINES_AT_ONCE) => received,
         };
         if received == 0 {
             return;

@@ -65,7 +65,7 @@ impl Engine {
             let outcome = if in_time {
                 actor.outcome().cloned()
             } else {
-                Some(Outcome::TimedOut)
+                Some(actor.expire())
             };
             if let Some(outcome) = outcome {
                 drop(end.send(Ended {

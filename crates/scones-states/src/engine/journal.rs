@@ -1,17 +1,13 @@
 //! The durable history of one execution.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use scones_store::{Error as StoreError, Store};
 
-use super::entry::Entry;
+use super::{backoff::Backoff, entry::Entry};
 use crate::Error;
 
-/// First pause after a failed append.
-const BACKOFF_MIN: Duration = Duration::from_millis(10);
-/// Longest pause between two attempts of an append.
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// Entries that are read at a time.
 const PAGE: usize = 256;
 
@@ -38,9 +34,9 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// A journal whose next entry has the number `position`.
-    pub(crate) fn at(store: Arc<dyn Store>, execution_arn: &str, position: u64) -> Self {
-        let (writer, _) = uuid::Uuid::new_v4().as_u64_pair();
+    /// A journal whose next entry has the number `position`. Nobody else may
+    /// sign as `writer`.
+    pub(crate) fn at(store: Arc<dyn Store>, execution_arn: &str, position: u64, writer: u64) -> Self {
         Self {
             store,
             history: history_name(execution_arn),
@@ -59,7 +55,7 @@ impl Journal {
     /// with an uncertain end may have succeeded, which the entries' signature
     /// tells from another writer's.
     pub(crate) async fn append(&mut self, entries: Vec<Bytes>) -> Result<(), Lost> {
-        let mut pause = BACKOFF_MIN;
+        let mut backoff = Backoff::new();
         let mut uncertain = false;
         loop {
             match self.store.append(&self.history, self.position, entries.clone()).await {
@@ -82,8 +78,7 @@ impl Journal {
                     self.complain(&error);
                 }
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(BACKOFF_MAX);
+            backoff.pause().await;
         }
     }
 

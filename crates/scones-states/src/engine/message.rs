@@ -15,7 +15,8 @@ pub(crate) type Mailbox = mpsc::Receiver<Message>;
 /// A command with the place for its answer.
 #[derive(Debug)]
 pub(crate) struct Message {
-    pub(crate) command: Command,
+    /// Boxed: a mailbox has room for many from the start.
+    pub(crate) command: Box<Command>,
     /// Absent where nobody waits.
     pub(crate) reply: Option<oneshot::Sender<Reply>>,
 }

@@ -3,10 +3,12 @@
 
 mod activities;
 mod actor;
+mod backoff;
 mod delivery;
 mod entry;
 mod express;
 mod index;
+mod jobs;
 mod journal;
 mod map_run;
 mod message;
@@ -30,16 +32,19 @@ use std::{
 
 use scones_api::{Clock, Timestamp as ApiTimestamp};
 use scones_asl::Timestamp;
-use scones_store::{ListQuery, Store, Timer};
+use scones_store::{Collection, ListQuery, Store, Timer};
 use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore, mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     actor::{Actor, End, Record},
+    backoff::Backoff,
     message::{MAILBOX, Mailbox, Message},
     replay::Replayed,
 };
-use crate::{Error, Options, Outside, catalog::Catalog, logs::LogGroups, objects::ObjectStore, runner::TaskRunner};
+use crate::{
+    Error, Options, Outside, catalog::Catalog, logs::LogGroups, objects::ObjectStore, random::Ids, runner::TaskRunner,
+};
 
 pub(crate) use self::{
     entry::{Ending, Entry, Events, Origin},
@@ -56,10 +61,6 @@ const REPLAYS_MAX: usize = 64;
 const LOCKS: usize = 256;
 /// Times that a message is sent to an actor that is about to leave.
 const DELIVERIES_MAX: usize = 8;
-/// First pause before an execution's end is noted in the index again; it doubles.
-const CLOSE_PAUSE_MIN: Duration = Duration::from_millis(50);
-/// Longest such pause.
-const CLOSE_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Longest wait for the index by those who ask about an execution that ended.
 const SETTLING_MAX: Duration = Duration::from_secs(1);
 /// The group of the timers of executions that are not in memory.
@@ -69,6 +70,7 @@ const TIMERS: &str = "states.executions";
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Ids,
     pub(crate) catalog: Catalog,
     pub(crate) runner: Arc<dyn TaskRunner>,
     pub(crate) options: Options,
@@ -79,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) index: index::Index,
     pub(crate) stopping: CancellationToken,
     pub(crate) map_runs: map_run::MapRuns,
+    /// The jobs that tasks have started.
+    jobs: Collection<jobs::Mark>,
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) logs: Arc<dyn LogGroups>,
     delivery: delivery::Delivery,
@@ -216,17 +220,25 @@ impl Engine {
         catalog: Catalog,
         outside: Outside,
     ) -> Result<Self, Error> {
-        let Outside { runner, objects, logs } = outside;
+        let Outside {
+            runner,
+            objects,
+            logs,
+            random,
+        } = outside;
+        let ids = Ids(random);
         let stopping = CancellationToken::new();
-        let (delivery, delivering) = delivery::Delivery::new(Arc::clone(&logs), stopping.clone());
+        let (delivery, delivering) = delivery::Delivery::new(Arc::clone(&logs), &ids, stopping.clone());
         let shared = Arc::new(Shared {
             index: index::Index::new(&store),
             map_runs: map_run::MapRuns::new(&store),
+            jobs: jobs::marks(&store),
             objects,
             conducted: Mutex::default(),
             ends: Mutex::default(),
             store,
             clock,
+            ids,
             catalog,
             runner,
             permits: Arc::new(Semaphore::new(options.tasks_max)),
@@ -264,9 +276,11 @@ impl Engine {
 
     /// Ends what a crash left without anybody who waits for it.
     async fn tidy(self) {
+        let tidied = async { futures::try_join!(self.abort_orphans(), self.stop_orphaned_jobs()) };
         tokio::select! {
-            tidied = self.abort_orphans() => if let Err(error) = tidied {
-                tracing::warn!(error = &error as &dyn std::error::Error, "map runs without a parent stay open");
+            biased;
+            tidied = tidied => if let Err(error) = tidied {
+                tracing::warn!(error = &error as &dyn std::error::Error, "what nobody waits for goes on");
             },
             () = self.shared.stopping.cancelled() => {}
         }
@@ -302,7 +316,7 @@ impl Engine {
             let sender = self.activate(execution_arn, None);
             let (reply, answer) = oneshot::channel();
             let message = Message {
-                command: command.clone(),
+                command: Box::new(command.clone()),
                 reply: Some(reply),
             };
             if sender.send(message).await.is_ok()
@@ -345,6 +359,7 @@ impl Engine {
         mut mailbox: Mailbox,
     ) {
         let replayed = tokio::select! {
+            biased;
             replayed = self.replayed(&execution_arn, found.is_some()) => replayed,
             () = self.shared.stopping.cancelled() => Err(Refusal::Unavailable),
         };
@@ -394,6 +409,7 @@ impl Engine {
             let engine = self.clone();
             self.shared.tracker.spawn(async move {
                 tokio::select! {
+                    biased;
                     () = engine.reconcile(&found) => {}
                     () = engine.shared.stopping.cancelled() => {}
                 }
@@ -490,13 +506,14 @@ impl Engine {
     /// succeeds leaves that to the next one.
     async fn close(&self, summary: &Summary) {
         self.shared.tell_end(&summary.arn);
-        let mut pause = CLOSE_PAUSE_MIN;
+        let mut backoff = Backoff::new();
         while let Err(error) = self.shared.index.close(summary).await {
             tracing::warn!(execution = summary.arn, %error, "the index lags behind");
             drop(error);
             tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(CLOSE_PAUSE_MAX),
+                biased;
                 () = self.shared.stopping.cancelled() => return,
+                () = backoff.pause() => {}
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Redrives: an execution that ended without success comes back, and goes on
 //! where it ended. Its history grows on; nothing is written anew.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use scones_api::{ApiError, Timestamp as ApiTimestamp};
 use scones_asl::Input;
@@ -18,6 +18,10 @@ use super::{
 };
 use crate::fault;
 
+/// Tokens that are remembered: AWS answers as before to the last ten.
+const TOKENS_MAX: usize = 10;
+/// How long after its first use a token is remembered, as on AWS.
+const TOKEN_VALID: Duration = Duration::from_secs(15 * 60);
 /// Attempts to be the one who has an execution that somebody else looks at.
 const ATTEMPTS_MAX: u32 = 20;
 
@@ -27,19 +31,42 @@ pub(crate) struct Redrive {
     pub(crate) count: u64,
     /// The last time.
     pub(crate) date: ApiTimestamp,
-    /// What the client called it, so that it may ask twice.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) token: Option<String>,
+    /// What clients called it and those before it, so that they may ask twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tokens: Vec<Token>,
+}
+
+/// A client's name for a redrive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Token {
+    token: String,
+    /// The redrive's date.
+    used: ApiTimestamp,
 }
 
 impl Redrive {
     /// One more.
-    pub(crate) fn after(earlier: Option<&Self>, date: ApiTimestamp, token: Option<String>) -> Self {
+    fn after(earlier: Option<&Self>, date: ApiTimestamp, token: Option<&str>) -> Self {
+        let mut tokens: Vec<Token> = earlier
+            .map(|earlier| earlier.valid(date).cloned().collect())
+            .unwrap_or_default();
+        if let Some(token) = token {
+            tokens.drain(..(tokens.len() + 1).saturating_sub(TOKENS_MAX));
+            tokens.push(Token {
+                token: token.to_owned(),
+                used: date,
+            });
+        }
         Self {
             count: earlier.map_or(0, |earlier| earlier.count) + 1,
             date,
-            token,
+            tokens,
         }
+    }
+
+    /// The tokens that are remembered at `now`.
+    fn valid(&self, now: ApiTimestamp) -> impl Iterator<Item = &Token> {
+        self.tokens.iter().filter(move |token| now < token.used + TOKEN_VALID)
     }
 }
 
@@ -60,7 +87,9 @@ impl Engine {
                 Err(Refusal::Missing) => return Err(fault::no_execution(execution_arn)),
                 Err(_) => return Err(fault::unavailable()),
             };
-            if let Some(date) = redriven_already(&summary, token) {
+            let now = self.shared.now();
+            let date = ApiTimestamp::from_millis(now.0);
+            if let Some(date) = redriven_already(&summary, token, date) {
                 return Ok(date);
             }
             let status = Status::of(run.outcome());
@@ -70,9 +99,7 @@ impl Engine {
             if !run.is_redrivable() {
                 return Err(fault::history_is_full(execution_arn));
             }
-            let now = self.shared.now();
-            let date = ApiTimestamp::from_millis(now.0);
-            let redrive = Redrive::after(summary.redrive.as_ref(), date, token.map(str::to_owned));
+            let redrive = Redrive::after(summary.redrive.as_ref(), date, token);
             let ended = summary.clone();
             let summary = summary.reopened(redrive);
             let step = run.apply(Input::Redrive, now);
@@ -130,7 +157,8 @@ impl Engine {
 }
 
 /// When a client asked with this token before: it gets the same answer.
-fn redriven_already(summary: &Summary, token: Option<&str>) -> Option<ApiTimestamp> {
-    let redrive = summary.redrive.as_ref()?;
-    (token.is_some() && redrive.token.as_deref() == token).then_some(redrive.date)
+fn redriven_already(summary: &Summary, token: Option<&str>, now: ApiTimestamp) -> Option<ApiTimestamp> {
+    let mut valid = summary.redrive.as_ref()?.valid(now);
+    let asked = token?;
+    valid.find(|token| token.token == asked).map(|token| token.used)
 }

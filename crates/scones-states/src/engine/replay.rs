@@ -1,12 +1,13 @@
 //! From a history back to a live execution.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use scones_api::Timestamp as ApiTimestamp;
 use scones_asl::{HistoryEvent, Timestamp};
 
 use super::{
     Engine, Refusal,
+    backoff::Backoff,
     entry::{Cause, Entry},
     index::Summary,
     journal::{Entries, Journal},
@@ -18,10 +19,6 @@ use crate::Error;
 
 /// Attempts to read a history before those who asked for it are refused.
 const ATTEMPTS_MAX: u32 = 5;
-/// First pause between two of them; it doubles up to `PAUSE_MAX`.
-const PAUSE: Duration = Duration::from_millis(50);
-/// Longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// An execution as its history tells it.
 pub(crate) struct Replayed {
@@ -35,7 +32,7 @@ impl Engine {
     /// An execution that was found at the start has nobody to ask again, so
     /// that one is tried until it succeeds.
     pub(super) async fn replayed(&self, execution_arn: &str, found: bool) -> Result<Replayed, Refusal> {
-        let mut pause = PAUSE;
+        let mut backoff = Backoff::new();
         for attempt in 1.. {
             match self.replay(execution_arn).await {
                 Ok(Some(replayed)) => return Ok(replayed),
@@ -57,8 +54,7 @@ impl Engine {
                     if attempt == ATTEMPTS_MAX && !found {
                         break;
                     }
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
+                    backoff.pause().await;
                 }
             }
         }
@@ -98,7 +94,8 @@ impl Engine {
                 Cause::Start(_) => problem = Some(format!("entry {} is a second start", entries.position() - 1)),
             }
         }
-        let mut journal = Journal::at(Arc::clone(&self.shared.store), execution_arn, entries.position());
+        let (store, writer) = (Arc::clone(&self.shared.store), self.shared.ids.seed());
+        let mut journal = Journal::at(store, execution_arn, entries.position(), writer);
         if let Some(problem) = problem {
             last.now = self
                 .abandon(execution_arn, problem, &last, &mut run, &mut journal)

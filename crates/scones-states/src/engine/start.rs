@@ -62,7 +62,12 @@ impl Engine {
         let summary = Summary::of(&origin);
         let started = pace::step(&machine, || Run::start(Arc::clone(&machine), &origin));
         let (run, step) = started.map_err(fault::invalid_input)?;
-        let journal = Journal::at(Arc::clone(&self.shared.store), &execution_arn, 0);
+        let journal = Journal::at(
+            Arc::clone(&self.shared.store),
+            &execution_arn,
+            0,
+            self.shared.ids.seed(),
+        );
         let listed = match run.outcome() {
             Some(outcome) => summary.ended(outcome, summary.started),
             None => summary.clone(),
@@ -78,6 +83,7 @@ impl Engine {
         // makes them durable together.
         let writes = async { futures::join!(actor.append(&mut batch), self.shared.index.write(&listed)) };
         let (appended, written) = tokio::select! {
+            biased;
             written = writes => written,
             () = tokio::time::sleep(PATIENCE) => return Err(fault::unavailable()),
             () = self.shared.stopping.cancelled() => return Err(fault::unavailable()),

@@ -23,6 +23,7 @@ pub(crate) async fn run(engine: Engine) {
             tracing::warn!(error = &error as &dyn std::error::Error, "due timers could not be read");
         }
         tokio::select! {
+            biased;
             () = engine.shared.stopping.cancelled() => return,
             () = tokio::time::sleep(INTERVAL) => {}
         }

@@ -9,7 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
-    Engine, Shared, map_run,
+    Engine, Shared,
+    jobs::Mark,
+    map_run,
     message::{Command, Message},
 };
 use crate::{
@@ -27,8 +29,10 @@ pub(crate) struct Assignment {
     pub(crate) mocked: Option<MockedOutcome>,
     /// The response of a request that was made before a crash.
     pub(crate) response: Option<Arc<str>>,
-    /// When the task was scheduled, if a crash may have interrupted its request.
-    pub(crate) again_since: Option<Timestamp>,
+    /// When the task was scheduled.
+    pub(crate) since: Timestamp,
+    /// A crash may have interrupted its request.
+    pub(crate) again: bool,
 }
 
 /// Somebody at work on a task; dropping it ends the work.
@@ -109,18 +113,42 @@ async fn work(
     let task = assignment.call.task;
     let report = async |input| {
         let message = Message {
-            command: Command::Report(input),
+            command: Box::new(Command::Report(input)),
             reply: None,
         };
         // If the actor is gone nobody wants to know.
         drop(reports.send(message).await);
     };
+    let engine = Engine {
+        shared: Arc::clone(&shared),
+    };
+    let integrations = Integrations {
+        runner: &*shared.runner,
+        identity: &assignment.identity,
+        clock: &*shared.clock,
+        ids: &shared.ids,
+    };
+    let call = &assignment.call;
+    let since = ApiTimestamp::from_millis(assignment.since.0);
+    let mark = |job: &Job| Mark::of(&assignment.identity, task, since, job);
+    let expected = match call.kind() {
+        Pattern::Sync | Pattern::Sync2 if assignment.mocked.is_none() => integrations.expected(call),
+        _ => None,
+    };
+    let expected = expected.as_ref().map(mark);
+    // What was given up before it began has no job, except one of an earlier server.
+    let forget = async || match &expected {
+        Some(expected) if assignment.again => engine.stop_job(expected).await,
+        Some(expected) => engine.unmark_job(expected).await,
+        None => {}
+    };
     let permit = match permit {
         Some(permit) => permit,
         None => {
             let permit = tokio::select! {
+                biased;
                 permit = Arc::clone(&shared.permits).acquire_owned() => permit,
-                () = given_up.cancelled() => return,
+                () = given_up.cancelled() => return forget().await,
                 () = shared.stopping.cancelled() => return,
             };
             let Ok(permit) = permit else { return };
@@ -132,15 +160,14 @@ async fn work(
             permit
         }
     };
-    if given_up.is_cancelled() {
+    if let (Some(expected), None) = (&expected, &assignment.response)
+        && engine.mark_job(expected).await.is_err()
+    {
         return;
     }
-    let integrations = Integrations {
-        runner: &*shared.runner,
-        identity: &assignment.identity,
-        clock: &*shared.clock,
-    };
-    let call = &assignment.call;
+    if given_up.is_cancelled() {
+        return forget().await;
+    }
     let performed = match (&assignment.mocked, &assignment.response) {
         (Some(outcome), _) => {
             if is_accepted(call, outcome) {
@@ -159,6 +186,9 @@ async fn work(
         _ => None,
     };
     let (Some(job), Ok(response)) = (job, &performed) else {
+        if let Some(expected) = &expected {
+            engine.unmark_job(expected).await;
+        }
         let is_result = call.kind() != Pattern::WaitForTaskToken || assignment.mocked.is_some();
         return report(outcome(call, performed, is_result)).await;
     };
@@ -166,9 +196,6 @@ async fn work(
         let output = response.clone();
         report(Input::TaskSubmitted { task, output }).await;
     }
-    let engine = Engine {
-        shared: Arc::clone(&shared),
-    };
     let finished = async {
         // An execution tells its end; what cannot be waited for so is looked at.
         if let Some(arn) = job.execution_arn()
@@ -179,9 +206,13 @@ async fn work(
         integrations.finished(&job).await
     };
     tokio::select! {
-        finished = guarded(call, finished) => report(outcome(call, finished, true)).await,
+        biased;
+        finished = guarded(call, finished) => {
+            engine.unmark_job(&mark(&job)).await;
+            report(outcome(call, finished, true)).await;
+        }
+        () = given_up.cancelled() => engine.stop_job(&mark(&job)).await,
         () = shared.stopping.cancelled() => {}
-        () = given_up.cancelled() => integrations.stop(&job).await,
     }
 }
 
@@ -193,13 +224,11 @@ async fn begin(integrations: &Integrations<'_>, assignment: &Assignment) -> Resu
         Ok(response) => return Ok(response),
         Err(refusal) => refusal,
     };
-    match assignment.again_since {
-        Some(since) => {
-            let since = ApiTimestamp::from_millis(since.0);
-            integrations.adopted(call, &refusal, since).await.ok_or(refusal)
-        }
-        None => Err(refusal),
+    if !assignment.again {
+        return Err(refusal);
     }
+    let since = ApiTimestamp::from_millis(assignment.since.0);
+    integrations.adopted(call, &refusal, since).await.ok_or(refusal)
 }
 
 /// Whether the request of a mocked task was accepted before its outcome: it
@@ -246,6 +275,7 @@ impl Engine {
             runner,
             identity,
             clock: &*self.shared.clock,
+            ids: &self.shared.ids,
         };
         guarded(call, integrations.perform(call)).await.map_err(shortened)
     }

@@ -4,7 +4,6 @@ use scones_api::ApiError;
 use scones_asl::TaskCall;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
-use uuid::Uuid;
 
 use super::{
     Integrations,
@@ -31,7 +30,7 @@ impl Integrations<'_> {
             input.entry("name").or_insert_with(name);
         }
         let response = self.ask(service, &operation, Value::Object(input)).await;
-        let response = response.map_err(|error| service.failure(style, &operation, error))?;
+        let response = response.map_err(|error| service.failure(style, &operation, error, self.ids.id()))?;
         Ok(Value::Object(self.result(service, style, response)).to_string())
     }
 
@@ -56,7 +55,7 @@ impl Integrations<'_> {
         let length = response.to_string().len();
         let mut result = spelling::output(service, style, response);
         if let (Style::Optimised, Some(integration)) = (style, &service.optimised) {
-            let id = Uuid::new_v4().to_string();
+            let id = self.ids.id().to_string();
             let headers = vec![
                 ("connection", "keep-alive".to_owned()),
                 ("Content-Length", length.to_string()),

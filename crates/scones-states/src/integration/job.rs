@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use scones_api::Timestamp;
+use scones_api::{ApiError, Timestamp};
 use scones_asl::{Pattern, Resource, TaskCall};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
@@ -17,6 +18,17 @@ use crate::runner::TaskFailure;
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// Longest pause between two looks.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// What names a job, also to a server that did not start it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct JobName {
+    /// As the SDK calls it.
+    service: String,
+    /// That starts it.
+    action: String,
+    /// What names it to the service.
+    id: String,
+}
 
 /// What the integrations know of one kind of job.
 #[derive(Debug)]
@@ -131,6 +143,42 @@ impl Job {
         })
     }
 
+    /// The job of that name, if it is of a kind that is known here.
+    pub(crate) fn named(name: &JobName) -> Option<Self> {
+        let (service, style) = find(&format!("aws-sdk:{}", name.service), &name.action)?;
+        Some(Self {
+            kind: kind(service, &name.action)?,
+            service,
+            style,
+            id: name.id.clone(),
+            parsed: false,
+        })
+    }
+
+    pub(crate) fn name(&self) -> JobName {
+        JobName {
+            service: self.service.id.to_owned(),
+            action: self.kind.action.to_owned(),
+            id: self.id.clone(),
+        }
+    }
+
+    /// Whether the job's description says that it is no older than `since`.
+    fn is_since(&self, since: Timestamp, description: &Value) -> bool {
+        let created = description.get(self.kind.created).cloned();
+        let created = created.and_then(|created| serde_json::from_value::<Timestamp>(created).ok());
+        created.is_some_and(|created| created >= since)
+    }
+
+    fn is_running(&self, description: &Value) -> bool {
+        self.kind.running.contains(&self.status(description))
+    }
+
+    fn status<'a>(&self, description: &'a Value) -> &'a str {
+        let status = description.get(self.kind.status).and_then(Value::as_str);
+        status.unwrap_or_default()
+    }
+
     /// The execution's ARN, if it is one.
     pub(crate) fn execution_arn(&self) -> Option<&str> {
         (self.kind.id == "sfn").then_some(&self.id)
@@ -142,8 +190,8 @@ impl Job {
 }
 
 impl Integrations<'_> {
-    /// The job that a task's parameters name, whether it is there or not.
-    fn named(&self, task: &TaskCall) -> Option<Job> {
+    /// The job that a task starts, by the task's parameters.
+    pub(crate) fn expected(&self, task: &TaskCall) -> Option<Job> {
         let text = |member: &str| task.parameters.get(member).and_then(Value::as_str);
         Job::with(task, |kind| match kind.id {
             "sfn" => {
@@ -163,11 +211,10 @@ impl Integrations<'_> {
     /// the task, that job is the task's.
     pub(crate) async fn adopted(&self, task: &TaskCall, refusal: &TaskFailure, since: Timestamp) -> Option<String> {
         let job = self
-            .named(task)
+            .expected(task)
             .filter(|job| refusal.error.ends_with(job.kind.exists))?;
         let description = self.ask(job.service, job.kind.describe, job.input()).await.ok()?;
-        let created = serde_json::from_value::<Timestamp>(description.get(job.kind.created)?.clone()).ok()?;
-        if created < since {
+        if !job.is_since(since, &description) {
             return None;
         }
         let members: &[&str] = match job.kind.id {
@@ -184,33 +231,24 @@ impl Integrations<'_> {
     /// Waits for a job's end and gives its description. Looks again after
     /// pauses that grow with the time that the job takes.
     pub(crate) async fn finished(&self, job: &Job) -> Result<String, TaskFailure> {
-        let Kind {
-            describe,
-            status,
-            running,
-            succeeded,
-            ..
-        } = job.kind;
         let mut pause = PAUSE_MIN;
         loop {
-            match self.ask(job.service, describe, job.input()).await {
+            match self.ask(job.service, job.kind.describe, job.input()).await {
+                Ok(description) if job.is_running(&description) => {}
                 Ok(description) => {
-                    let now = description.get(status).and_then(Value::as_str).unwrap_or_default();
-                    if !running.contains(&now) {
-                        let succeeded = now == *succeeded;
-                        let result = self.described(job, description);
-                        return match succeeded {
-                            true => Ok(result),
-                            false => Err(TaskFailure {
-                                error: "States.TaskFailed".to_owned(),
-                                cause: result,
-                            }),
-                        };
-                    }
+                    let succeeded = job.status(&description) == job.kind.succeeded;
+                    let result = self.described(job, description);
+                    return match succeeded {
+                        true => Ok(result),
+                        false => Err(TaskFailure {
+                            error: "States.TaskFailed".to_owned(),
+                            cause: result,
+                        }),
+                    };
                 }
                 // The service will be there again; the job goes on meanwhile.
                 Err(error) if error.is_server_fault() => tracing::warn!(job = job.id, %error, "a job is not seen"),
-                Err(error) => return Err(job.service.optimised_failure(error)),
+                Err(error) => return Err(job.service.optimised_failure(error, self.ids.id())),
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 5 / 4).min(PAUSE_MAX);
@@ -232,11 +270,16 @@ impl Integrations<'_> {
         Value::Object(result).to_string()
     }
 
-    /// Stops a job that nobody waits for any more. What cannot be stopped
-    /// goes on, as on AWS.
-    pub(crate) async fn stop(&self, job: &Job) {
-        if let Err(error) = self.ask(job.service, job.kind.stop, job.input()).await {
-            tracing::warn!(job = job.id, %error, "a job whose task is over could not be stopped");
+    /// Stops a job if it runs. One that is older than `since` only has the
+    /// name of the task's own job, which was never started.
+    ///
+    /// # Errors
+    /// The service's.
+    pub(crate) async fn stop(&self, job: &Job, since: Timestamp) -> Result<(), ApiError> {
+        let description = self.ask(job.service, job.kind.describe, job.input()).await?;
+        if job.is_running(&description) && job.is_since(since, &description) {
+            self.ask(job.service, job.kind.stop, job.input()).await?;
         }
+        Ok(())
     }
 }

@@ -1,7 +1,6 @@
 //! Functions: a task whose resource is a function's ARN gives the function its
 //! input and has its answer; `lambda:invoke` has parameters and a response.
 
-use scones_api::ApiError;
 use scones_asl::TaskCall;
 use serde_json::{Map, Value};
 
@@ -22,21 +21,22 @@ impl Integrations<'_> {
             invocation: InvocationType::RequestResponse,
             client_context: None,
         };
-        let reply = self.runner.invoke_function(call).await.map_err(lambda_refusal)?;
+        let reply = self.invoke(call).await?;
         succeeded(reply).map(|reply| reply.payload)
     }
 
     pub(super) async fn invoke_by_name(&self, task: &TaskCall) -> Result<String, TaskFailure> {
         let call = lambda_call(&task.parameters)?;
-        let reply = self.runner.invoke_function(call).await.map_err(lambda_refusal)?;
+        let reply = self.invoke(call).await?;
         let date = http_date(self.clock.now());
         Ok(lambda_response(succeeded(reply)?, date).to_string())
     }
-}
 
-/// Lambda's refusal of an invocation in the words of its integration.
-fn lambda_refusal(error: ApiError) -> TaskFailure {
-    LAMBDA.optimised_failure(error)
+    /// Invokes a function; Lambda's refusal comes in the words of its integration.
+    async fn invoke(&self, call: LambdaCall) -> Result<LambdaReply, TaskFailure> {
+        let reply = self.runner.invoke_function(call).await;
+        reply.map_err(|error| LAMBDA.optimised_failure(error, self.ids.id()))
+    }
 }
 
 /// The invocation that the parameters of `lambda:invoke` describe.

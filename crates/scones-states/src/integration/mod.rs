@@ -18,8 +18,14 @@ mod spelling;
 use scones_api::Clock;
 use scones_asl::{Pattern, Resource, TaskCall};
 
-pub(crate) use self::{http::status_text, job::Job};
-use crate::runner::{TaskFailure, TaskIdentity, TaskRunner};
+pub(crate) use self::{
+    http::status_text,
+    job::{Job, JobName},
+};
+use crate::{
+    random::Ids,
+    runner::{TaskFailure, TaskIdentity, TaskRunner},
+};
 
 /// What a task's calls are made with.
 #[derive(Clone, Copy)]
@@ -27,6 +33,7 @@ pub(crate) struct Integrations<'a> {
     pub(crate) runner: &'a dyn TaskRunner,
     pub(crate) identity: &'a TaskIdentity,
     pub(crate) clock: &'a dyn Clock,
+    pub(crate) ids: &'a Ids,
 }
 
 impl Integrations<'_> {

@@ -285,17 +285,17 @@ pub(super) fn find(service: &str, action: &str) -> Option<(&'static Service, Sty
 }
 
 impl Service {
-    /// How the service's refusal fails a task.
-    pub(super) fn failure(&self, style: Style, operation: &str, error: ApiError) -> TaskFailure {
+    /// How the service's refusal of a `request` fails a task.
+    pub(super) fn failure(&self, style: Style, operation: &str, error: ApiError, request: Uuid) -> TaskFailure {
         match style {
-            Style::Optimised => self.optimised_failure(error),
-            Style::Sdk => self.sdk_failure(operation, error),
+            Style::Optimised => self.optimised_failure(error, request),
+            Style::Sdk => self.sdk_failure(operation, error, request),
         }
     }
 
     /// `StepFunctions.ExecutionAlreadyExistsException`, and for what the SDK
     /// has no type for `SageMaker.AmazonSageMakerException`.
-    pub(super) fn optimised_failure(&self, error: ApiError) -> TaskFailure {
+    pub(super) fn optimised_failure(&self, error: ApiError, request: Uuid) -> TaskFailure {
         let (
             error,
             Optimised {
@@ -305,7 +305,7 @@ impl Service {
             },
         ) = match (own_failure(error), &self.optimised) {
             (Err(failure), _) => return failure,
-            (Ok(error), None) => return self.sdk_failure("", error),
+            (Ok(error), None) => return self.sdk_failure("", error, request),
             (Ok(error), Some(integration)) => (error, integration),
         };
         let kind = self
@@ -315,17 +315,14 @@ impl Service {
             error: format!("{error_prefix}.{kind}"),
             cause: format!(
                 "{} (Service: {service_name}; Status Code: {}; Error Code: {}; Request ID: {}; Proxy: null)",
-                error.message,
-                error.status,
-                error.code,
-                Uuid::new_v4()
+                error.message, error.status, error.code, request
             ),
         }
     }
 
     /// `S3.NoSuchKeyException`, and for what the SDK has no type for
     /// `S3.S3Exception`.
-    fn sdk_failure(&self, operation: &str, error: ApiError) -> TaskFailure {
+    fn sdk_failure(&self, operation: &str, error: ApiError, request: Uuid) -> TaskFailure {
         let mut error = match own_failure(error) {
             Ok(error) => error,
             Err(failure) => return failure,
@@ -340,9 +337,7 @@ impl Service {
             error: format!("{name}.{kind}"),
             cause: format!(
                 "{} (Service: {name}, Status Code: {}, Request ID: {}) (SDK Attempt Count: 1)",
-                error.message,
-                error.status,
-                Uuid::new_v4()
+                error.message, error.status, request
             ),
         }
     }
@@ -421,7 +416,7 @@ mod tests {
     fn errors_have_the_names_of_their_integration() {
         let check = |service: &str, action: &str, status: u16, code: &str, expect: &str| {
             let (service, style) = find(service, action).unwrap();
-            let failure = service.failure(style, action, ApiError::new(status, code, "message"));
+            let failure = service.failure(style, action, ApiError::new(status, code, "message"), Uuid::nil());
             assert_eq!(failure.error, expect);
         };
         check(
@@ -517,7 +512,7 @@ mod tests {
         let check = |message: &str, expect: &str| {
             let (service, style) = find("aws-sdk:sfn", "stopExecution").unwrap();
             let error = ApiError::bad_request("SerializationException", message);
-            let failure = service.failure(style, "StopExecution", error);
+            let failure = service.failure(style, "StopExecution", error, Uuid::nil());
             assert_eq!(
                 (failure.error.as_str(), failure.cause.as_str()),
                 ("States.Runtime", expect)
@@ -539,7 +534,12 @@ mod tests {
         let cause = |service: &str, action: &str, operation: &str| {
             let (service, style) = find(service, action).unwrap();
             let cause = service
-                .failure(style, operation, ApiError::new(404, "NoSuchKey", "It is gone."))
+                .failure(
+                    style,
+                    operation,
+                    ApiError::new(404, "NoSuchKey", "It is gone."),
+                    Uuid::nil(),
+                )
                 .cause;
             let id = cause.split("Request ID: ").nth(1).unwrap()[..36].to_owned();
             cause.replace(&id, "ID")

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use scones_api::{ApiError, Constraints, RequestContext, Timestamp};
 use scones_asl::{Outcome, Timestamp as Instant};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{encryption::Encryption, machines::Resolved};
 use crate::{
@@ -384,14 +383,13 @@ impl States {
         let machine = found.machine.name;
         let (_, test_case) = test_case_of(&input.state_machine_arn);
         let test_case = test_case.map(str::to_owned);
-        let name = input.name.unwrap_or_else(|| Uuid::new_v4().to_string());
-        let id = express.then(|| Uuid::new_v4().to_string());
+        let name = input.name.unwrap_or_else(|| self.ids.id().to_string());
+        let id = express.then(|| self.ids.id().to_string());
         let execution = ExecutionName {
             machine: machine.clone(),
             name: name.clone(),
             express: id,
         };
-        let (seed, _) = Uuid::new_v4().as_u64_pair();
         Origin {
             execution_arn: names::arn(&self.owner, &execution),
             name,
@@ -399,7 +397,7 @@ impl States {
             machine,
             input: input.input.unwrap_or_else(|| "{}".to_owned()),
             started: Instant(self.clock.now().as_millis()),
-            seed,
+            seed: self.ids.seed(),
             revision: found.revision,
             version: found.version,
             alias: found.alias,

@@ -6,7 +6,6 @@ use scones_api::{ApiError, Constraints, PageToken, RequestContext, Timestamp};
 use scones_asl::Machine;
 use scones_store::{Error as StoreError, ListQuery};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{
     encryption::Encryption,
@@ -267,7 +266,7 @@ impl States {
                 Some(self.catalog.keep_definition(text, parsed).await?.id.clone())
             }
         };
-        let (now, id) = (self.clock.now(), Uuid::new_v4().to_string());
+        let (now, id) = (self.clock.now(), self.ids.id().to_string());
         let change = |machine: &mut StateMachine| {
             let mut revision = machine.revision.clone();
             revision.definition = definition.clone().unwrap_or(revision.definition);
@@ -401,8 +400,7 @@ impl States {
                     .alias(&name.machine, alias)
                     .await?
                     .ok_or_else(|| fault::no_state_machine(&arn))?;
-                let draw = u8::try_from(Uuid::new_v4().as_u128() % 100).unwrap_or_default();
-                (Some(routes.value.pick(draw)), Some(alias.clone()))
+                (Some(routes.value.pick(self.ids.percent())), Some(alias.clone()))
             }
         };
         let (created, description, revision) = match version {

@@ -1,7 +1,7 @@
 //! A store in memory that fails, delays and dies as a seed says.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     io,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard},
@@ -16,15 +16,18 @@ use scones_store::{
     Revision, Timer, Timers,
 };
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Tables {
-    histories: HashMap<String, Vec<Bytes>>,
+    histories: BTreeMap<String, Vec<Bytes>>,
     records: BTreeMap<(String, String), Record>,
     revision: u64,
-    queues: HashMap<String, Vec<Queued>>,
+    queues: BTreeMap<String, Vec<Queued>>,
     timers: BTreeMap<(String, String), Timer>,
+    /// The writes that stores died at.
+    deaths: Vec<String>,
 }
 
+#[derive(Debug)]
 struct Queued {
     receipt: String,
     payload: Bytes,
@@ -36,6 +39,26 @@ struct Queued {
 /// What survives a crash.
 #[derive(Clone, Default)]
 pub struct Disk(Arc<Mutex<Tables>>);
+
+impl Disk {
+    /// Every history.
+    pub fn histories(&self) -> Vec<Vec<Bytes>> {
+        self.0.lock().unwrap().histories.values().cloned().collect()
+    }
+
+    /// The writes that stores died at.
+    pub fn deaths(&self) -> Vec<String> {
+        self.0.lock().unwrap().deaths.clone()
+    }
+
+    /// Everything that is there, a line a thing.
+    pub fn lines(&self) -> Vec<String> {
+        format!("{:#?}", self.0.lock().unwrap())
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+}
 
 /// How a store misbehaves.
 #[derive(Debug, Clone, Copy, Default)]
@@ -81,7 +104,7 @@ impl MemoryStore {
 
     async fn operate<T>(
         &self,
-        write: bool,
+        write: Option<&str>,
         operation: impl FnOnce(&mut Tables) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let (delay, failing, lost) = {
@@ -97,10 +120,13 @@ impl MemoryStore {
         if let Some(left) = &mut self.trouble.lock().unwrap().writes_left {
             match (*left, write) {
                 (0, _) => return Err(Error::Closed),
-                (_, true) => *left -= 1,
-                (_, false) => {}
+                (_, Some(_)) => *left -= 1,
+                (_, None) => {}
             }
             dies = *left == 0;
+        }
+        if let (true, Some(write)) = (dies, write) {
+            self.tables().deaths.push(write.to_owned());
         }
         let injected = || Err(Error::Io(io::Error::other("injected")));
         if failing && lost {
@@ -118,7 +144,7 @@ impl MemoryStore {
 #[async_trait]
 impl Histories for MemoryStore {
     async fn append(&self, history: &str, position: u64, entries: Vec<Bytes>) -> Result<u64, Error> {
-        self.operate(true, |tables| {
+        self.operate(Some("append"), |tables| {
             let there = tables.histories.entry(history.to_owned()).or_default();
             let actual = there.len() as u64;
             if actual != position {
@@ -135,7 +161,7 @@ impl Histories for MemoryStore {
     }
 
     async fn read(&self, history: &str, from: u64, limit: usize) -> Result<Vec<Bytes>, Error> {
-        self.operate(false, |tables| {
+        self.operate(None, |tables| {
             let there = tables.histories.get(history).map(Vec::as_slice).unwrap_or_default();
             Ok(there
                 .iter()
@@ -148,14 +174,14 @@ impl Histories for MemoryStore {
     }
 
     async fn length(&self, history: &str) -> Result<u64, Error> {
-        self.operate(false, |tables| {
+        self.operate(None, |tables| {
             Ok(tables.histories.get(history).map_or(0, |there| there.len() as u64))
         })
         .await
     }
 
     async fn delete_history(&self, history: &str) -> Result<(), Error> {
-        self.operate(true, |tables| {
+        self.operate(Some("delete history"), |tables| {
             tables.histories.remove(history);
             Ok(())
         })
@@ -183,13 +209,13 @@ fn check(table: &str, key: &str, there: Option<&Record>, expected: Expected) -> 
 impl Records for MemoryStore {
     async fn get(&self, table: &str, key: &str) -> Result<Option<Record>, Error> {
         let place = (table.to_owned(), key.to_owned());
-        self.operate(false, |tables| Ok(tables.records.get(&place).cloned()))
+        self.operate(None, |tables| Ok(tables.records.get(&place).cloned()))
             .await
     }
 
     async fn put(&self, table: &str, key: &str, value: Bytes, expected: Expected) -> Result<Revision, Error> {
         let place = (table.to_owned(), key.to_owned());
-        self.operate(true, |tables| {
+        self.operate(Some(&format!("put {table}")), |tables| {
             check(table, key, tables.records.get(&place), expected)?;
             tables.revision += 1;
             let revision = Revision(tables.revision);
@@ -201,7 +227,7 @@ impl Records for MemoryStore {
 
     async fn delete(&self, table: &str, key: &str, expected: Expected) -> Result<(), Error> {
         let place = (table.to_owned(), key.to_owned());
-        self.operate(true, |tables| {
+        self.operate(Some(&format!("delete {table}")), |tables| {
             check(table, key, tables.records.get(&place), expected)?;
             tables.records.remove(&place);
             Ok(())
@@ -210,7 +236,7 @@ impl Records for MemoryStore {
     }
 
     async fn list(&self, table: &str, query: ListQuery) -> Result<Vec<(String, Record)>, Error> {
-        self.operate(false, |tables| {
+        self.operate(None, |tables| {
             let after = query.after.as_deref();
             let wanted = |key: &str| {
                 let beyond = match (after, query.descending) {
@@ -237,7 +263,7 @@ impl Records for MemoryStore {
 #[async_trait]
 impl Queues for MemoryStore {
     async fn send(&self, queue: &str, payload: Bytes, now: Timestamp, visible: Timestamp) -> Result<(), Error> {
-        self.operate(true, |tables| {
+        self.operate(Some("send"), |tables| {
             let message = Queued {
                 receipt: String::new(),
                 payload,
@@ -258,7 +284,7 @@ impl Queues for MemoryStore {
         now: Timestamp,
         lease: Duration,
     ) -> Result<Vec<Delivery>, Error> {
-        self.operate(true, |tables| {
+        self.operate(Some("receive"), |tables| {
             tables.revision += 1;
             let tag = tables.revision;
             let messages = tables.queues.entry(queue.to_owned()).or_default();
@@ -282,7 +308,7 @@ impl Queues for MemoryStore {
     }
 
     async fn acknowledge(&self, queue: &str, receipt: &str) -> Result<(), Error> {
-        self.operate(true, |tables| {
+        self.operate(Some("acknowledge"), |tables| {
             tables
                 .queues
                 .entry(queue.to_owned())
@@ -294,7 +320,7 @@ impl Queues for MemoryStore {
     }
 
     async fn release(&self, queue: &str, receipt: &str, visible: Timestamp) -> Result<(), Error> {
-        self.operate(true, |tables| {
+        self.operate(Some("release"), |tables| {
             let messages = tables.queues.entry(queue.to_owned()).or_default();
             for message in messages.iter_mut().filter(|message| message.receipt == receipt) {
                 message.visible = visible;
@@ -305,7 +331,7 @@ impl Queues for MemoryStore {
     }
 
     async fn delete_queue(&self, queue: &str) -> Result<(), Error> {
-        self.operate(true, |tables| {
+        self.operate(Some("delete queue"), |tables| {
             tables.queues.remove(queue);
             Ok(())
         })
@@ -316,7 +342,7 @@ impl Queues for MemoryStore {
 #[async_trait]
 impl Timers for MemoryStore {
     async fn set_timer(&self, group: &str, timer: Timer) -> Result<(), Error> {
-        self.operate(true, |tables| {
+        self.operate(Some("set timer"), |tables| {
             tables.timers.insert((group.to_owned(), timer.key.clone()), timer);
             Ok(())
         })
@@ -324,7 +350,7 @@ impl Timers for MemoryStore {
     }
 
     async fn clear_timer(&self, group: &str, key: &str) -> Result<(), Error> {
-        self.operate(true, |tables| {
+        self.operate(Some("clear timer"), |tables| {
             tables.timers.remove(&(group.to_owned(), key.to_owned()));
             Ok(())
         })
@@ -332,7 +358,7 @@ impl Timers for MemoryStore {
     }
 
     async fn due_timers(&self, group: &str, until: Timestamp, limit: usize) -> Result<Vec<Timer>, Error> {
-        self.operate(false, |tables| {
+        self.operate(None, |tables| {
             let timers = tables
                 .timers
                 .iter()

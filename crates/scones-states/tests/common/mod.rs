@@ -14,11 +14,13 @@ use std::{
 
 use async_trait::async_trait;
 use scones_api::{ApiError, Caller, Clock, JsonService as _, Owner, RequestContext, SystemClock, Timestamp};
-use scones_states::{LambdaCall, LambdaReply, NoObjects, ObjectStore, Options, Outside, States, TaskRunner};
+use scones_states::{
+    LambdaCall, LambdaReply, NoObjects, ObjectStore, Options, Outside, Random, States, SystemRandom, TaskRunner,
+};
 use scones_store::{SqliteStore, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub const ROLE: &str = "arn:aws:iam::000000000000:role/workflows";
 
@@ -33,8 +35,15 @@ pub enum Script {
     Fail(&'static str),
     /// Refuses the invocation.
     Refuse(u16, &'static str, &'static str),
-    /// Waits until the test lets it go, then answers its payload.
-    Hold(Arc<Notify>),
+    /// Waits until the test lets it go by a permit, then answers its payload.
+    Hold(Arc<Semaphore>),
+}
+
+impl Script {
+    /// Waits for ever.
+    pub fn hang() -> Self {
+        Self::Hold(Arc::new(Semaphore::new(0)))
+    }
 }
 
 /// A runner with one script a function.
@@ -82,7 +91,7 @@ impl TaskRunner for Functions {
             Some(Script::Fail(text)) => Ok(reply((*text).to_owned(), true)),
             Some(Script::Refuse(status, code, message)) => Err(ApiError::new(*status, *code, *message)),
             Some(Script::Hold(go)) => {
-                go.notified().await;
+                go.acquire().await.unwrap().forget();
                 Ok(reply(call.payload, false))
             }
         }
@@ -112,7 +121,8 @@ impl Server {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(directory.path()).unwrap();
         let clock = Arc::new(SystemClock);
-        let mut server = Self::start_over(store, clock, functions, Options::default(), objects)
+        let random = Arc::new(SystemRandom);
+        let mut server = Self::start_over(store, clock, functions, Options::default(), objects, random)
             .await
             .unwrap();
         server.directory = Some(directory);
@@ -125,7 +135,9 @@ impl Server {
         functions: Arc<dyn TaskRunner>,
         options: Options,
     ) -> Self {
-        Self::try_over(store, clock, functions, options).await.unwrap()
+        Self::try_over(store, clock, functions, options, Arc::new(SystemRandom))
+            .await
+            .unwrap()
     }
 
     /// `None` if the service does not start.
@@ -134,8 +146,9 @@ impl Server {
         clock: Arc<dyn Clock>,
         functions: Arc<dyn TaskRunner>,
         options: Options,
+        random: Arc<dyn Random>,
     ) -> Option<Self> {
-        Self::start_over(store, clock, functions, options, Arc::new(NoObjects)).await
+        Self::start_over(store, clock, functions, options, Arc::new(NoObjects), random).await
     }
 
     async fn start_over(
@@ -144,6 +157,7 @@ impl Server {
         functions: Arc<dyn TaskRunner>,
         options: Options,
         objects: Arc<dyn ObjectStore>,
+        random: Arc<dyn Random>,
     ) -> Option<Self> {
         let owner = Owner::default();
         let groups = Arc::new(logs::Groups::default());
@@ -151,6 +165,7 @@ impl Server {
             runner: functions,
             objects,
             logs: Arc::clone(&groups) as _,
+            random,
         };
         let states = States::start(options, owner, Arc::clone(&store), clock, outside)
             .await

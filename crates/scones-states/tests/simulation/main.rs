@@ -1,5 +1,9 @@
 //! Many executions on servers that fail, wait and die as a seed says.
 //! `SCONES_SIMULATION=FIRST..LAST` tries other seeds.
+//!
+//! A seed repeats its run exactly: ids, faults and delays are drawn from it,
+//! time is virtual, everything runs on one thread, and nothing in the engine
+//! follows from the order of a hash map or from a `select!` that draws lots.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,82 +12,32 @@
     reason = "a test that cannot go on has failed, and says why"
 )]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod coverage;
+mod workflows;
+mod world;
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use common::{
-    Server, TokioClock, invoke,
+    Server, TokioClock,
     memory::{Disk, MemoryStore, Trouble, draw},
     text,
 };
-use scones_api::ApiError;
-use scones_states::{LambdaCall, LambdaReply, Options, TaskRunner};
+use coverage::Coverage;
+use scones_states::Options;
 use serde_json::{Value, json};
+use world::{Seeded, Window, World};
 
-/// Executions of one simulation.
-const EXECUTIONS: u64 = 6;
+/// Executions of one simulation that come to their end, whatever fails.
+const JOURNEYS: u64 = 6;
+/// All executions of one simulation.
+const EXECUTIONS: u64 = JOURNEYS + 2;
 /// Servers that die before one lives.
 const CRASHES: u64 = 4;
-
-/// A function that takes its time and fails now and then.
-struct Flaky(Mutex<u64>);
-
-#[async_trait]
-impl TaskRunner for Flaky {
-    async fn invoke_function(&self, call: LambdaCall) -> Result<LambdaReply, ApiError> {
-        let (delay, fails) = {
-            let mut seed = self.0.lock().unwrap();
-            (draw(&mut seed) % 3_000, draw(&mut seed).is_multiple_of(4))
-        };
-        tokio::time::sleep(Duration::from_millis(delay)).await;
-        let error = r#"{"errorType": "Flaky", "errorMessage": "again"}"#;
-        Ok(LambdaReply {
-            status_code: 200,
-            payload: if fails { error.to_owned() } else { call.payload },
-            function_error: fails.then(|| "Unhandled".to_owned()),
-            executed_version: None,
-            request_id: "r".to_owned(),
-        })
-    }
-}
-
-fn definition() -> Value {
-    let retried = |next| {
-        let mut state = invoke("f", next);
-        state["TimeoutSeconds"] = json!(60);
-        let retry =
-            json!([{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 1000, "MaxDelaySeconds": 4}]);
-        state["Retry"] = retry;
-        state
-    };
-    let branch = |name: &str, state: Value| json!({"StartAt": name, "States": {name: state}});
-    json!({"StartAt": "T", "States": {
-        "T": retried(Some("W")),
-        "W": {"Type": "Wait", "Seconds": 20, "Next": "P"},
-        "P": {"Type": "Parallel", "Next": "M", "Branches": [
-            branch("B1", retried(None)),
-            branch("B2", json!({"Type": "Wait", "Seconds": 2, "End": true})),
-            branch("B3", json!({"Type": "Pass", "End": true})),
-        ]},
-        "M": {"Type": "Map", "Next": "D", "MaxConcurrency": 2,
-              "ItemProcessor": {"StartAt": "I", "States": {"I": retried(None)}}},
-        "D": {"Type": "Map", "Next": "F", "MaxConcurrency": 2, "Label": "D",
-              "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
-                                "StartAt": "C", "States": {"C": retried(None)}}},
-        // Some of its children fail for good, while others begin.
-        "F": {"Type": "Map", "End": true, "Label": "F", "ItemsPath": "$$.Execution.Input",
-              "Catch": [{"ErrorEquals": ["States.ExceedToleratedFailureThreshold"], "Next": "Z"}],
-              "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"},
-                                "StartAt": "G", "States": {"G": invoke("f", None)}}},
-        "Z": {"Type": "Pass", "End": true},
-    }})
-}
+/// What the tests run, unless they are told otherwise.
+const STANDING_SEEDS: &str = "64..72";
 
 /// What must hold of any history that has ended.
 fn check(events: &[Value], seed: u64) {
@@ -174,17 +128,84 @@ async fn show(server: &Server, execution: &str) {
     }
 }
 
-async fn simulate(mut seed: u64) {
-    let number = seed;
-    let (disk, clock) = (Disk::default(), TokioClock::new());
+/// The state machines, and the activity that one of them uses.
+struct Machines {
+    journey: String,
+    failure: String,
+    lateness: String,
+    activity: String,
+}
+
+impl Machines {
+    async fn create(server: &Server) -> Self {
+        let activity = server.ok("CreateActivity", json!({"name": "a"})).await;
+        let activity = text(&activity["activityArn"]);
+        Self {
+            journey: server.machine("journey", &workflows::journey(&activity)).await,
+            failure: server.machine("failure", &workflows::failure()).await,
+            lateness: server.machine("lateness", &workflows::lateness()).await,
+            activity,
+        }
+    }
+
+    /// What the execution with a number runs.
+    fn of(&self, number: u64) -> &str {
+        match number {
+            0..JOURNEYS => &self.journey,
+            JOURNEYS => &self.failure,
+            _ => &self.lateness,
+        }
+    }
+
+    /// Every execution that the servers list.
+    async fn executions(&self, server: &Server, status: Option<&str>) -> Option<Vec<Value>> {
+        let mut found = Vec::new();
+        for machine in [&self.journey, &self.failure, &self.lateness] {
+            let of = json!({"stateMachineArn": machine, "statusFilter": status});
+            let listed = server.call("ListExecutions", of).await.ok()?;
+            found.extend(listed["executions"].as_array().unwrap().iter().cloned());
+        }
+        Some(found)
+    }
+}
+
+/// How an execution may have ended.
+fn expected(execution: &str, stopped: &BTreeSet<String>) -> &'static [&'static str] {
+    if execution.contains(":failure:") {
+        &["FAILED"]
+    } else if execution.contains(":lateness:") {
+        // Its job may fail before it is late.
+        &["TIMED_OUT", "FAILED"]
+    } else if stopped.contains(execution) {
+        &["ABORTED", "SUCCEEDED"]
+    } else {
+        &["SUCCEEDED"]
+    }
+}
+
+/// Gives the disk that the servers leave.
+async fn simulate(number: u64) -> Disk {
+    let (disk, clock, seed) = (Disk::default(), TokioClock::new(), &mut number.clone());
+    let world = World::new(&clock);
     let options = Options {
         tasks_max: 3,
         idle_before_parking: Duration::from_secs(5),
         ..Options::default()
     };
-    let store = MemoryStore::new(&disk, Trouble::default());
-    let server = Server::over(store, clock.clone(), Arc::new(Flaky(Mutex::new(0))), options.clone()).await;
-    let machine = server.machine("m", &definition()).await;
+    let serve = async |trouble, seed: &mut u64| {
+        let store = MemoryStore::new(&disk, trouble);
+        let window = Window {
+            world: Arc::clone(&world),
+            store: Arc::clone(&store),
+            seed: Seeded::new(draw(seed)),
+        };
+        let ids = Seeded::new(draw(seed));
+        let server = Server::try_over(store.clone(), clock.clone(), Arc::new(window), options.clone(), ids).await;
+        // One that cannot read its own index does not start.
+        server.map(|server| (server, store))
+    };
+    let (server, _) = serve(Trouble::default(), seed).await.unwrap();
+    let machines = Machines::create(&server).await;
     server.states.shutdown().await;
 
     let mut acknowledged = Vec::new();
@@ -194,20 +215,18 @@ async fn simulate(mut seed: u64) {
     for round in 0..=CRASHES {
         let dies = round < CRASHES;
         let trouble = Trouble {
-            seed: draw(&mut seed),
+            seed: draw(seed),
             failing: if dies { 60 } else { 0 },
-            delay_millis: draw(&mut seed) % 40,
-            writes_left: dies.then(|| 20 + draw(&mut seed) % 150),
+            delay_millis: draw(seed) % 40,
+            writes_left: dies.then(|| 20 + draw(seed) % 400),
         };
-        // A server that cannot read its own index does not start.
-        let store = MemoryStore::new(&disk, trouble);
-        let runner = Arc::new(Flaky(Mutex::new(draw(&mut seed))));
-        let Some(server) = Server::try_over(store.clone(), clock.clone(), runner, options.clone()).await else {
+        let Some((server, store)) = serve(trouble, seed).await else {
             continue;
         };
         while next < EXECUTIONS && !store.is_dead() {
             let name = format!("e{next}");
-            let start = json!({"stateMachineArn": machine, "name": name, "input": format!("[{next}, {next}, {next}]")});
+            let input = format!("[{next}, {next}, {next}]");
+            let start = json!({"stateMachineArn": machines.of(next), "name": name, "input": input});
             match server.call("StartExecution", start).await {
                 Ok(started) => {
                     acknowledged.push(text(&started["executionArn"]));
@@ -217,42 +236,35 @@ async fn simulate(mut seed: u64) {
                 Err(error) => assert!(error.status >= 500, "seed {number}: {error}"),
             }
         }
-        if let Some(execution) = acknowledged.first() {
+        let journeys = acknowledged.iter().filter(|it| it.contains(":journey:")).count() as u64;
+        if journeys > 0 {
+            let execution = acknowledged[usize::try_from(draw(seed) % journeys).unwrap()].clone();
             let of = json!({"executionArn": execution});
-            if draw(&mut seed).is_multiple_of(3) {
+            if draw(seed).is_multiple_of(3) {
                 // Whatever it answers, it may have stopped it.
                 stopped.insert(execution.clone());
                 drop(server.call("StopExecution", of.clone()).await);
             }
-            if draw(&mut seed).is_multiple_of(2) && server.call("RedriveExecution", of).await.is_ok() {
-                stopped.remove(execution);
+            if draw(seed).is_multiple_of(2) && server.call("RedriveExecution", of).await.is_ok() {
+                stopped.remove(&execution);
             }
         }
+        let reports = Seeded::new(draw(seed));
         let mut quiet = false;
         for _ in 0..3_000 {
             tokio::time::sleep(Duration::from_secs(1)).await;
             if store.is_dead() {
                 break;
             }
-            let open = server
-                .call(
-                    "ListExecutions",
-                    json!({"stateMachineArn": machine, "statusFilter": "RUNNING"}),
-                )
-                .await;
-            if open.is_ok_and(|open| open["executions"] == json!([])) {
+            world.report(&server, &machines.activity, &reports).await;
+            let open = machines.executions(&server, Some("RUNNING")).await;
+            if open.is_some_and(|open| open.is_empty()) {
                 quiet = true;
                 break;
             }
         }
         if !quiet && !store.is_dead() {
-            let open = server
-                .ok(
-                    "ListExecutions",
-                    json!({"stateMachineArn": machine, "statusFilter": "RUNNING"}),
-                )
-                .await;
-            for execution in open["executions"].as_array().unwrap() {
+            for execution in machines.executions(&server, Some("RUNNING")).await.unwrap() {
                 show(&server, &text(&execution["executionArn"])).await;
             }
         }
@@ -261,44 +273,59 @@ async fn simulate(mut seed: u64) {
             "seed {number}, round {round}: an execution is stuck"
         );
         if !dies {
-            let listed = server.ok("ListExecutions", json!({"stateMachineArn": machine})).await;
-            let listed = listed["executions"].as_array().unwrap().clone();
+            let listed = machines.executions(&server, None).await.unwrap();
             assert_eq!(listed.len() as u64, EXECUTIONS, "seed {number}: {listed:?}");
             for execution in &acknowledged {
                 let described = server.describe(execution).await;
                 let events = server.events(execution).await;
-                let expect = if stopped.contains(execution) {
-                    ["ABORTED", "SUCCEEDED"]
-                } else {
-                    ["SUCCEEDED"; 2]
-                };
                 let status = text(&described["status"]);
-                if !expect.contains(&status.as_str()) {
+                if !expected(execution, &stopped).contains(&status.as_str()) {
                     show(&server, execution).await;
+                    panic!("seed {number}: {execution} {status}: {described} {events:?}");
                 }
-                assert!(
-                    expect.contains(&status.as_str()),
-                    "seed {number}: {execution} {status}: {described} {events:?}"
-                );
                 check(&events, number);
                 check_map_runs(&server, execution, status == "SUCCEEDED", number).await;
             }
+            // Those that nobody waits for are stopped, the others have ended.
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_eq!(world.running_jobs(), [""; 0], "seed {number}");
         }
         server.states.shutdown().await;
     }
+    disk
+}
+
+fn run(seed: u64) -> Disk {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(simulate(seed))
+}
+
+#[test]
+fn a_seed_repeats_its_run_exactly() {
+    let (first, second) = (run(64).lines(), run(64).lines());
+    let different = first.iter().zip(&second).find(|(first, second)| first != second);
+    assert_eq!(different, None);
+    assert_eq!(first.len(), second.len());
 }
 
 #[test]
 fn no_execution_is_lost_doubled_or_stuck() {
-    let seeds = std::env::var("SCONES_SIMULATION").unwrap_or_else(|_| "64..72".to_owned());
+    let chosen = std::env::var("SCONES_SIMULATION").ok();
+    let seeds = chosen.as_deref().unwrap_or(STANDING_SEEDS);
     let (first, last) = seeds.split_once("..").expect("SCONES_SIMULATION is FIRST..LAST");
+    let mut coverage = Coverage::default();
     for seed in first.parse::<u64>().unwrap()..last.parse().unwrap() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(simulate(seed))));
-        assert!(run.is_ok(), "SCONES_SIMULATION={seed}..{} repeats this", seed + 1);
+        match std::panic::catch_unwind(|| run(seed)) {
+            Ok(disk) => coverage.add(&disk),
+            Err(_) => panic!("SCONES_SIMULATION={seed}..{} repeats this", seed + 1),
+        }
+    }
+    coverage.print();
+    if chosen.is_none() {
+        coverage.check();
     }
 }

@@ -128,8 +128,8 @@ fn database(directory: &Path) -> Check {
             format!("not looked into while it is open: {error}"),
         ),
         Err(error) => {
-            let error = anyhow::Error::from(error);
-            let finding = format!("{error:#}; {}", server::damage_hint(directory));
+            let hint = server::store_hint(&error, directory).map(|hint| format!("; {hint}"));
+            let finding = format!("{:#}{}", anyhow::Error::from(error), hint.unwrap_or_default());
             Check::new(subject, Verdict::Problem, finding)
         }
     }

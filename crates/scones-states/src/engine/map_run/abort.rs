@@ -28,6 +28,7 @@ pub(in crate::engine) fn abort_later(shared: &Arc<Shared>, run: Arc<MapRun>) {
             engine.aborted(&run.arn, run.task, live.as_deref()).await;
         };
         tokio::select! {
+            biased;
             () = aborted => {}
             // Its mark stays: the next start finds it.
             () = engine.shared.stopping.cancelled() => {}

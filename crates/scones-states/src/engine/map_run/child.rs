@@ -76,7 +76,6 @@ pub(crate) fn arn(parent: &Origin, run: &MapRun, number: u64) -> String {
 pub(crate) fn origin(engine: &Engine, parent: &Origin, run: &MapRun, child: &Child) -> Origin {
     let (name, execution_arn) = names(parent, run, child.number);
     let machine = format!("{}/{}", parent.machine, run.label);
-    let (seed, _) = Uuid::new_v4().as_u64_pair();
     Origin {
         execution_arn,
         name: name.to_string(),
@@ -84,7 +83,7 @@ pub(crate) fn origin(engine: &Engine, parent: &Origin, run: &MapRun, child: &Chi
         machine,
         input: child.input.clone(),
         started: engine.shared.now(),
-        seed,
+        seed: engine.shared.ids.seed(),
         revision: parent.revision.clone(),
         version: None,
         alias: None,

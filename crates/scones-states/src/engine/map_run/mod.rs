@@ -15,7 +15,7 @@ mod outputs;
 mod record;
 mod results;
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use scones_api::Timestamp as ApiTimestamp;
@@ -38,10 +38,6 @@ use crate::{Error, items};
 /// Children of one run that are in memory at the same time. AWS allows 10,000;
 /// more than this many make nothing faster on one machine.
 const CHILDREN_MAX: usize = 1_000;
-/// First pause before the store is asked again.
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-/// Longest such pause.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// What the children of a run leave.
 #[derive(Default)]
@@ -81,7 +77,7 @@ pub(super) fn work(
             Err(Failure { error, cause }) => Input::TaskFailed { task, error, cause },
         };
         let message = Message {
-            command: Command::Report(input),
+            command: Box::new(Command::Report(input)),
             reply: None,
         };
         // If the actor is gone nobody wants to know.
@@ -98,32 +94,6 @@ fn broken(cause: impl std::fmt::Display) -> Failure {
 }
 
 impl Engine {
-    /// Asks until the store answers, or the server stops.
-    ///
-    /// # Errors
-    /// What asking again does not mend.
-    async fn patiently<T, F>(&self, what: &str, mut ask: impl FnMut() -> F) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        let mut pause = PAUSE_MIN;
-        loop {
-            match ask().await {
-                Err(error @ (Error::Store(_) | Error::Unavailable)) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "{what} and waits for the store"
-                    );
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
-                        () = self.shared.stopping.cancelled() => return Err(Error::Unavailable),
-                    }
-                }
-                answer => return answer,
-            }
-        }
-    }
-
     /// A run from its first item, or from where it was left, to its result.
     async fn conduct(&self, run: &Arc<MapRun>, execution_arn: &str) -> Result<String, Failure> {
         let live = Live::of(run);
@@ -243,6 +213,7 @@ impl Engine {
                 continue;
             }
             tokio::select! {
+                biased;
                 ended = running.join_next() => match ended {
                     Some(ended) => take(ended, run, live, outputs)?,
                     None => return Ok(()),

@@ -54,7 +54,8 @@ fn tree(children: &[i64]) -> bool {
         while open.last() == Some(&0) {
             open.pop();
         }
-        if open.len() > DEPTH_MAX {
+        // The first is not a group but the place of the root.
+        if open.len() > DEPTH_MAX + 1 {
             return false;
         }
     }

@@ -216,8 +216,6 @@ fn half(bits: u16) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
     use super::{big_endian, date, decimal, half, time};
 
     #[test]

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use scones_api::{ApiError, RequestContext};
 use scones_asl::{Begun, Machine, Pattern, Resource, Start, StateSummary, Timestamp, Trial, TrialStart};
-use uuid::Uuid;
 
 use self::{mock::Mock, request::TestState, response::TestedState};
 use crate::{States, fault, names, runner::TaskIdentity};
@@ -115,8 +114,7 @@ impl States {
     /// The execution that the state believes to be part of, an Express one as
     /// on AWS, and what else it is tried with.
     fn trial_start(&self, request: &TestState, subject: &Subject) -> Result<TrialStart, ApiError> {
-        let (machine, name) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
-        let (seed, _) = Uuid::new_v4().as_u64_pair();
+        let (machine, name) = (self.ids.id().to_string(), self.ids.id().to_string());
         let input = request.input.as_deref().unwrap_or("{}");
         let now = Timestamp(self.clock.now().as_millis());
         let start = Start {
@@ -125,7 +123,7 @@ impl States {
             role_arn: request.role_arn.clone().unwrap_or_default(),
             state_machine_arn: names::machine_arn(&self.owner, &machine),
             state_machine_name: machine,
-            seed,
+            seed: self.ids.seed(),
             express: true,
             synchronous: true,
             ..Start::of(input, now).map_err(fault::invalid_input)?
