@@ -118,10 +118,7 @@ fn run(dataset: &Dataset, fold: &[usize], seed: u64, options: &Options) -> Resul
     let seconds = started.elapsed().as_secs_f64();
     let classifier = Classifier::new(&trained.model);
     let classes = dataset.classes.len();
-    let mut logits = Vec::new();
-    for sample in &validation.samples {
-        logits.extend(classifier.logits(&sample.image)?);
-    }
+    let logits = classifier.all_logits(&validation)?;
     let labels: Vec<usize> = validation.samples.iter().map(|sample| sample.label).collect();
     let evaluation = Evaluation::new(&probabilities(&logits, classes, 1.0), &labels, classes);
     let calibrated_error = cross_fitted(&logits, &labels, classes);

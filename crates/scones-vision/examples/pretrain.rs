@@ -114,10 +114,7 @@ fn deliver(trained: TrainedModel, test: &Dataset, out: &Path) -> Result<(), Box<
 
 fn accuracy(model: &Model, test: &Dataset) -> Result<String, Box<dyn Error>> {
     let classifier = Classifier::new(model);
-    let mut logits = Vec::new();
-    for sample in &test.samples {
-        logits.extend(classifier.logits(&sample.image)?);
-    }
+    let logits = classifier.all_logits(test)?;
     let labels: Vec<usize> = test.samples.iter().map(|sample| sample.label).collect();
     let classes = model.classes.len();
     let accuracy = Evaluation::new(&probabilities(&logits, classes, 1.0), &labels, classes).accuracy;

@@ -1,9 +1,11 @@
 //! How good a classifier is, and how sure one can be of that.
 
 mod calibration;
+mod contact_sheet;
 mod folds;
 
 pub use calibration::{CALIBRATION_BINS, expected_calibration_error, fit_temperature};
+pub use contact_sheet::contact_sheet;
 pub use folds::stratified_folds;
 
 /// The 97.5th percentile of the standard normal distribution, for intervals of 95%.

@@ -6,9 +6,11 @@ use std::{
 };
 
 use image::RgbImage;
+use rayon::prelude::*;
 use scones_nn::{Inference, Scratch};
 
 use crate::{
+    dataset::Dataset,
     decode::{self, DecodeError},
     evaluation::probabilities,
     model::{self, Model},
@@ -93,6 +95,32 @@ impl Classifier {
             self.classes.len(),
             self.temperature,
         ))
+    }
+
+    /// The probabilities of each class for each image of a dataset, row by row, computed on all
+    /// threads of the current pool of rayon.
+    ///
+    /// # Errors
+    /// As [`classify_image`](Self::classify_image).
+    pub fn classify_all(&self, images: &Dataset) -> Result<Vec<f32>, Error> {
+        Ok(probabilities(
+            &self.all_logits(images)?,
+            self.classes.len(),
+            self.temperature,
+        ))
+    }
+
+    /// As [`logits`](Self::logits), for each image of a dataset.
+    ///
+    /// # Errors
+    /// A network whose numbers overflow.
+    pub fn all_logits(&self, images: &Dataset) -> Result<Vec<f32>, scones_nn::Error> {
+        let rows: Result<Vec<_>, _> = images
+            .samples
+            .par_iter()
+            .map(|sample| self.logits(&sample.image))
+            .collect();
+        Ok(rows?.concat())
     }
 
     /// The network's answer before softmax and temperature, averaged over the image and its mirror

@@ -11,7 +11,7 @@ mod settings;
 
 use std::{collections::HashMap, ops::ControlFlow};
 
-use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use scones_nn::{Architecture, Network, Shape, StepSettings, Trainer};
 use serde::{Deserialize, Serialize};
 
@@ -407,17 +407,8 @@ impl<'a> Training<'a> {
     /// The validation images' logits and labels.
     fn answers(&self, images: &Dataset) -> Result<(Vec<f32>, Vec<usize>), Error> {
         let classifier = Classifier::new(&self.model());
-        let logits = self.pool.install(|| {
-            images
-                .samples
-                .par_iter()
-                .map(|sample| classifier.logits(&sample.image))
-                .collect::<Result<Vec<_>, _>>()
-        })?;
-        Ok((
-            logits.concat(),
-            images.samples.iter().map(|sample| sample.label).collect(),
-        ))
+        let logits = self.pool.install(|| classifier.all_logits(images))?;
+        Ok((logits, images.samples.iter().map(|sample| sample.label).collect()))
     }
 
     fn validate(&self) -> Result<Option<Validation>, Error> {

@@ -38,6 +38,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: DataCommand,
     },
+    /// Train a classifier without a server
+    #[command(after_help = TRAIN_EXAMPLES)]
+    Train(TrainArgs),
+    /// Ask a trained classifier what images show
+    #[command(after_help = PREDICT_EXAMPLES)]
+    Predict(PredictArgs),
+    /// Measure a trained classifier on labelled images
+    #[command(after_help = EVALUATE_EXAMPLES)]
+    Evaluate(EvaluateArgs),
     /// Work with definitions of state machines
     Asl {
         #[command(subcommand)]
@@ -121,6 +130,71 @@ pub(crate) struct ImportArgs {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    /// `cifar100`, `synthetic`, or the path of an archive, an image list or a folder
+    pub(crate) source: String,
+    /// Where to write the model; must not exist
+    #[arg(long, value_name = "FILE", default_value = MODEL)]
+    pub(crate) output: PathBuf,
+    /// The classes to take from an archive, in the order of their labels [default: bicycle,motorcycle]
+    #[arg(long, value_delimiter = ',', value_name = "CLASS,CLASS")]
+    pub(crate) classes: Option<Vec<String>>,
+    /// A hyperparameter of the built-in image classification algorithm; may be repeated. Without
+    /// use_pretrained_model=0, training begins with the network that ships with Scones
+    #[arg(short = 'H', long = "hyperparameter", value_name = "NAME=VALUE", value_parser = hyperparameter)]
+    pub(crate) hyperparameters: Vec<(String, String)>,
+    /// Decides everything that is random
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Threads [default: as many as there are processors]
+    #[arg(long)]
+    pub(crate) threads: Option<std::num::NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Print a JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PredictArgs {
+    /// PNG or JPEG files
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<PathBuf>,
+    /// The model: a `model.tar.gz` of `scones train` or of a training job
+    #[arg(long, value_name = "FILE", default_value = MODEL)]
+    pub(crate) model: PathBuf,
+    /// Print a JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArgs {
+    /// An image list, or a folder with one folder a class; of a folder with parts, `test`
+    pub(crate) source: PathBuf,
+    /// The model: a `model.tar.gz` of `scones train` or of a training job
+    #[arg(long, value_name = "FILE", default_value = MODEL)]
+    pub(crate) model: PathBuf,
+    /// Also draw the worst mistakes as one PNG, the most confident first
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mistakes: Option<PathBuf>,
+    /// Print a JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where models are written to and read from.
+const MODEL: &str = "model.tar.gz";
+
+fn hyperparameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("NAME=VALUE is expected, such as epochs=20")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum AslCommand {
     /// Check definitions in the Amazon States Language, and show each problem in its place
@@ -192,6 +266,22 @@ Examples:
   scones data import cifar-100-python.tar.gz --classes bicycle,motorcycle --output data/
   scones data import photos/ --output data/        one folder a class
   scones data import photos/train.lst --output data/";
+
+const TRAIN_EXAMPLES: &str = "\
+Examples:
+  scones train photos/                     one folder a class; a fifth is held back to measure with
+  scones train photos/train.lst -H epochs=30 -H learning_rate=0.01
+  scones train cifar100 -H use_pretrained_model=0 --output scratch.tar.gz";
+
+const PREDICT_EXAMPLES: &str = "\
+Examples:
+  scones predict bicycle.png               with the model.tar.gz of this folder
+  scones predict --model scratch.tar.gz --json *.jpg";
+
+const EVALUATE_EXAMPLES: &str = "\
+Examples:
+  scones evaluate photos/test/ --mistakes mistakes.png
+  scones evaluate test.lst --model scratch.tar.gz --json";
 
 const ASL_CHECK_EXAMPLES: &str = "\
 Examples:

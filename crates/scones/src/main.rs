@@ -11,6 +11,7 @@ mod config;
 mod credentials;
 mod demo;
 mod failure;
+mod picture;
 mod server;
 mod source;
 mod terminal;

@@ -5,8 +5,11 @@ mod data;
 mod demo;
 mod doctor;
 mod env;
+mod evaluate;
 #[cfg(target_os = "linux")]
 mod own_tmp;
+mod predict;
+mod train;
 mod up;
 mod worker;
 
@@ -27,6 +30,9 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Data {
             command: DataCommand::Import(arguments),
         } => data::import(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Asl {
             command: AslCommand::Check(arguments),
         } => asl::check(&arguments),

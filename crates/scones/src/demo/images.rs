@@ -12,18 +12,16 @@ use indicatif::ProgressBar;
 use scones_vision::dataset::Dataset;
 use serde::Serialize;
 
-use super::{NAME, Stage, picture, section::Section};
+use super::{NAME, Stage, section::Section};
 use crate::{
     client::Client,
-    source::{Source, file_name},
+    picture,
+    source::{self, Source, file_name},
     terminal,
 };
 
 /// Uploads at the same time.
 const UPLOADERS: usize = 8;
-
-/// The side that images of other sizes are brought to, in pixels.
-const RESIZED_SIDE: u32 = 64;
 
 /// Images shown of each class.
 const PREVIEWS: usize = 6;
@@ -80,7 +78,7 @@ pub(super) fn stage(stage: &Stage<'_>, source: &Source) -> anyhow::Result<Images
     upload(stage.client, "train", &source.train, &bar)?;
     upload(stage.client, "test", &source.test, &bar)?;
     bar.finish_and_clear();
-    let size = common_size(source);
+    let size = source.common_size();
     let fresh = &stage.fresh;
     let example = source.test.samples.first().context("there are no test images")?;
     Ok(ImagesSection {
@@ -89,7 +87,7 @@ pub(super) fn stage(stage: &Stage<'_>, source: &Source) -> anyhow::Result<Images
         classes: source.train.classes.clone(),
         train_counts: source.train.class_counts(),
         test_counts: source.test.class_counts(),
-        image_size: size.unwrap_or((RESIZED_SIDE, RESIZED_SIDE)),
+        image_size: size.unwrap_or((source::RESIZED_SIDE, source::RESIZED_SIDE)),
         resized: size.is_none(),
         warnings: source.warnings.clone(),
         commands: vec![
@@ -109,20 +107,6 @@ pub(super) fn stage(stage: &Stage<'_>, source: &Source) -> anyhow::Result<Images
 /// The object of a test image.
 pub(super) fn test_key(name: &str) -> String {
     format!("test/{}", file_name(name))
-}
-
-/// The height and width that all images have, if it is one that a network
-/// learns from in minutes.
-fn common_size(source: &Source) -> Option<(u32, u32)> {
-    let mut sizes = source
-        .train
-        .samples
-        .iter()
-        .chain(&source.test.samples)
-        .map(|sample| sample.image.dimensions());
-    let (width, height) = sizes.next()?;
-    let small = (16..=RESIZED_SIDE).contains(&width) && (16..=RESIZED_SIDE).contains(&height);
-    (small && sizes.all(|size| size == (width, height))).then_some((height, width))
 }
 
 fn upload(client: &Client, channel: &str, dataset: &Dataset, bar: &ProgressBar) -> anyhow::Result<()> {

@@ -6,7 +6,6 @@ mod capture;
 mod endpoint;
 mod functions;
 mod images;
-mod picture;
 mod section;
 mod training;
 mod workflow;

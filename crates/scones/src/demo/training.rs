@@ -11,10 +11,10 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{NAME, Stage, aws_cli, images::ImagesSection, picture, role, section::Section};
+use super::{NAME, Stage, aws_cli, images::ImagesSection, role, section::Section};
 use crate::{
     client::{Client, JsonApi},
-    terminal,
+    picture, terminal,
 };
 
 /// How often the job is looked at.

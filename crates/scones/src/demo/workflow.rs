@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    NAME, Stage, aws_cli, functions::FunctionsSection, images::test_key, picture, role, section::Section,
-    training::text,
+    NAME, Stage, aws_cli, functions::FunctionsSection, images::test_key, role, section::Section, training::text,
 };
 use crate::{
     client::{Client, JsonApi},
+    picture,
     source::Source,
     terminal,
 };

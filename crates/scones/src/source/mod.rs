@@ -47,6 +47,21 @@ pub(crate) struct Source {
     pub(crate) warnings: Vec<String>,
 }
 
+/// The sides of the network's input for images of several sizes or large ones.
+pub(crate) const RESIZED_SIDE: u32 = 64;
+
+impl Source {
+    /// The height and width that all images have, if it is one that a network
+    /// learns from in minutes.
+    pub(crate) fn common_size(&self) -> Option<(u32, u32)> {
+        let samples = self.train.samples.iter().chain(&self.test.samples);
+        let mut sizes = samples.map(|sample| sample.image.dimensions());
+        let (width, height) = sizes.next()?;
+        let small = (16..=RESIZED_SIDE).contains(&width) && (16..=RESIZED_SIDE).contains(&height);
+        (small && sizes.all(|size| size == (width, height))).then_some((height, width))
+    }
+}
+
 /// A plain PNG file name for a sample, as image lists need it.
 pub(crate) fn file_name(name: &str) -> String {
     Path::new(name)
@@ -166,6 +181,41 @@ fn read(path: &Path, classes: &[String]) -> anyhow::Result<Parts> {
         split(folder::read(path)?)?
     };
     Ok((description, train, test))
+}
+
+/// The labelled images that `path` names, for a model of `classes`: an image list, or a folder with
+/// one folder a class; of a folder with parts, the test part. Labels are positions in `classes`.
+pub(crate) fn labelled(path: &Path, classes: &[String]) -> anyhow::Result<Dataset> {
+    let lists = ["test.lst", "validation.lst"].map(|name| path.join(name));
+    let list = lists.into_iter().find(|path| path.is_file());
+    let is_list = path.is_file() && path.extension().is_some_and(|extension| extension == "lst");
+    let mut dataset = match list.or(is_list.then(|| path.to_owned())) {
+        Some(list) => image_list(&list)?,
+        None if path.join("test").is_dir() => folder::read(&path.join("test"))?,
+        None if path.is_dir() => folder::read(path)?,
+        None => bail!("{} is neither an image list (.lst) nor a folder", path.display()),
+    };
+    let position = |name: &String| classes.iter().position(|class| class == name);
+    let by_name: Option<Vec<usize>> = dataset.classes.iter().map(position).collect();
+    // Image lists have numbers, which are the labels of the list that the model was trained with.
+    let by_number = || {
+        let number = |name: &String| name.parse().ok().filter(|label: &usize| *label < classes.len());
+        dataset.classes.iter().map(number).collect()
+    };
+    let Some(labels) = by_name.or_else(by_number) else {
+        return Err(anyhow!(
+            "{} has the classes {}, but the model tells apart {}",
+            path.display(),
+            dataset.classes.join(", "),
+            classes.join(", ")
+        ))
+        .hint("name the class folders as they were named for the training");
+    };
+    for sample in &mut dataset.samples {
+        sample.label = labels[sample.label];
+    }
+    dataset.classes = classes.to_vec();
+    Ok(dataset)
 }
 
 /// Rows of `DIR/train.lst` are relative to `DIR/train` if that folder is there,

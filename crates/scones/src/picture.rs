@@ -8,13 +8,13 @@ use image::{RgbImage, imageops};
 const PREVIEW_WIDTH: u32 = 20;
 
 /// Whether stdout shows 24-bit colours.
-pub(super) fn is_possible() -> bool {
+pub(crate) fn is_possible() -> bool {
     let colours = std::env::var("COLORTERM").is_ok_and(|value| value == "truecolor" || value == "24bit");
     std::io::stdout().is_terminal() && colours && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// Images beside one another, each character showing two pixels.
-pub(super) fn row(images: &[&RgbImage]) -> Vec<String> {
+pub(crate) fn row(images: &[&RgbImage]) -> Vec<String> {
     let small: Vec<RgbImage> = images
         .iter()
         .map(|image| imageops::resize(*image, PREVIEW_WIDTH, PREVIEW_WIDTH, imageops::FilterType::Triangle))
@@ -36,7 +36,7 @@ pub(super) fn row(images: &[&RgbImage]) -> Vec<String> {
 }
 
 /// Values between `low` and `high` as a line of bars.
-pub(super) fn sparkline(values: &[f64], low: f64, high: f64) -> String {
+pub(crate) fn sparkline(values: &[f64], low: f64, high: f64) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let bar = |value: f64| {
         let share = ((value - low) / (high - low)).clamp(0.0, 1.0);
@@ -51,7 +51,7 @@ pub(super) fn sparkline(values: &[f64], low: f64, high: f64) -> String {
 }
 
 /// A chain of boxes with arrows between them.
-pub(super) fn chain(boxes: &[&str]) -> Vec<String> {
+pub(crate) fn chain(boxes: &[&str]) -> Vec<String> {
     let mut lines = [String::new(), String::new(), String::new()];
     for (position, text) in boxes.iter().enumerate() {
         let width = text.chars().count() + 2;
