@@ -227,6 +227,12 @@ impl Plan {
         if is_main { 1 } else { self.block_length }
     }
 
+    /// Whether the activation of node `index` is read by the next node alone: it
+    /// lies within a block. Training computes it twice rather than keep it.
+    pub(crate) fn is_inner(&self, index: usize) -> bool {
+        index > 0 && self.nodes[index].shortcut == Shortcut::Nothing
+    }
+
     /// Whether a shortcut starts at the activation before node `index`: whether
     /// that node begins a block.
     pub(crate) fn is_shortcut_source(&self, index: usize) -> bool {

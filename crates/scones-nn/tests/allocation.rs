@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use scones_nn::{Architecture, Network, Optimizer, Shape, StepSettings, Trainer};
+use scones_nn::{Architecture, Block, Network, Optimizer, Shape, StepSettings, Trainer};
 
 /// The system's allocator, counted.
 struct Counting;
@@ -46,8 +46,13 @@ fn steps_and_inference_allocate_nothing() {
         width: 32,
         channels: 3,
     };
-    for depth in [8, 18, 50] {
-        let network = Network::new(Architecture::resnet(depth, input, 4).unwrap(), 1).unwrap();
+    let basic = Architecture::resnet(20, input, 4).unwrap();
+    let bottleneck = Architecture {
+        block: Block::Bottleneck,
+        ..Architecture::resnet(8, input, 4).unwrap()
+    };
+    for architecture in [basic, bottleneck] {
+        let network = Network::new(architecture.clone(), 1).unwrap();
         let images = vec![0.5; 2 * input.length()];
         let targets = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0];
         let settings = StepSettings {
@@ -60,13 +65,13 @@ fn steps_and_inference_allocate_nothing() {
             let mut scratch = inference.scratch(count);
             let (images, mut logits) = (&images[..count * input.length()], vec![0.0; count * 4]);
             let counted = allocations(|| inference.logits(images, count, &mut scratch, &mut logits).unwrap());
-            assert_eq!(counted, 0, "inference of {count}, ResNet-{depth}");
+            assert_eq!(counted, 0, "inference of {count}, {architecture:?}");
         }
 
         let mut trainer = Trainer::new(network, 2, Optimizer::default(), 2).unwrap();
         let counted = allocations(|| {
             trainer.step(&images, &targets, &settings).unwrap();
         });
-        assert_eq!(counted, 0, "a step of ResNet-{depth}");
+        assert_eq!(counted, 0, "a step of {architecture:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! The arithmetic, each kernel written once for every [`crate::simd::Simd`].
 //!
-//! Convolutions work on some images, the others on one; all check the extents of their operands
-//! before they start.
+//! Convolutions work on some images, the others on one; all check the extents of
+//! their operands before they start.
 
 pub(crate) mod convolve;
 pub(crate) mod dense;

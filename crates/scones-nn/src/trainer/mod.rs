@@ -66,7 +66,7 @@ struct Packed {
 
 impl Trainer {
     /// A trainer for batches of at most `batch_size_max` images, on `threads`
-    /// threads of its own. Allocates all it will need: about three times the
+    /// threads of its own. Allocates all it will need: about twice the
     /// activations of a batch, and a few times the weights.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ pub(super) struct Shard {
     count: usize,
     images: Batch,
     targets: Vec<f32>,
-    /// By node.
+    /// By node; of the inner ones only the images that are convolved together.
     activations: Vec<Batch>,
     /// Gradients of the activations: node `i` in buffer `i % plan.alive()`.
     gradients: Vec<Buffer>,
@@ -76,7 +76,9 @@ impl Shard {
             count: 0,
             images: Batch::zeros(plan.image, images),
             targets: Vec::with_capacity(images * plan.head.classes),
-            activations: frames().map(|frame| Batch::zeros(frame, images)).collect(),
+            activations: (0..plan.nodes.len())
+                .map(|index| activations(plan, index, images))
+                .collect(),
             gradients: (0..plan.alive()).map(|_| Buffer::zeros(images * longest)).collect(),
             slopes: plan
                 .frames
@@ -159,16 +161,14 @@ impl Shard {
         let node = &plan.nodes[index];
         for group in runs(self.count, group_of(node.frame)) {
             if index > 0 {
-                for image in group.clone() {
-                    self.activate(plan, index - 1, norms, image);
-                }
+                self.activate(plan, index - 1, norms, &group);
             }
             for (unit, packed) in node.units().zip(packed) {
                 let distance = plan.distance(unit == node.main);
-                let source = source(&self.images, &self.activations, index, distance);
+                let source = source(plan, &self.images, &self.activations, (index, distance), &group);
                 let UnitBuffers { output, statistics, .. } = &mut self.units[unit];
                 let images = Images {
-                    input: source.images(&group),
+                    input: source,
                     output: output.images_mut(&group),
                     start: Start::Zero,
                     rectify: false,
@@ -189,26 +189,28 @@ impl Shard {
         }
     }
 
-    /// Normalises, adds and rectifies: the activation of node `index`.
-    fn activate(&mut self, plan: &Plan, index: usize, norms: &[Norm], image: usize) {
+    /// Normalises, adds and rectifies: the activations of node `index`.
+    fn activate(&mut self, plan: &Plan, index: usize, norms: &[Norm], group: &Range<usize>) {
         let node = &plan.nodes[index];
         let (before, rest) = self.activations.split_at_mut(index);
-        let normalised = |unit: usize| Normalised {
-            input: self.units[unit].output.image(image),
-            mean: &norms[unit].mean,
-            scale: &norms[unit].scale,
-            shift: &norms[unit].shift,
-        };
-        self.level.run(Activate {
-            frame: node.frame,
-            main: normalised(node.main),
-            addend: match node.shortcut {
-                Shortcut::Nothing => Addend::Nothing,
-                Shortcut::Identity => Addend::Image(before[index - plan.block_length].image(image)),
-                Shortcut::Projection(unit) => Addend::Normalised(normalised(unit)),
-            },
-            output: rest[0].image_mut(image),
-        });
+        for (image, place) in group.clone().zip(kept(plan, index, group)) {
+            let normalised = |unit: usize| Normalised {
+                input: self.units[unit].output.image(image),
+                mean: &norms[unit].mean,
+                scale: &norms[unit].scale,
+                shift: &norms[unit].shift,
+            };
+            self.level.run(Activate {
+                frame: node.frame,
+                main: normalised(node.main),
+                addend: match node.shortcut {
+                    Shortcut::Nothing => Addend::Nothing,
+                    Shortcut::Identity => Addend::Image(before[index - plan.block_length].image(image)),
+                    Shortcut::Projection(unit) => Addend::Normalised(normalised(unit)),
+                },
+                output: rest[0].image_mut(place),
+            });
+        }
     }
 
     /// Finishes the last activation, classifies, and turns back: leaves the
@@ -217,7 +219,7 @@ impl Shard {
         let last = plan.nodes.len() - 1;
         let frame = plan.last_frame();
         for image in 0..self.count {
-            self.activate(plan, last, norms, image);
+            self.activate(plan, last, norms, &(image..image + 1));
             let head = &mut self.head;
             let input = self.activations[last].image(image);
             self.level.run(AveragePool {
@@ -247,7 +249,7 @@ impl Shard {
                 mean_gradient: &head.feature_gradient,
                 output: image_of(&mut self.gradients[last % plan.alive()], frame, image),
             });
-            self.finish_gradient(plan, last, norms, image);
+            self.finish_gradients(plan, last, norms, &(image..image + 1));
         }
     }
 
@@ -265,6 +267,9 @@ impl Shard {
             gradient[..plan.units[unit].convolution.forward.weights()].fill(0.0);
         }
         for group in runs(self.count, group_of(node.frame)) {
+            if index > 0 && plan.is_inner(index - 1) {
+                self.activate(plan, index - 1, norms, &group);
+            }
             self.unit_backward(plan, (index, 0), &group, norms, packed, start);
             match node.shortcut {
                 Shortcut::Nothing => {}
@@ -278,9 +283,7 @@ impl Shard {
                 Shortcut::Projection(_) => self.unit_backward(plan, (index, 1), &group, norms, packed, Start::Zero),
             }
             if index > 0 {
-                for image in group {
-                    self.finish_gradient(plan, index - 1, norms, image);
-                }
+                self.finish_gradients(plan, index - 1, norms, &group);
             }
         }
     }
@@ -316,10 +319,10 @@ impl Shard {
         let convolution = &plan.units[unit].convolution;
         let slopes = slopes.images(&(0..group.len()));
         let distance = plan.distance(unit == node.main);
-        let source = source(&self.images, &self.activations, index, distance);
+        let source = source(plan, &self.images, &self.activations, (index, distance), group);
         let (gradient, workspace) = (&mut self.weight_gradients[slot], &mut self.workspace);
-        convolution.add_weight_gradient(self.level, source.images(group), slopes, gradient, workspace);
-        let Some(source) = index.checked_sub(plan.distance(unit == node.main)) else {
+        convolution.add_weight_gradient(self.level, source, slopes, gradient, workspace);
+        let Some(source) = index.checked_sub(distance) else {
             return;
         };
         if let Some(pass) = &convolution.backward {
@@ -334,36 +337,64 @@ impl Shard {
         }
     }
 
-    /// Cuts the gradient of node `index` where its rectifier did, and adds up
-    /// what its normalisations need of it.
-    fn finish_gradient(&mut self, plan: &Plan, index: usize, norms: &[Norm], image: usize) {
+    /// Cuts the gradients of node `index` where its rectifier did, and adds up
+    /// what its normalisations need of them.
+    fn finish_gradients(&mut self, plan: &Plan, index: usize, norms: &[Norm], group: &Range<usize>) {
         let node = &plan.nodes[index];
         let frame = node.frame;
-        let gradient = image_of(&mut self.gradients[index % plan.alive()], frame, image);
-        // The first to look closes the gate.
-        let mut gate = Some(self.activations[index].image(image));
-        for unit in node.units() {
-            let UnitBuffers { output, totals, .. } = &mut self.units[unit];
-            let [sum, product] = self.row.each_mut().map(|row| &mut row[..frame.depth]);
-            self.level.run(GradientSums {
-                frame,
-                gradient: &mut *gradient,
-                gate: gate.take(),
-                input: output.image(image),
-                mean: &norms[unit].mean,
-                sum: &mut *sum,
-                product: &mut *product,
-            });
-            totals.add_image(sum, product);
+        for (image, place) in group.clone().zip(kept(plan, index, group)) {
+            let gradient = image_of(&mut self.gradients[index % plan.alive()], frame, image);
+            // The first to look closes the gate.
+            let mut gate = Some(self.activations[index].image(place));
+            for unit in node.units() {
+                let UnitBuffers { output, totals, .. } = &mut self.units[unit];
+                let [sum, product] = self.row.each_mut().map(|row| &mut row[..frame.depth]);
+                self.level.run(GradientSums {
+                    frame,
+                    gradient: &mut *gradient,
+                    gate: gate.take(),
+                    input: output.image(image),
+                    mean: &norms[unit].mean,
+                    sum: &mut *sum,
+                    product: &mut *product,
+                });
+                totals.add_image(sum, product);
+            }
         }
     }
 }
 
+/// Room for the activations of node `index` of so many images.
+fn activations(plan: &Plan, index: usize, images: usize) -> Batch {
+    let frame = plan.nodes[index].frame;
+    let kept = match plan.nodes.get(index + 1) {
+        Some(next) if plan.is_inner(index) => group_of(next.frame).min(images),
+        _ => images,
+    };
+    Batch::zeros(frame, kept)
+}
+
+/// Where the activations of node `index` lie, of the images of `group`.
+fn kept(plan: &Plan, index: usize, group: &Range<usize>) -> Range<usize> {
+    if plan.is_inner(index) {
+        0..group.len()
+    } else {
+        group.clone()
+    }
+}
+
 /// What is read by a unit of node `index`, from so far before.
-fn source<'a>(images: &'a Batch, activations: &'a [Batch], index: usize, distance: usize) -> &'a Batch {
-    index
-        .checked_sub(distance)
-        .map_or(images, |before| &activations[before])
+fn source<'a>(
+    plan: &Plan,
+    images: &'a Batch,
+    activations: &'a [Batch],
+    (index, distance): (usize, usize),
+    group: &Range<usize>,
+) -> &'a [f32] {
+    match index.checked_sub(distance) {
+        Some(before) => activations[before].images(&kept(plan, before, group)),
+        None => images.images(group),
+    }
 }
 
 /// Image `image` of a buffer that holds images of `frame`.
