@@ -38,6 +38,9 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// What training may hold of the memory that PyTorch holds for it.
+const MEMORY_SHARE_MAX: f64 = 0.25;
+
 /// One line of the table: what is done, by whom, and what is asked of us.
 struct Row {
     name: &'static str,
@@ -387,6 +390,22 @@ fn show(row: &Value) {
             number(&of["gflops"]),
             100.0 * number(&of["share_of_peak"]),
             number(&of["megabytes"])
+        ));
+    }
+    show_memory(row);
+}
+
+/// The memory of training against PyTorch's.
+fn show_memory(row: &Value) {
+    let bytes = |name: &str| {
+        let of = row["measured"].as_array()?.iter().find(|of| of["name"] == name)?;
+        of["megabytes"].as_f64()
+    };
+    if let (Some(ours), Some(theirs)) = (bytes("scones-nn"), bytes("torch")) {
+        let share = ours / theirs;
+        let verdict = if share <= MEMORY_SHARE_MAX { "met" } else { "MISSED" };
+        print(&format!(
+            "  memory: {share:.2} of torch's, target {MEMORY_SHARE_MAX}: {verdict}"
         ));
     }
 }
