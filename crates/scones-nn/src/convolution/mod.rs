@@ -414,15 +414,15 @@ mod tests {
     }
 
     #[test]
-    fn layers_of_even_sides_equal_the_definition() {
+    fn the_smallest_layer_of_even_sides_equals_the_definition() {
         check(&Case::new((2, 2), (1, 3), 3, 1, true));
-        check(&Case::new((4, 2), (3, 17), 3, 1, true));
     }
 
     #[test]
     #[cfg_attr(miri, ignore = "too large for an interpreter")]
     fn wide_layers_equal_the_definition() {
         // By transformed tiles, in more than one band and with a rest.
+        check(&Case::new((4, 2), (3, 17), 3, 1, true));
         check(&Case::new((2, 2), (33, 34), 3, 1, true));
         check(&Case::new((14, 10), (40, 32), 3, 1, true));
         // Bands, tiles and pairs of blocks all repeat.
