@@ -1,9 +1,10 @@
-//! The project's chores: `cargo xtask check`, `test` and `bench`.
+//! The project's chores: `cargo xtask check`, `test`, `bench` and `pretrain`.
 
 mod bench;
 mod check;
 mod clients;
 mod command;
+mod pretrain;
 mod rings;
 mod test;
 
@@ -36,6 +37,8 @@ enum Verb {
     /// Measurements; not tests, and not run by CI
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Train the network that ships inside the program; goes on where it was interrupted
+    Pretrain(pretrain::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -47,5 +50,6 @@ fn main() -> anyhow::Result<()> {
             pytest,
         } => test::run(rust_only, clients_only, &pytest),
         Verb::Bench(bench) => bench::run(&bench),
+        Verb::Pretrain(arguments) => pretrain::run(&arguments),
     }
 }

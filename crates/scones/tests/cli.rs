@@ -36,7 +36,16 @@ fn nothing_to_do_shows_what_there_is() {
 #[test]
 fn help_of_a_command_has_examples() {
     let directory = tempfile::tempdir().unwrap();
-    for command in [&["demo"][..], &["up"], &["env"], &["doctor"], &["asl", "check"]] {
+    for command in [
+        &["demo"][..],
+        &["up"],
+        &["env"],
+        &["doctor"],
+        &["train"],
+        &["predict"],
+        &["evaluate"],
+        &["asl", "check"],
+    ] {
         let shown = scones(directory.path(), &[command, &["--help"]].concat());
         assert!(shown.starts_with("exit 0") && shown.contains("Examples:"), "{shown}");
     }
@@ -161,6 +170,90 @@ fn an_output_that_holds_something_is_left_alone() {
         directory.path(),
         &["data", "import", "synthetic", "--output", "out"]
     ));
+}
+
+#[test]
+fn a_classifier_is_trained_asked_and_measured_without_a_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let (folder, run) = (directory.path(), |arguments: &[&str]| {
+        scones(directory.path(), arguments)
+    });
+    let document = |shown: &str| -> serde_json::Value {
+        let json = shown
+            .split_once("--- stdout\n")
+            .unwrap()
+            .1
+            .split_once("--- stderr")
+            .unwrap()
+            .0;
+        serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {shown}"))
+    };
+    assert!(run(&["data", "import", "synthetic", "--output", "drawn"]).starts_with("exit 0"));
+    // A part of the drawn images, one folder a class.
+    let list = fs::read_to_string(folder.join("drawn/test.lst")).unwrap();
+    for (row, class) in list.lines().map(|row| (row, ["bicycle", "motorcycle"])) {
+        let [_, label, name] = row.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("{row}")
+        };
+        let class = class[label.parse::<f32>().unwrap() as usize];
+        fs::create_dir_all(folder.join("few").join(class)).unwrap();
+        fs::copy(
+            folder.join("drawn/test").join(name),
+            folder.join("few").join(class).join(name),
+        )
+        .unwrap();
+    }
+    let trained = document(&run(&["train", "few", "-H", "epochs=2", "--json"]));
+    assert_eq!(
+        (&trained["epochs"], &trained["trainingImages"], &trained["testImages"]),
+        (&2.into(), &160.into(), &40.into())
+    );
+    assert!(run(&["train", "few"]).contains("model.tar.gz exists; name another file with --output"));
+
+    let evaluated = document(&run(&["evaluate", "few", "--mistakes", "mistakes.png", "--json"]));
+    let confusion: Vec<Vec<u64>> = serde_json::from_value(evaluated["confusion"].clone()).unwrap();
+    assert_eq!(confusion.iter().flatten().sum::<u64>(), 200);
+    let right = (confusion[0][0] + confusion[1][1]) as f64 / 200.0;
+    assert!((evaluated["accuracy"].as_f64().unwrap() - right).abs() < 1e-9);
+    assert!(fs::read(folder.join("mistakes.png")).unwrap().starts_with(b"\x89PNG"));
+
+    let image = fs::read_dir(folder.join("few/bicycle"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let asked = document(&run(&["predict", image.to_str().unwrap(), "--json"]));
+    let shares = asked[0]["probabilities"].as_object().unwrap();
+    assert!((shares.values().map(|share| share.as_f64().unwrap()).sum::<f64>() - 1.0).abs() < 1e-5);
+
+    for (arguments, expect) in [
+        (&["predict", "nowhere.png"][..], "cannot read nowhere.png"),
+        (&["predict", "drawn/test.lst"], "cannot classify drawn/test.lst"),
+        (&["predict", "--model", "few", "a.png"], "cannot read the model few"),
+        (
+            &["evaluate", "--model", "nowhere", "few"],
+            "hint: `scones train` makes one",
+        ),
+        (
+            &["evaluate", "nowhere"],
+            "nowhere is neither an image list (.lst) nor a folder",
+        ),
+        (
+            &["train", "few", "--output", "o", "-H", "epoch=2"],
+            "'epoch' was unexpected",
+        ),
+        (
+            &["train", "few", "--output", "o", "-H", "epochs"],
+            "NAME=VALUE is expected",
+        ),
+    ] {
+        let shown = run(arguments);
+        assert!(
+            !shown.starts_with("exit 0") && shown.contains(expect),
+            "{arguments:?}: {shown}"
+        );
+    }
 }
 
 #[test]

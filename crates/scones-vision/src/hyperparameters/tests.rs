@@ -95,7 +95,6 @@ fn what_is_not_built_is_never_ignored() {
     for words in [
         "multi_label=1",
         "use_weighted_loss=1",
-        "num_layers=152",
         "momentum=1",
         "beta_2=1.0",
         "eps=0",

@@ -85,9 +85,6 @@ impl Values<'_> {
         if given("use_weighted_loss", "1") {
             return Err(self.unsupported("use_weighted_loss", "it is for multi_label, leave it out"));
         }
-        if let Some("50" | "101" | "152" | "200") = self.text("num_layers") {
-            return Err(self.unsupported("num_layers", "use 18, 34, 20, 32, 44, 56 or 110, or leave it out"));
-        }
         Ok(())
     }
 

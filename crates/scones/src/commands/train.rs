@@ -70,7 +70,9 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<ExitCode> {
 /// The algorithm's hyperparameters: what the user gave, and what the images tell.
 fn hyperparameters(source: &Source, given: &[(String, String)]) -> anyhow::Result<Hyperparameters> {
     let mut all: BTreeMap<String, String> = given.iter().cloned().collect();
-    let mut tell = |name: &str, value: String| drop(all.entry(name.to_owned()).or_insert(value));
+    let mut tell = |name: &str, value: String| {
+        all.entry(name.to_owned()).or_insert(value);
+    };
     tell("num_classes", source.train.classes.len().to_string());
     tell("num_training_samples", source.train.samples.len().to_string());
     tell("use_pretrained_model", "1".to_owned());
