@@ -185,17 +185,13 @@ impl Model {
     }
 
     fn weights(&self, precision: Precision) -> Result<Vec<u8>, Error> {
-        let tensors: Vec<(String, Vec<usize>, (Dtype, Vec<u8>))> = self
+        let encoded: Vec<(Dtype, Vec<u8>)> = self
             .network
             .tensors()
-            .map(|(name, shape, values)| {
-                let encoded = precision.encode(&shape, values);
-                (name, shape, encoded)
-            })
+            .map(|(_, shape, values)| precision.encode(&shape, values))
             .collect();
-        let views = tensors.iter().map(|(name, shape, (dtype, bytes))| {
-            TensorView::new(*dtype, shape.clone(), bytes).map(|view| (name.as_str(), view))
-        });
+        let named = self.network.tensors().zip(&encoded);
+        let views = named.map(|((name, shape, _), (dtype, bytes))| Ok((name, TensorView::new(*dtype, shape, bytes)?)));
         let views = views.collect::<Result<Vec<_>, _>>().map_err(Error::Weights)?;
         safetensors::serialize(views, None).map_err(Error::Weights)
     }
