@@ -23,8 +23,12 @@ use crate::norm::EPSILON;
 use crate::plan::{Plan, Shortcut, Unit, group_of, runs};
 use crate::simd::SimdLevel;
 
-/// Most images that go through the network together.
-const IMAGES_MAX: usize = 16;
+/// Images that go through the network together: few for their activations to
+/// stay in the cache, or more where the weights of a layer would not.
+const IMAGES_FEW: usize = 2;
+const IMAGES_MANY: usize = 16;
+/// Floats of a layer's weights that stay in the cache: half a mebibyte.
+const WEIGHTS_CACHED: usize = 1 << 17;
 /// Networks with fewer multiply-adds than this classify an image too fast for
 /// several threads to be worth waking.
 const SPLIT_MULTIPLY_ADDS_MIN: u64 = 16 << 20;
@@ -126,7 +130,13 @@ impl Inference {
         let workers = batch.clamp(1, threads);
         let splits = batch <= 1 && self.architecture.multiply_adds() >= SPLIT_MULTIPLY_ADDS_MIN;
         let workspaces = if splits { threads } else { 1 };
-        let images = batch.div_ceil(workers).clamp(1, IMAGES_MAX);
+        let [weights, _] = self.plan.packed_lengths();
+        let together = if weights <= WEIGHTS_CACHED {
+            IMAGES_FEW
+        } else {
+            IMAGES_MANY
+        };
+        let images = batch.div_ceil(workers).clamp(1, together);
         Scratch {
             architecture: self.architecture.clone(),
             images,
