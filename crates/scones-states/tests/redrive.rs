@@ -120,6 +120,30 @@ async fn a_token_is_remembered_for_a_quarter_of_an_hour() {
     redrive("one", 0, 14).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_server_that_loses_its_store_answers() {
+    let definition = json!({"StartAt": "P", "States": {"P": {"Type": "Pass", "InputPath": "$.a", "End": true}}});
+    let (disk, clock) = (Disk::default(), TokioClock::new());
+    let over = async |writes_left| {
+        let trouble = Trouble {
+            writes_left,
+            ..Trouble::default()
+        };
+        let store = MemoryStore::new(&disk, trouble);
+        Server::over(store, clock.clone(), Functions::new([]), Options::default()).await
+    };
+    let server = over(None).await;
+    let machine = server.machine("m", &definition).await;
+    let execution = server.start(&machine, json!({})).await;
+    server.states.shutdown().await;
+    for writes in 1..4 {
+        let server = over(Some(writes)).await;
+        let asked = tokio::time::timeout(Duration::from_secs(60), server.call("RedriveExecution", of(&execution)));
+        assert!(asked.await.is_ok(), "no answer after {writes} writes");
+        server.states.shutdown().await;
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_redriven() {
     let server = Server::new(Functions::new([])).await;

@@ -32,7 +32,7 @@ use std::{
 
 use scones_api::{Clock, Timestamp as ApiTimestamp};
 use scones_asl::Timestamp;
-use scones_store::{Collection, ListQuery, Store, Timer};
+use scones_store::{Collection, Error as StoreError, ListQuery, Store, Timer};
 use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore, mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -502,12 +502,15 @@ impl Engine {
         }
     }
 
-    /// Notes an execution's end in the index. A server that stops before it
-    /// succeeds leaves that to the next one.
+    /// Notes an execution's end in the index. A server that stops, or whose
+    /// store is closed, before it succeeds leaves that to the next one.
     async fn close(&self, summary: &Summary) {
         self.shared.tell_end(&summary.arn);
         let mut backoff = Backoff::new();
         while let Err(error) = self.shared.index.close(summary).await {
+            if matches!(error, StoreError::Closed) {
+                return;
+            }
             tracing::warn!(execution = summary.arn, %error, "the index lags behind");
             drop(error);
             tokio::select! {

@@ -295,6 +295,57 @@ async fn simulate(number: u64) -> Disk {
     disk
 }
 
+/// An execution with a job that outlasts it, on a server that dies after so
+/// many writes and on one that takes over. Gives the jobs that run on, and
+/// whether the first server died.
+async fn late_with_a_crash(seed: u64, writes: u64) -> (Vec<String>, bool) {
+    let (disk, clock) = (Disk::default(), TokioClock::new());
+    let world = World::new(&clock);
+    let serve = async |writes_left| {
+        let trouble = Trouble {
+            writes_left,
+            ..Trouble::default()
+        };
+        let store = MemoryStore::new(&disk, trouble);
+        let window = Window {
+            world: Arc::clone(&world),
+            store: Arc::clone(&store),
+            seed: Seeded::new(seed),
+        };
+        let server = Server::over(store.clone(), clock.clone(), Arc::new(window), Options::default()).await;
+        (server, store)
+    };
+    let (server, _) = serve(None).await;
+    let machine = server.machine("lateness", &workflows::lateness()).await;
+    server.states.shutdown().await;
+    let (server, store) = serve(Some(writes)).await;
+    let start = json!({"stateMachineArn": machine, "name": "one", "input": "[1]"});
+    drop(server.call("StartExecution", start).await);
+    for _ in 0..60 {
+        if !store.is_dead() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+    server.states.shutdown().await;
+    let (server, _) = serve(None).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    server.states.shutdown().await;
+    (world.running_jobs(), store.is_dead())
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_job_outlasts_its_task_wherever_a_server_dies() {
+    for seed in 0..6 {
+        for writes in 1.. {
+            let (running, died) = late_with_a_crash(seed, writes).await;
+            assert_eq!(running, [""; 0], "seed {seed}, after {writes} writes");
+            if !died {
+                break;
+            }
+        }
+    }
+}
+
 fn run(seed: u64) -> Disk {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
