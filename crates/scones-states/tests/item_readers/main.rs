@@ -464,9 +464,52 @@ async fn an_object_without_an_end_ends() {
     check("x", athena, "more than 1048576 bytes").await;
 }
 
-/// A field as RFC 4180 writes it.
+#[tokio::test]
+async fn csv_escapes() {
+    let bench = Bench::new().await;
+    let check = async |delimiter: &str, row: &str, expect: &[&str]| {
+        let headers = ["a", "b", "c"];
+        let config = json!({"InputType": "CSV", "CSVHeaderLocation": "GIVEN", "CSVHeaders": headers[..expect.len()], "CSVDelimiter": delimiter});
+        let item: Value = headers
+            .iter()
+            .zip(expect)
+            .map(|(name, text)| (name.to_string(), json!(text)))
+            .collect();
+        bench.check(config, row.as_bytes(), Ok(json!([item]))).await;
+    };
+    check("COMMA", r#"a\,b,"q""x""#, &["a,b", "q\"x"]).await;
+    check("COMMA", r"C:\\Program Files\\x,1", &[r"C:\Program Files\x", "1"]).await;
+    check("COMMA", r"\n\z,\\n", &["nz", r"\n"]).await;
+    check(
+        "COMMA",
+        r#""a \"b\" c",\"d\",e\"f"#,
+        &[r#"a "b" c"#, r#""d""#, r#"e"f"#],
+    )
+    .await;
+    check("COMMA", r#""\,\\\x",\"#, &[r",\x", ""]).await;
+    check("PIPE", r"a\|b|c\,d", &["a|b", "c,d"]).await;
+    check("TAB", "a\\\tb\tc", &["a\tb", "c"]).await;
+    check("SPACE", r"a\ b c", &["a b", "c"]).await;
+    // A line end is not escaped.
+    check("COMMA", "a,b\\\n", &["a", "b"]).await;
+    // Two quotation marks are one, wherever they are.
+    check("COMMA", r#"{""k"":""v""},a"b,"""""#, &[r#"{"k":"v"}"#, r#"a"b"#, "\""]).await;
+    check("COMMA", r#""a"b"",,"""#, &[r#"ab""#, "", ""]).await;
+}
+
+/// A field as Step Functions lets one write it without quotation marks.
+fn escaped(field: &str) -> String {
+    let special = |character| matches!(character, '\\' | '"' | ',');
+    let write = |character| match special(character) {
+        true => format!("\\{character}"),
+        false => format!("{character}"),
+    };
+    field.chars().map(write).collect()
+}
+
+/// A field as RFC 4180 writes it, with backslashes repeated.
 fn quoted(field: &str) -> String {
-    format!("\"{}\"", field.replace('"', "\"\""))
+    format!("\"{}\"", field.replace('\\', "\\\\").replace('"', "\"\""))
 }
 
 /// Whatever is written is read, however it is cut into pieces.
@@ -474,11 +517,16 @@ fn quoted(field: &str) -> String {
 fn what_is_written_is_read() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let bench = runtime.block_on(Bench::new());
-    let field = "[a-z,\"\n\r ü]{0,9}";
+    let field = "[a-z,\\\\\"\n\r ü]{0,9}";
     let config = ProptestConfig::with_cases(16);
     proptest!(config, |(rows in vec(vec(field, 3), 0..6), packed: bool)| {
         let body = |text: &str| if packed { gzip(text.as_bytes()) } else { text.as_bytes().to_vec() };
-        let line = |row: &Vec<String>| row.iter().map(|field| quoted(field)).collect::<Vec<_>>().join(",") + "\r\n";
+        // A line end within a field takes quotation marks, and so does a field of nothing.
+        let write = |field: &String| match field.is_empty() || field.contains(['\n', '\r']) || field.starts_with('q') {
+            true => quoted(field),
+            false => escaped(field),
+        };
+        let line = |row: &Vec<String>| row.iter().map(write).collect::<Vec<_>>().join(",") + "\r\n";
         let csv = "a,b,c\r\n".to_owned() + &rows.iter().map(line).collect::<String>();
         let items: Vec<Value> = rows.iter().map(|row| json!({"a": row[0], "b": row[1], "c": row[2]})).collect();
         let lines: String = items.iter().map(|item| format!("{item}\n")).collect();
