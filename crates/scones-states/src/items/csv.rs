@@ -28,12 +28,12 @@ pub(super) fn items(source: Source, headers: CsvHeaders, delimiter: Delimiter) -
     let items = stream::try_unfold((rows, headers), async |(mut rows, headers)| {
         let headers = match headers {
             Some(headers) => headers,
-            None => match rows.next(READER_CSV_HEADER_BYTES_MAX).await? {
+            None => match rows.next(READER_CSV_HEADER_BYTES_MAX, usize::MAX).await? {
                 Some(row) => distinct(row.fields().map(str::to_owned).collect())?,
                 None => return Ok(None),
             },
         };
-        let row = rows.next(ITEM_BYTES_MAX).await?;
+        let row = rows.next(ITEM_BYTES_MAX, headers.len()).await?;
         Ok(row.map(|row| (row.item(&headers), (rows, Some(headers)))))
     });
     Ok(items.boxed())
@@ -94,16 +94,16 @@ impl Rows {
         }
     }
 
-    /// The next row, whose fields have at most `most` bytes together.
-    async fn next(&mut self, most: usize) -> Result<Option<Row>, Failure> {
+    /// The next row's first `fields`. The row has at most `most` bytes.
+    async fn next(&mut self, most: usize, fields: usize) -> Result<Option<Row>, Failure> {
         let row = loop {
             if self.piece.is_empty() {
                 match self.source.next().await? {
                     Some(piece) => self.piece = piece,
-                    None => break self.parser.finish(),
+                    None => break self.parser.finish(fields),
                 }
             }
-            match self.parser.read(&self.piece, most) {
+            match self.parser.read(&self.piece, most, fields) {
                 Ok((read, row)) => {
                     self.piece.advance(read);
                     if row.is_some() {

@@ -38,6 +38,8 @@ pub(super) struct Parser {
     place: Place,
     /// A backslash came before.
     escaped: bool,
+    /// Bytes of the row so far.
+    bytes: usize,
     row: Row,
 }
 
@@ -47,18 +49,20 @@ impl Parser {
             delimiter,
             place: Place::Start,
             escaped: false,
+            bytes: 0,
             row: Row::default(),
         }
     }
 
     /// Reads on from `piece`: how much of it was read, and the row that ends
-    /// there, if one does. A row has at most `most` bytes of text, and fields.
-    pub(super) fn read(&mut self, piece: &[u8], most: usize) -> Result<(usize, Option<Row>), TooLong> {
+    /// there, if one does. A row has at most `most` bytes, without its end;
+    /// what comes after its first `fields` is left out.
+    pub(super) fn read(&mut self, piece: &[u8], most: usize, fields: usize) -> Result<(usize, Option<Row>), TooLong> {
         for (index, &byte) in piece.iter().enumerate() {
-            if self.step(byte) {
-                return Ok((index + 1, Some(self.end())));
+            if self.step(byte, fields) {
+                return Ok((index + 1, Some(self.end(fields))));
             }
-            if self.row.text.len() > most || self.row.ends.len() > most {
+            if self.bytes > most {
                 return Err(TooLong);
             }
         }
@@ -66,27 +70,35 @@ impl Parser {
     }
 
     /// The last row, if no line end came after it.
-    pub(super) fn finish(&mut self) -> Option<Row> {
-        (!self.is_blank()).then(|| self.end())
+    pub(super) fn finish(&mut self, fields: usize) -> Option<Row> {
+        (self.bytes > 0).then(|| self.end(fields))
     }
 
-    fn is_blank(&self) -> bool {
-        self.place == Place::Start && self.row.ends.is_empty()
-    }
-
-    fn end(&mut self) -> Row {
-        self.end_field();
+    fn end(&mut self, fields: usize) -> Row {
+        self.end_field(fields);
+        self.bytes = 0;
         std::mem::take(&mut self.row)
     }
 
-    fn end_field(&mut self) {
-        self.row.ends.push(self.row.text.len());
+    fn end_field(&mut self, fields: usize) {
+        match self.row.ends.len() < fields {
+            true => self.row.ends.push(self.row.text.len()),
+            false => self
+                .row
+                .text
+                .truncate(self.row.ends.last().copied().unwrap_or_default()),
+        }
         self.place = Place::Start;
     }
 
     /// Takes a byte. Tells whether it ends a row.
-    fn step(&mut self, byte: u8) -> bool {
+    fn step(&mut self, byte: u8, fields: usize) -> bool {
+        let ends_line = matches!(byte, b'\r' | b'\n') && self.place != Place::Quoted;
         let escaped = std::mem::take(&mut self.escaped);
+        if ends_line {
+            return self.bytes > 0;
+        }
+        self.bytes += 1;
         if escaped && (matches!(byte, b'\\' | b'"') || byte == self.delimiter) {
             self.take(byte);
             return false;
@@ -105,8 +117,7 @@ impl Parser {
             }
             (Place::PlainQuote, b'"') => self.place = Place::Plain,
             (Place::Quoted, _) => self.row.text.push(byte),
-            (_, b'\r' | b'\n') => return !self.is_blank(),
-            (_, byte) if byte == self.delimiter => self.end_field(),
+            (_, byte) if byte == self.delimiter => self.end_field(fields),
             _ => self.take(byte),
         }
         false

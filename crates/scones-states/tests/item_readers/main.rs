@@ -93,13 +93,17 @@ fn list(config: Value) -> Value {
 }
 
 impl Server {
+    /// Runs a new machine to its end.
+    async fn run_new(&self, machine: &Value) -> Value {
+        let input = json!({"name": format!("m{}", MACHINES.fetch_add(1, Ordering::Relaxed)), "definition": machine.to_string(), "roleArn": common::ROLE});
+        let created = self.ok("CreateStateMachine", input).await;
+        self.run(created["stateMachineArn"].as_str().unwrap(), json!({"m": -1}))
+            .await
+    }
+
     /// The items, or the cause of the failure.
     async fn read(&self, reader: &Value) -> Result<Value, String> {
-        let input = json!({"name": format!("m{}", MACHINES.fetch_add(1, Ordering::Relaxed)), "definition": machine(reader).to_string(), "roleArn": common::ROLE});
-        let created = self.ok("CreateStateMachine", input).await;
-        let described = self
-            .run(created["stateMachineArn"].as_str().unwrap(), json!({"m": -1}))
-            .await;
+        let described = self.run_new(&machine(reader)).await;
         match described["status"].as_str() {
             Some("SUCCEEDED") => Ok(serde_json::from_str(described["output"].as_str().unwrap()).unwrap()),
             _ => {
@@ -452,16 +456,38 @@ async fn an_object_without_an_end_ends() {
     let csv = || json!({"InputType": "CSV", "CSVHeaderLocation": "FIRST_ROW"});
     check("x", csv(), "row 1 has more than 10240 bytes").await;
     check("\"x", csv(), "row 1 has more than 10240 bytes").await;
-    check("a\nx", csv(), "row 2 has more than 1048576 bytes").await;
-    check("a\n,", csv(), "row 2 has more than 1048576 bytes").await;
-    check("x", json!({"InputType": "JSONL"}), "line 1 has more than 1048576 bytes").await;
+    check("a\nx", csv(), "row 2 has more than 8388608 bytes").await;
+    check("a\n,", csv(), "row 2 has more than 8388608 bytes").await;
+    check("x", json!({"InputType": "JSONL"}), "line 1 has more than 8388608 bytes").await;
     let json = || json!({"InputType": "JSON", "ItemsPointer": "/b"});
     check("{\"a\": [", json(), "or what lies beside it").await;
     check("{\"b\": [\"x", json(), "an element of its array is too large").await;
     check("{\"b\": [[", json(), "recursion limit").await;
     check("x", json!({"ManifestType": "S3_INVENTORY"}), "more than 16777216 bytes").await;
     let athena = json!({"ManifestType": "ATHENA_DATA", "InputType": "JSONL"});
-    check("x", athena, "more than 1048576 bytes").await;
+    check("x", athena, "more than 8388608 bytes").await;
+}
+
+/// Items are read that only `ItemSelector` makes small enough.
+#[tokio::test]
+async fn large_items_are_selected_from() {
+    let bench = Bench::new().await;
+    let large = "x".repeat(2_000_000);
+    let item = json!({"id": "1", "text": large});
+    let csv = json!({"InputType": "CSV", "CSVHeaderLocation": "FIRST_ROW"});
+    for (config, body) in [
+        (csv, format!("id,text\n1,{large}\n1,{large}\n")),
+        (json!({"InputType": "JSONL"}), format!("{item}\n{item}")),
+        (json!({"InputType": "JSON"}), json!([item, item]).to_string()),
+    ] {
+        bench.objects.with("b", "k", body.into_bytes());
+        let mut machine = machine(&get(config));
+        let whole = bench.server.run_new(&machine).await;
+        assert_eq!(whole["error"], "States.DataLimitExceeded", "{whole}");
+        machine["States"]["M"]["ItemSelector"] = json!({"id.$": "$$.Map.Item.Value.id"});
+        let selected = bench.server.run_new(&machine).await;
+        assert_eq!(selected["output"], r#"[{"id":"1"},{"id":"1"}]"#, "{selected}");
+    }
 }
 
 #[tokio::test]
