@@ -472,7 +472,7 @@ async fn an_object_without_an_end_ends() {
 #[tokio::test]
 async fn large_items_are_selected_from() {
     let bench = Bench::new().await;
-    let large = "x".repeat(2_000_000);
+    let large = "x".repeat(1_100_000);
     let item = json!({"id": "1", "text": large});
     let csv = json!({"InputType": "CSV", "CSVHeaderLocation": "FIRST_ROW"});
     for (config, body) in [
