@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use scones_api::{ApiError, Clock, Owner};
-use scones_store::{Collection, Store};
+use scones_store::{Collection, Error as StoreError, Store};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -88,9 +88,64 @@ impl S3 {
     /// goes with the sweep of the next start.
     pub(crate) async fn discard(&self, blobs: impl IntoIterator<Item = scones_store::BlobId> + Send) {
         for blob in blobs.into_iter().collect::<Vec<_>>() {
-            if let Err(error) = self.store.delete_blob(&blob).await {
-                tracing::warn!(%blob, %error, "a blob without an owner could not be deleted");
+            match self.store.delete_blob(&blob).await {
+                Ok(_) => {}
+                Err(error @ StoreError::Closed) => tracing::debug!(%blob, %error, "a blob is left to the next sweep"),
+                Err(error) => tracing::warn!(%blob, %error, "a blob without an owner could not be deleted"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex, PoisonError},
+    };
+
+    use scones_api::{Owner, SystemClock};
+    use scones_store::{BlobId, Blobs as _, SqliteStore};
+
+    use super::{S3, StoreError};
+
+    /// What is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged when a blob is discarded, above debugging.
+    async fn logged(s3: &S3, blob: &BlobId) -> String {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        s3.discard([blob.clone()]).await;
+        drop(guard);
+        let bytes = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_closed_store_is_no_warning() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(directory.path()).unwrap();
+        let clock = Arc::new(SystemClock);
+        let s3 = S3::start(store.clone(), Owner::default(), clock).await.unwrap();
+        s3.swept().await;
+        let blob = store.create_blob("s3").await.unwrap().finish().await.unwrap();
+        store.close().await;
+        assert!(matches!(store.delete_blob(&blob).await, Err(StoreError::Closed)));
+        assert_eq!(logged(&s3, &blob).await, "");
     }
 }

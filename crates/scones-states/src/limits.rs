@@ -48,10 +48,9 @@ pub const HTTP_TASK: Duration = Duration::from_secs(60);
 pub const TEST_STATE_SECONDS_MAX: u64 = 300;
 
 /// Largest item of a dataset as it lies in its object, in bytes: a row, a
-/// line, an element. Scones's own bound on what is in memory; the input of a
-/// child, which `ItemSelector` may make smaller, is bounded by
-/// [`PAYLOAD_BYTES_MAX`].
-pub const ITEM_BYTES_MAX: usize = 1_048_576;
+/// line, an element ("ItemReader": 8 MB). The input of a child, which
+/// `ItemSelector` may make smaller, is bounded by [`PAYLOAD_BYTES_MAX`].
+pub const ITEM_BYTES_MAX: usize = 8_388_608;
 /// Most bytes of a JSON document before the array of items, and after it
 /// (Scones's own bound).
 pub const JSON_BESIDE_BYTES_MAX: usize = 16_777_216;

@@ -296,6 +296,34 @@ async fn machines_are_listed_in_pages() {
 }
 
 #[tokio::test]
+async fn metadata_is_without_data() {
+    let server = server().await;
+    let machine = server.ok("CreateStateMachine", create("m", json!({}))).await["stateMachineArn"].clone();
+    let execution = server.run(&text(&machine), json!({"a": 1})).await["executionArn"].clone();
+    for (operation, mut input) in [
+        ("DescribeStateMachine", json!({"stateMachineArn": machine})),
+        ("DescribeStateMachineForExecution", json!({"executionArn": execution})),
+        ("DescribeExecution", json!({"executionArn": execution})),
+    ] {
+        let mut all = server.ok(operation, input.clone()).await;
+        input["includedData"] = json!("ALL_DATA");
+        assert_eq!(server.ok(operation, input.clone()).await, all);
+        input["includedData"] = json!("METADATA_ONLY");
+        let there = all.as_object_mut().unwrap();
+        for data in ["input", "inputDetails", "output", "outputDetails", "variableReferences"] {
+            there.remove(data);
+        }
+        if let Some(definition) = there.get_mut("definition") {
+            *definition = json!("{}");
+        }
+        assert_eq!(server.ok(operation, input.clone()).await, all);
+        input["includedData"] = json!("NONE");
+        let refused = server.refused(operation, input).await;
+        assert!(refused.contains("[ALL_DATA, METADATA_ONLY]"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn resources_have_tags() {
     let server = server().await;
     let tags = json!({"tags": [{"key": "a", "value": "1"}, {"key": "b", "value": "2"}], "publish": true});
@@ -320,6 +348,17 @@ async fn resources_have_tags() {
             .await
             .starts_with("TooManyTags")
     );
+    for key in ["aws:x", "AWS:", "Aws:cloudformation:stack-name"] {
+        let refused = server
+            .refused(
+                "TagResource",
+                json!({"resourceArn": machine, "tags": [{"key": key, "value": ""}]}),
+            )
+            .await;
+        assert!(refused.starts_with("ValidationException: The tag key"), "{refused}");
+    }
+    let close = json!({"resourceArn": machine, "tags": [{"key": "aws", "value": ""}, {"key": "xaws:", "value": ""}, {"key": "awß:", "value": ""}]});
+    server.ok("TagResource", close).await;
     let version = format!("{}:1", text(&machine));
     let missing = server
         .refused("TagResource", json!({"resourceArn": version, "tags": []}))

@@ -1,10 +1,9 @@
-//! Items from delimited text (RFC 4180): an object for each row, with the
-//! headers for names and text for values.
+//! Items from delimited text: an object for each row, with the headers for
+//! names and text for values.
 
 use std::collections::HashSet;
 
 use bytes::{Buf as _, Bytes};
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use futures::{StreamExt as _, stream};
 use scones_asl::{
     event::Failure,
@@ -13,7 +12,11 @@ use scones_asl::{
 };
 use serde_json::{Map, Value};
 
-use super::{Source, Values, failed};
+use super::{
+    Source, Values,
+    delimited::{Parser, TooLong},
+    failed,
+};
 use crate::limits::ITEM_BYTES_MAX;
 
 pub(super) fn items(source: Source, headers: CsvHeaders, delimiter: Delimiter) -> Result<Values, Failure> {
@@ -25,12 +28,12 @@ pub(super) fn items(source: Source, headers: CsvHeaders, delimiter: Delimiter) -
     let items = stream::try_unfold((rows, headers), async |(mut rows, headers)| {
         let headers = match headers {
             Some(headers) => headers,
-            None => match rows.next(READER_CSV_HEADER_BYTES_MAX).await? {
+            None => match rows.next(READER_CSV_HEADER_BYTES_MAX, usize::MAX).await? {
                 Some(row) => distinct(row.fields().map(str::to_owned).collect())?,
                 None => return Ok(None),
             },
         };
-        let row = rows.next(ITEM_BYTES_MAX).await?;
+        let row = rows.next(ITEM_BYTES_MAX, headers.len()).await?;
         Ok(row.map(|row| (row.item(&headers), (rows, Some(headers)))))
     });
     Ok(items.boxed())
@@ -75,7 +78,7 @@ impl Row {
 /// The rows of an object.
 struct Rows {
     source: Source,
-    parser: Reader,
+    parser: Parser,
     piece: Bytes,
     /// The number of the next row, from 1; blank lines are none.
     number: u64,
@@ -85,45 +88,37 @@ impl Rows {
     fn of(source: Source, delimiter: u8) -> Self {
         Self {
             source,
-            parser: ReaderBuilder::new().delimiter(delimiter).build(),
+            parser: Parser::of(delimiter),
             piece: Bytes::new(),
             number: 1,
         }
     }
 
-    /// The next row, whose fields have at most `most` bytes together.
-    async fn next(&mut self, most: usize) -> Result<Option<Row>, Failure> {
-        let (mut text, mut ends) = (vec![0; most.min(1_024)], vec![0; 16]);
-        let (mut bytes, mut fields) = (0, 0);
-        loop {
+    /// The next row's first `fields`. The row has at most `most` bytes.
+    async fn next(&mut self, most: usize, fields: usize) -> Result<Option<Row>, Failure> {
+        let row = loop {
             if self.piece.is_empty() {
-                // At the end it stays empty, which the parser takes for the end.
-                self.piece = self.source.next().await?.unwrap_or_default();
-            }
-            let (result, read, written, ended) =
-                self.parser
-                    .read_record(&self.piece, &mut text[bytes..], &mut ends[fields..]);
-            self.piece.advance(read);
-            bytes += written;
-            fields += ended;
-            match result {
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull if text.len() < most => text.resize((text.len() * 2).min(most), 0),
-                ReadRecordResult::OutputEndsFull if ends.len() < most => ends.resize(ends.len() * 2, 0),
-                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
-                    return Err(self.wrong(format_args!("has more than {most} bytes")));
+                match self.source.next().await? {
+                    Some(piece) => self.piece = piece,
+                    None => break self.parser.finish(fields),
                 }
-                ReadRecordResult::Record => break,
-                ReadRecordResult::End => return Ok(None),
             }
-        }
-        text.truncate(bytes);
-        ends.truncate(fields);
-        let Ok(text) = String::from_utf8(text) else {
+            match self.parser.read(&self.piece, most, fields) {
+                Ok((read, row)) => {
+                    self.piece.advance(read);
+                    if row.is_some() {
+                        break row;
+                    }
+                }
+                Err(TooLong) => return Err(self.wrong(format_args!("has more than {most} bytes"))),
+            }
+        };
+        let Some(row) = row else { return Ok(None) };
+        let Ok(text) = String::from_utf8(row.text) else {
             return Err(self.wrong("is not UTF-8 text"));
         };
         self.number += 1;
-        Ok(Some(Row { text, ends }))
+        Ok(Some(Row { text, ends: row.ends }))
     }
 
     fn wrong(&self, problem: impl std::fmt::Display) -> Failure {

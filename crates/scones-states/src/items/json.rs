@@ -126,7 +126,8 @@ impl Walk<'_> {
     fn elements<'de, A: SeqAccess<'de>>(&self, mut array: A) -> Result<bool, A::Error> {
         self.reading.allowed.set(ITEM_BYTES_MAX);
         while let Some(element) = array.next_element::<Value>()? {
-            self.out.put(element).map_err(A::Error::custom)?;
+            let bytes = ITEM_BYTES_MAX - self.reading.allowed.get();
+            self.out.put(element, bytes).map_err(A::Error::custom)?;
             self.reading.allowed.set(ITEM_BYTES_MAX);
         }
         self.reading.allowed.set(JSON_BESIDE_BYTES_MAX);

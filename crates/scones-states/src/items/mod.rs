@@ -6,11 +6,13 @@
 //! - `location`: what `Parameters` and `Arguments` name
 //! - `source`: an object's bytes, unpacked
 //! - `csv`, `json`, `lines`: items from bytes
+//! - `delimited`: the fields of rows
 //! - `parquet`: items from columns
 //! - `listing`, `manifest`: items about other objects, or from them
 //! - `worker`: items from parsers that block
 
 mod csv;
+mod delimited;
 mod json;
 mod lines;
 mod listing;

@@ -6,7 +6,11 @@ use scones_api::{ApiError, Constraints, RequestContext, Timestamp};
 use scones_asl::{Outcome, Timestamp as Instant};
 use serde::{Deserialize, Serialize};
 
-use super::{encryption::Encryption, machines::Resolved};
+use super::{
+    encryption::Encryption,
+    included_data::{self, NO_DEFINITION},
+    machines::Resolved,
+};
 use crate::{
     States,
     catalog::{Logging, MachineType, Tracing},
@@ -244,10 +248,7 @@ impl States {
         input: DescribeExecution,
         _: &RequestContext,
     ) -> Result<DescribedExecution, ApiError> {
-        let wanted = input.included_data.as_deref().unwrap_or("ALL_DATA");
-        Constraints::new()
-            .one_of("includedData", wanted, &["ALL_DATA", "METADATA_ONLY"])
-            .check()?;
+        let all = included_data::all(input.included_data.as_deref())?;
         let there = self.found(&input.execution_arn).await?;
         if there.ending.is_some() {
             self.engine.settled(&input.execution_arn).await;
@@ -268,9 +269,9 @@ impl States {
             status,
             start_date: timestamp(there.origin.started),
             stop_date,
-            data: match wanted {
-                "ALL_DATA" => Data::of(there.origin.input, outcome.as_ref()),
-                _ => Data::default(),
+            data: match all {
+                true => Data::of(there.origin.input, outcome.as_ref()),
+                false => Data::default(),
             },
             trace_header: there.origin.trace_header,
             error,
@@ -336,20 +337,24 @@ impl States {
         input: DescribeExecution,
         _: &RequestContext,
     ) -> Result<StateMachineForExecution, ApiError> {
+        let all = included_data::all(input.included_data.as_deref())?;
         let origin = self.found(&input.execution_arn).await?.origin;
-        let definition = self.catalog.definition(&origin.revision.definition).await?;
+        let definition = match all {
+            true => self.catalog.definition(&origin.revision.definition).await?.text.clone(),
+            false => NO_DEFINITION.to_owned(),
+        };
         let label = origin.machine.rsplit('/').next().unwrap_or_default().to_owned();
         Ok(StateMachineForExecution {
             state_machine_arn: origin.machine_arn,
             name: origin.machine,
-            definition: definition.text.clone(),
+            variable_references: scones_asl::variable_references(&definition),
+            definition,
             role_arn: origin.revision.role_arn,
             update_date: origin.revision.date,
             logging_configuration: origin.revision.logging,
             tracing_configuration: origin.revision.tracing,
             encryption_configuration: Encryption::owned(),
             revision_id: origin.revision.id,
-            variable_references: scones_asl::variable_references(&definition.text),
             label: origin.child_of.is_some().then_some(label),
             map_run_arn: origin.child_of.map(|child| child.map_run_arn),
         })

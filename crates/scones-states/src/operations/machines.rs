@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     encryption::Encryption,
+    included_data::{self, NO_DEFINITION},
     tags::{self, Tag},
 };
 use crate::{
@@ -72,6 +73,7 @@ pub(crate) struct UpdatedStateMachine {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DescribeStateMachine {
     state_machine_arn: String,
+    included_data: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -208,17 +210,22 @@ impl States {
         input: DescribeStateMachine,
         _: &RequestContext,
     ) -> Result<DescribedStateMachine, ApiError> {
+        let all = included_data::all(input.included_data.as_deref())?;
         let name = names::parse_machine(&self.owner, "stateMachineArn", &input.state_machine_arn)?;
         if let Some(Qualifier::Alias(_)) = name.qualifier {
             return Err(fault::no_state_machine(&input.state_machine_arn));
         }
         let found = self.resolve(&name).await?;
-        let definition = self.catalog.definition(&found.revision.definition).await?;
+        let definition = match all {
+            true => self.catalog.definition(&found.revision.definition).await?.text.clone(),
+            false => NO_DEFINITION.to_owned(),
+        };
         Ok(DescribedStateMachine {
             state_machine_arn: names::arn(&self.owner, &name),
             name: found.machine.name,
             status: "ACTIVE",
-            definition: definition.text.clone(),
+            variable_references: scones_asl::variable_references(&definition),
+            definition,
             role_arn: found.revision.role_arn,
             machine_type: found.machine.machine_type,
             creation_date: found.created,
@@ -227,7 +234,6 @@ impl States {
             encryption_configuration: Encryption::owned(),
             revision_id: found.revision.id,
             description: found.description,
-            variable_references: scones_asl::variable_references(&definition.text),
         })
     }
 

@@ -6,6 +6,7 @@ mod callbacks;
 mod encryption;
 pub(crate) mod executions;
 mod history;
+mod included_data;
 mod listing;
 mod machines;
 mod map_runs;

@@ -44,6 +44,10 @@ pub(crate) struct TagList {
     tags: Vec<Tag>,
 }
 
+/// What no key of a user's begins with, in any case (Tag Editor User Guide,
+/// "Service quotas").
+const RESERVED_PREFIX: &str = "aws:";
+
 type Tags = BTreeMap<String, String>;
 
 impl States {
@@ -120,6 +124,12 @@ impl States {
 pub(crate) fn merged(mut tags: Tags, added: Vec<Tag>, arn: &str) -> Result<Tags, ApiError> {
     let mut constraints = Constraints::new();
     for (index, Tag { key, value }) in added.into_iter().enumerate() {
+        let prefix = key.get(..RESERVED_PREFIX.len());
+        if prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(RESERVED_PREFIX)) {
+            return Err(ApiError::validation(format!(
+                "The tag key '{key}' begins with '{RESERVED_PREFIX}', which is reserved for AWS: choose another"
+            )));
+        }
         constraints
             .length(
                 &format!("tags.{}.member.key", index + 1),

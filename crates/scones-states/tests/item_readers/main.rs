@@ -93,13 +93,17 @@ fn list(config: Value) -> Value {
 }
 
 impl Server {
+    /// Runs a new machine to its end.
+    async fn run_new(&self, machine: &Value) -> Value {
+        let input = json!({"name": format!("m{}", MACHINES.fetch_add(1, Ordering::Relaxed)), "definition": machine.to_string(), "roleArn": common::ROLE});
+        let created = self.ok("CreateStateMachine", input).await;
+        self.run(created["stateMachineArn"].as_str().unwrap(), json!({"m": -1}))
+            .await
+    }
+
     /// The items, or the cause of the failure.
     async fn read(&self, reader: &Value) -> Result<Value, String> {
-        let input = json!({"name": format!("m{}", MACHINES.fetch_add(1, Ordering::Relaxed)), "definition": machine(reader).to_string(), "roleArn": common::ROLE});
-        let created = self.ok("CreateStateMachine", input).await;
-        let described = self
-            .run(created["stateMachineArn"].as_str().unwrap(), json!({"m": -1}))
-            .await;
+        let described = self.run_new(&machine(reader)).await;
         match described["status"].as_str() {
             Some("SUCCEEDED") => Ok(serde_json::from_str(described["output"].as_str().unwrap()).unwrap()),
             _ => {
@@ -452,21 +456,86 @@ async fn an_object_without_an_end_ends() {
     let csv = || json!({"InputType": "CSV", "CSVHeaderLocation": "FIRST_ROW"});
     check("x", csv(), "row 1 has more than 10240 bytes").await;
     check("\"x", csv(), "row 1 has more than 10240 bytes").await;
-    check("a\nx", csv(), "row 2 has more than 1048576 bytes").await;
-    check("a\n,", csv(), "row 2 has more than 1048576 bytes").await;
-    check("x", json!({"InputType": "JSONL"}), "line 1 has more than 1048576 bytes").await;
+    check("a\nx", csv(), "row 2 has more than 8388608 bytes").await;
+    check("a\n,", csv(), "row 2 has more than 8388608 bytes").await;
+    check("x", json!({"InputType": "JSONL"}), "line 1 has more than 8388608 bytes").await;
     let json = || json!({"InputType": "JSON", "ItemsPointer": "/b"});
     check("{\"a\": [", json(), "or what lies beside it").await;
     check("{\"b\": [\"x", json(), "an element of its array is too large").await;
     check("{\"b\": [[", json(), "recursion limit").await;
     check("x", json!({"ManifestType": "S3_INVENTORY"}), "more than 16777216 bytes").await;
     let athena = json!({"ManifestType": "ATHENA_DATA", "InputType": "JSONL"});
-    check("x", athena, "more than 1048576 bytes").await;
+    check("x", athena, "more than 8388608 bytes").await;
 }
 
-/// A field as RFC 4180 writes it.
+/// Items are read that only `ItemSelector` makes small enough.
+#[tokio::test]
+async fn large_items_are_selected_from() {
+    let bench = Bench::new().await;
+    let large = "x".repeat(1_100_000);
+    let item = json!({"id": "1", "text": large});
+    let csv = json!({"InputType": "CSV", "CSVHeaderLocation": "FIRST_ROW"});
+    for (config, body) in [
+        (csv, format!("id,text\n1,{large}\n1,{large}\n")),
+        (json!({"InputType": "JSONL"}), format!("{item}\n{item}")),
+        (json!({"InputType": "JSON"}), json!([item, item]).to_string()),
+    ] {
+        bench.objects.with("b", "k", body.into_bytes());
+        let mut machine = machine(&get(config));
+        let whole = bench.server.run_new(&machine).await;
+        assert_eq!(whole["error"], "States.DataLimitExceeded", "{whole}");
+        machine["States"]["M"]["ItemSelector"] = json!({"id.$": "$$.Map.Item.Value.id"});
+        let selected = bench.server.run_new(&machine).await;
+        assert_eq!(selected["output"], r#"[{"id":"1"},{"id":"1"}]"#, "{selected}");
+    }
+}
+
+#[tokio::test]
+async fn csv_escapes() {
+    let bench = Bench::new().await;
+    let check = async |delimiter: &str, row: &str, expect: &[&str]| {
+        let headers = ["a", "b", "c"];
+        let config = json!({"InputType": "CSV", "CSVHeaderLocation": "GIVEN", "CSVHeaders": headers[..expect.len()], "CSVDelimiter": delimiter});
+        let item: Value = headers
+            .iter()
+            .zip(expect)
+            .map(|(name, text)| (name.to_string(), json!(text)))
+            .collect();
+        bench.check(config, row.as_bytes(), Ok(json!([item]))).await;
+    };
+    check("COMMA", r#"a\,b,"q""x""#, &["a,b", "q\"x"]).await;
+    check("COMMA", r"C:\\Program Files\\x,1", &[r"C:\Program Files\x", "1"]).await;
+    check("COMMA", r"\n\z,\\n", &["nz", r"\n"]).await;
+    check(
+        "COMMA",
+        r#""a \"b\" c",\"d\",e\"f"#,
+        &[r#"a "b" c"#, r#""d""#, r#"e"f"#],
+    )
+    .await;
+    check("COMMA", r#""\,\\\x",\"#, &[r",\x", ""]).await;
+    check("PIPE", r"a\|b|c\,d", &["a|b", "c,d"]).await;
+    check("TAB", "a\\\tb\tc", &["a\tb", "c"]).await;
+    check("SPACE", r"a\ b c", &["a b", "c"]).await;
+    // A line end is not escaped.
+    check("COMMA", "a,b\\\n", &["a", "b"]).await;
+    // Two quotation marks are one, wherever they are.
+    check("COMMA", r#"{""k"":""v""},a"b,"""""#, &[r#"{"k":"v"}"#, r#"a"b"#, "\""]).await;
+    check("COMMA", r#""a"b"",,"""#, &[r#"ab""#, "", ""]).await;
+}
+
+/// A field as Step Functions lets one write it without quotation marks.
+fn escaped(field: &str) -> String {
+    let special = |character| matches!(character, '\\' | '"' | ',');
+    let write = |character| match special(character) {
+        true => format!("\\{character}"),
+        false => format!("{character}"),
+    };
+    field.chars().map(write).collect()
+}
+
+/// A field as RFC 4180 writes it, with backslashes repeated.
 fn quoted(field: &str) -> String {
-    format!("\"{}\"", field.replace('"', "\"\""))
+    format!("\"{}\"", field.replace('\\', "\\\\").replace('"', "\"\""))
 }
 
 /// Whatever is written is read, however it is cut into pieces.
@@ -474,11 +543,16 @@ fn quoted(field: &str) -> String {
 fn what_is_written_is_read() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let bench = runtime.block_on(Bench::new());
-    let field = "[a-z,\"\n\r ü]{0,9}";
+    let field = "[a-z,\\\\\"\n\r ü]{0,9}";
     let config = ProptestConfig::with_cases(16);
     proptest!(config, |(rows in vec(vec(field, 3), 0..6), packed: bool)| {
         let body = |text: &str| if packed { gzip(text.as_bytes()) } else { text.as_bytes().to_vec() };
-        let line = |row: &Vec<String>| row.iter().map(|field| quoted(field)).collect::<Vec<_>>().join(",") + "\r\n";
+        // A line end within a field takes quotation marks, and so does a field of nothing.
+        let write = |field: &String| match field.is_empty() || field.contains(['\n', '\r']) || field.starts_with('q') {
+            true => quoted(field),
+            false => escaped(field),
+        };
+        let line = |row: &Vec<String>| row.iter().map(write).collect::<Vec<_>>().join(",") + "\r\n";
         let csv = "a,b,c\r\n".to_owned() + &rows.iter().map(line).collect::<String>();
         let items: Vec<Value> = rows.iter().map(|row| json!({"a": row[0], "b": row[1], "c": row[2]})).collect();
         let lines: String = items.iter().map(|item| format!("{item}\n")).collect();

@@ -69,7 +69,8 @@ fn rows(object: &Arc<Object>, out: &Out) -> Result<(), Problem> {
             }
             let mut spare = ITEM_BYTES_MAX;
             let item = row.read(&mut columns, &mut spare).map_err(of_row)?;
-            out.put(item).map_err(|unwanted| unwanted.to_string())?;
+            out.put(item, ITEM_BYTES_MAX - spare)
+                .map_err(|unwanted| unwanted.to_string())?;
         }
     }
     Ok(())
