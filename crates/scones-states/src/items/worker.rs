@@ -14,23 +14,25 @@ use super::{Values, failed};
 const AHEAD: usize = 16;
 
 /// Where the parser leaves its items.
-pub(super) struct Out(mpsc::Sender<Result<Option<Value>, Failure>>);
+pub(super) struct Out<T = Value>(mpsc::Sender<Result<Option<T>, Failure>>);
 
 /// Nobody takes any more items.
 #[derive(Debug, thiserror::Error)]
 #[error("nobody takes the items")]
 pub(super) struct Unwanted;
 
-impl Out {
+impl<T> Out<T> {
     /// Waits until there is room for an item.
-    pub(super) fn put(&self, item: Value) -> Result<(), Unwanted> {
+    pub(super) fn put(&self, item: T) -> Result<(), Unwanted> {
         self.0.blocking_send(Ok(Some(item))).map_err(|_| Unwanted)
     }
 }
 
 /// The items that `parse` puts out. It is not one of the runtime's threads,
 /// whose number is bounded: a map run keeps it until the last item is taken.
-pub(super) fn items(parse: impl FnOnce(&Out) -> Result<(), Failure> + Send + 'static) -> Result<Values, Failure> {
+pub(super) fn items<T: Send + 'static>(
+    parse: impl FnOnce(&Out<T>) -> Result<(), Failure> + Send + 'static,
+) -> Result<Values<T>, Failure> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     let work = move || {
         let out = Out(sender);
