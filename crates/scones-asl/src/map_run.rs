@@ -55,11 +55,67 @@ impl PartialEq for MapRun {
     }
 }
 
+/// An item of a Map state, as `$$.Map.Item` shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// The name that the value has, for a member of an object.
+    pub key: Option<String>,
+    /// The element or the member's value.
+    pub value: Value,
+    /// `S3://BUCKET/KEY` of the object that holds it, `S3://BUCKET` for a
+    /// listed object; absent for the state's input.
+    pub source: Option<Arc<str>>,
+}
+
+impl From<Value> for Item {
+    fn from(value: Value) -> Self {
+        Self {
+            key: None,
+            value,
+            source: None,
+        }
+    }
+}
+
+impl From<(String, Value)> for Item {
+    fn from((key, value): (String, Value)) -> Self {
+        Self {
+            key: Some(key),
+            ..Self::from(value)
+        }
+    }
+}
+
+impl Item {
+    /// What an iteration gets without an `ItemSelector`: the element, or the
+    /// member as a pair.
+    #[must_use]
+    pub fn into_input(self) -> Value {
+        match self.key {
+            None => self.value,
+            Some(key) => json!({"Key": key, "Value": self.value}),
+        }
+    }
+
+    /// `$$.Map` of the iteration with the number `index`.
+    pub(crate) fn shown(&self, index: u64) -> Value {
+        let mut item = serde_json::Map::new();
+        item.insert("Index".to_owned(), index.into());
+        if let Some(key) = &self.key {
+            item.insert("Key".to_owned(), key.as_str().into());
+        }
+        item.insert("Value".to_owned(), self.value.clone());
+        let source = self.source.as_deref().unwrap_or("STATE_DATA");
+        item.insert("Source".to_owned(), source.into());
+        json!({"Item": item})
+    }
+}
+
 /// Where a run's items come from.
 #[derive(Clone, Debug)]
 pub enum ItemSource {
     /// The state's input.
-    Items(Vec<Value>),
+    Items(Vec<Item>),
     /// Objects in S3.
     Objects(Box<ItemReader>),
 }
@@ -84,7 +140,7 @@ pub struct ItemReader {
     /// Most items to read, up to 100 million; absent where `MaxItems` is
     /// negative, with which a run begins but fails.
     pub max_items: Option<u64>,
-    /// A JSON Pointer (RFC 6901) to the array within a JSON document.
+    /// A JSON Pointer (RFC 6901) to the array or object within a JSON document.
     pub items_pointer: Option<String>,
 }
 
@@ -93,7 +149,7 @@ pub struct ItemReader {
 pub enum InputType {
     /// Rows below headers.
     Csv,
-    /// One array.
+    /// One array or object.
     Json,
     /// A JSON value on each line.
     JsonLines,
@@ -216,9 +272,9 @@ impl MapRun {
     ///
     /// # Errors
     /// `ItemSelector` cannot be evaluated: the run fails with this.
-    pub fn item_input(&self, index: u64, item: Value) -> Result<Value, Failure> {
+    pub fn item_input(&self, index: u64, item: Item) -> Result<Value, Failure> {
         match &self.selector {
-            None => Ok(item),
+            None => Ok(item.into_input()),
             Some(selector) => selector
                 .select(&self.state_name, index, &item)
                 .map_err(|fault| Failure {
@@ -257,13 +313,13 @@ pub fn exceeds(failed: u64, total: u64, count: Option<u64>, percentage: Option<f
 }
 
 impl Selector {
-    fn select(&self, state_name: &str, index: u64, item: &Value) -> Result<Value, Fault> {
+    fn select(&self, state_name: &str, index: u64, item: &Item) -> Result<Value, Fault> {
         let Some(template) = &self.map.item_selector else {
-            return Ok(item.clone());
+            return Ok(item.clone().into_input());
         };
         let context = LazyCell::new(|| {
             let mut context = self.context.clone();
-            context["Map"] = json!({"Item": {"Index": index, "Value": item}});
+            context["Map"] = item.shown(index);
             context
         });
         // A stream of random numbers for each item, whatever came before it.

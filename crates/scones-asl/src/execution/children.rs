@@ -14,6 +14,7 @@ use crate::error::{EvaluationError, Fault};
 use crate::event::{EventKind, MapIteration, MapStateStarted};
 use crate::limits::{MAP_CONCURRENCY_DEFAULT, MAP_INPUTS_BYTES_MAX};
 use crate::machine::{Items, Map, QueryLanguage, StateKind, Workflow};
+use crate::map_run;
 use crate::payload::Payload;
 
 impl Execution {
@@ -51,7 +52,7 @@ impl Execution {
         let limit = self.number(frame, map.max_concurrency.as_ref(), "MaxConcurrencyPath", input)?;
         let (mut iterations, mut bytes) = (Vec::with_capacity(items.len()), 0);
         for (index, item) in items.into_iter().enumerate() {
-            let iteration = self.iteration(frame, map, input, index, &item)?;
+            let iteration = self.iteration(frame, map, input, index, &item.value)?;
             bytes += iteration.input.len();
             if bytes > MAP_INPUTS_BYTES_MAX {
                 return Err(Fault::data_limit(&frame.state().name));
@@ -83,8 +84,11 @@ impl Execution {
         Ok(Turn::Waits)
     }
 
-    pub(super) fn items(&self, frame: &Frame, map: &Map, input: &Payload) -> Result<Vec<Value>, Fault> {
+    /// What a Map state iterates over: the elements of an array or, in
+    /// distributed mode, the members of an object.
+    pub(super) fn items(&self, frame: &Frame, map: &Map, input: &Payload) -> Result<Vec<map_run::Item>, Fault> {
         let name = &frame.state().name;
+        let objects = map.distributed.is_some();
         let items = match &map.items {
             Items::Input => input.value().clone(),
             Items::Path(path) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
@@ -92,12 +96,13 @@ impl Execution {
             })?,
             Items::Template(template) => self.evaluate(frame, input.value(), Extra::default(), |scope| {
                 template.evaluate_as(scope, "array", |value| {
-                    value.as_array().map(|items| Value::Array(items.clone()))
+                    (value.is_array() || objects && value.is_object()).then(|| value.clone())
                 })
             })?,
         };
         match items {
-            Value::Array(items) => Ok(items),
+            Value::Array(items) => Ok(items.into_iter().map(Into::into).collect()),
+            Value::Object(members) if objects => Ok(members.into_iter().map(Into::into).collect()),
             other => Err(match (&map.items, frame.state().language) {
                 (_, QueryLanguage::Jsonata) => {
                     EvaluationError::query(format_args!("Map state input must be an array but was: {other}"), None)

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::Execution;
 use super::frame::{Frame, Item};
 use crate::error::Fault;
+use crate::map_run;
 use crate::payload::Evaluated;
 use crate::scope::Scope;
 
@@ -49,7 +50,8 @@ impl Execution {
         let mut context = given.unwrap_or_else(|| self.own_context(frame, extra.token));
         if let Some(item) = extra.item.or(frame.item.as_deref()) {
             let value: Value = serde_json::from_str(&item.value).unwrap_or_default();
-            context.insert("Map".to_owned(), json!({"Item": {"Index": item.index, "Value": value}}));
+            let index = u64::try_from(item.index).unwrap_or(u64::MAX);
+            context.insert("Map".to_owned(), map_run::Item::from(value).shown(index));
         }
         Value::Object(context)
     }
@@ -73,6 +75,9 @@ impl Execution {
         });
         if !identity.synchronous {
             execution["RedriveCount"] = identity.redrive_count.into();
+            if let Some(redriven) = &identity.redriven {
+                execution["RedriveTime"] = redriven.to_iso8601().into();
+            }
         }
         let mut context = Map::new();
         context.insert("Execution".to_owned(), execution);

@@ -140,6 +140,8 @@ struct Identity {
     input: Arc<str>,
     start: Timestamp,
     redrive_count: u64,
+    /// When it was redriven last, if ever; boxed, as few are.
+    redriven: Option<Box<Timestamp>>,
     express: bool,
     synchronous: bool,
 }
@@ -196,6 +198,7 @@ impl Execution {
                 input: start.input_text.into(),
                 start: start.start,
                 redrive_count: start.redrive_count,
+                redriven: None,
                 synchronous: start.synchronous,
                 express: start.express,
             },

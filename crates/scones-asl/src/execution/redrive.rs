@@ -20,6 +20,7 @@ impl Execution {
         let Some(wreck) = self.wreck.take() else { return };
         self.status = Status::Running;
         self.identity.redrive_count += 1;
+        self.identity.redriven = Some(Box::new(self.now));
         let redrive_count = self.identity.redrive_count;
         let redriven = EventKind::ExecutionRedriven(ExecutionRedriven { redrive_count });
         let previous = self.emit(self.last_event, redriven);

@@ -159,6 +159,26 @@ fn items_are_selected_one_by_one() {
         r#"{"a": ["x", "y"], "b": 7}"#,
         r#"[{"i":0,"v":"x","b":7},{"i":1,"v":"y","b":7}]"#,
     );
+    // The members of an object, as pairs and in its order.
+    let member = json!({"k.$": "$$.Map.Item.Key", "v.$": "$$.Map.Item.Value", "i.$": "$$.Map.Item.Index", "s.$": "$$.Map.Item.Source"});
+    check(json!({}), "{}", "[]");
+    check(
+        json!({}),
+        r#"{"b": 1, "a": []}"#,
+        r#"[{"Key":"b","Value":1},{"Key":"a","Value":[]}]"#,
+    );
+    check(
+        json!({"ItemsPath": "$.o", "ItemSelector": member}),
+        r#"{"o": {"b": 1}}"#,
+        r#"[{"k":"b","v":1,"i":0,"s":"STATE_DATA"}]"#,
+    );
+    let jsonata =
+        |items: Value| json!({"QueryLanguage": "JSONata", "Items": items, "ItemSelector": "{% $states.context.Map %}"});
+    let shown = r#"[{"Item":{"Index":0,"Key":"b","Value":2,"Source":"STATE_DATA"}}]"#;
+    check(jsonata(json!("{% {'b': 2} %}")), "{}", shown);
+    check(jsonata(json!({"b": "{% 2 %}"})), "{}", shown);
+    let element = r#"[{"Item":{"Index":0,"Value":2,"Source":"STATE_DATA"}}]"#;
+    check(jsonata(json!([2])), "{}", element);
     check(
         json!({"QueryLanguage": "JSONata", "Items": "{% [1..2] %}", "ItemSelector": {"v": "{% $states.context.Map.Item.Value * 10 %}"}}),
         "{}",
@@ -169,7 +189,7 @@ fn items_are_selected_one_by_one() {
 #[test]
 fn random_choices_of_a_selector_are_repeatable() {
     let run = run_of(json!({"ItemSelector": {"u.$": "States.UUID()"}}), "[1,2]");
-    let again = |index| run.item_input(index, json!(1)).unwrap();
+    let again = |index| run.item_input(index, json!(1).into()).unwrap();
     assert_eq!(again(0), again(0));
     assert_ne!(again(0), again(1));
 }
@@ -177,7 +197,7 @@ fn random_choices_of_a_selector_are_repeatable() {
 #[test]
 fn a_selector_that_fails_names_the_state() {
     let run = run_of(json!({"ItemSelector": {"v.$": "$.missing"}}), "[1]");
-    let failure = run.item_input(0, json!(1)).unwrap_err();
+    let failure = run.item_input(0, json!(1).into()).unwrap_err();
     assert_eq!(failure.error.as_deref(), Some("States.Runtime"));
     assert!(failure.cause.unwrap().contains("'S' (entered at the event id #2)"));
 }
@@ -285,7 +305,7 @@ fn what_is_wrong_at_run_time() {
         let cause = cause.as_deref().unwrap();
         assert!(cause.ends_with(expect), "{cause}");
     };
-    check(json!({}), "{}", r#"Reference path "$" must point to array."#);
+    check(json!({}), "1", r#"Reference path "$" must point to array."#);
     check(
         json!({"ItemsPath": "$.a", "ToleratedFailureCountPath": "$.n"}),
         r#"{"a": [], "n": -1}"#,

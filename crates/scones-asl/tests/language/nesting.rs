@@ -82,6 +82,7 @@ fn a_failing_branch_aborts_the_others() {
 fn maps_work_on_every_item() {
     let pass = json!({"P": {"Type": "Pass", "End": true}});
     let both = json!({"i.$": "$$.Map.Item.Index", "v.$": "$$.Map.Item.Value", "k.$": "$.k"});
+    let from = json!({"s.$": "$$.Map.Item.Source"});
     check(&map(json!({}), pass.clone(), "P"), "[1,\"two\",{}]", "[1,\"two\",{}]");
     check(&map(json!({}), pass.clone(), "P"), "[]", "[]");
     check(
@@ -90,13 +91,18 @@ fn maps_work_on_every_item() {
         "[{\"i\":0,\"v\":5,\"k\":9}]",
     );
     check(
+        &map(json!({"ItemSelector": from}), pass.clone(), "P"),
+        "[1]",
+        "[{\"s\":\"STATE_DATA\"}]",
+    );
+    check(
         &map(json!({"ItemsPath": "$.l", "ResultPath": "$.l"}), pass.clone(), "P"),
         "{\"l\":[1]}",
         "{\"l\":[1]}",
     );
     check(
         &map(json!({"ItemsPath": "$.l"}), pass, "P"),
-        "{\"l\":1}",
+        "{\"l\":{\"a\":1}}",
         "States.Runtime: An error occurred while executing the state 'S' (entered at the event id #2). Reference path \"$.l\" must point to array.",
     );
 }

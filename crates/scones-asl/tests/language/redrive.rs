@@ -159,9 +159,12 @@ fn stopped_and_late_executions_go_on() {
 #[test]
 fn the_context_counts_redrives() {
     let mut state = task();
-    state["Parameters"] = json!({"n.$": "$$.Execution.RedriveCount", "r.$": "$$.State.RetryCount"});
+    state["Parameters"] =
+        json!({"n.$": "$$.Execution.RedriveCount", "r.$": "$$.State.RetryCount", "e.$": "$$.Execution"});
     let (world, ..) = redriven(&single(state), "{}", "0");
-    assert_eq!(output(&world), r#"{"n":1,"r":0}"#);
+    let output: Value = serde_json::from_str(&output(&world)).unwrap();
+    assert_eq!((&output["n"], &output["r"]), (&json!(1), &json!(0)));
+    assert_eq!(output["e"]["RedriveTime"], "1970-01-01T00:00:00.000Z");
 }
 
 #[test]

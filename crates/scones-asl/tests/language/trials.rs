@@ -426,6 +426,17 @@ fn distributed_maps() {
         distributed(json!({"ItemReader": json, "reader": "{}", "result": []})),
         json!({"status": "FAILED", "error": "States.ItemReaderFailed", "maxConcurrency": 0}),
     );
+    let source = json!({"i.$": "$$.Map.Item.Key", "s.$": "$$.Map.Item.Source"});
+    check(
+        distributed(
+            json!({"ItemReader": json, "reader": "{\"a\": {\"b\": {\"c\": 4}}}", "ItemSelector": source, "result": []}),
+        ),
+        json!({"afterItemsPointer": {"c": 4}, "afterItemSelector": [{"i": "c", "s": "S3://b/k"}]}),
+    );
+    check(
+        distributed(json!({"input": {"a": 1}, "result": []})),
+        json!({"pending": "1 iterations", "afterItemsPath": {"a": 1}}),
+    );
     check(
         distributed(json!({"ItemReader": json, "result": [1]})),
         json!({"pending": "iterations", "output": [1]}),

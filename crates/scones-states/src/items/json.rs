@@ -1,5 +1,5 @@
-//! Items from a JSON document: the elements of an array, which `ItemsPointer`
-//! finds. Elements are given out as they are read.
+//! Items from a JSON document: the elements of an array or the members of an
+//! object, which `ItemsPointer` finds. They are given out as they are read.
 
 use std::{
     cell::{Cell, RefCell},
@@ -8,18 +8,18 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
-use scones_asl::event::Failure;
+use scones_asl::{event::Failure, map_run::Item};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, error::Category};
 use tokio::runtime::Handle;
 
 use super::{
     Source, Values, failed,
-    worker::{self, Out},
+    worker::{self, Out, Unwanted},
 };
 use crate::limits::{ITEM_BYTES_MAX, JSON_BESIDE_BYTES_MAX};
 
-pub(super) fn items(source: Source, pointer: Option<String>) -> Result<Values, Failure> {
+pub(super) fn items(source: Source, pointer: Option<String>) -> Result<Values<Item>, Failure> {
     let runtime = Handle::current();
     worker::items(move |out| {
         let location = source.location.clone();
@@ -97,7 +97,7 @@ impl Read for Pieces<'_> {
         }
         let allowed = self.reading.allowed.get();
         if allowed == 0 && !self.piece.is_empty() {
-            let problem = "cannot be read: an element of its array is too large, or what lies beside it";
+            let problem = "cannot be read: one of its items is too large, or what lies beside them";
             return Err(fail(self.source.wrong(problem)));
         }
         let count = buffer.len().min(self.piece.len()).min(allowed);
@@ -108,10 +108,10 @@ impl Read for Pieces<'_> {
     }
 }
 
-/// The way to the array, and along it. Tells whether the array was there.
+/// The way to the items, and along them. Tells whether they were there.
 struct Walk<'a> {
     tokens: &'a [String],
-    out: &'a Out,
+    out: &'a Out<Item>,
     reading: &'a Reading,
 }
 
@@ -126,12 +126,26 @@ impl Walk<'_> {
     fn elements<'de, A: SeqAccess<'de>>(&self, mut array: A) -> Result<bool, A::Error> {
         self.reading.allowed.set(ITEM_BYTES_MAX);
         while let Some(element) = array.next_element::<Value>()? {
-            let bytes = ITEM_BYTES_MAX - self.reading.allowed.get();
-            self.out.put(element, bytes).map_err(A::Error::custom)?;
-            self.reading.allowed.set(ITEM_BYTES_MAX);
+            self.put(element.into()).map_err(A::Error::custom)?;
         }
         self.reading.allowed.set(JSON_BESIDE_BYTES_MAX);
         Ok(true)
+    }
+
+    fn members<'de, A: MapAccess<'de>>(&self, mut object: A) -> Result<bool, A::Error> {
+        self.reading.allowed.set(ITEM_BYTES_MAX);
+        while let Some(member) = object.next_entry::<String, Value>()? {
+            self.put(member.into()).map_err(A::Error::custom)?;
+        }
+        self.reading.allowed.set(JSON_BESIDE_BYTES_MAX);
+        Ok(true)
+    }
+
+    /// Gives out an item, and allows the bytes of the next.
+    fn put(&self, item: Item) -> Result<(), Unwanted> {
+        self.out.put(item, ITEM_BYTES_MAX - self.reading.allowed.get())?;
+        self.reading.allowed.set(ITEM_BYTES_MAX);
+        Ok(())
     }
 }
 
@@ -147,7 +161,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     type Value = bool;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an array")
+        formatter.write_str("an array or an object")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<bool, A::Error> {
@@ -165,7 +179,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
         let Some(token) = self.tokens.first() else {
-            return Err(A::Error::custom("an object is not an array"));
+            return self.members(object);
         };
         let mut found = false;
         while let Some(name) = object.next_key::<String>()? {

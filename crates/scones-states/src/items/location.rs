@@ -1,6 +1,6 @@
 //! Buckets and keys, as a state's parameters name them.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use scones_api::ApiError;
 use serde_json::Value;
@@ -15,6 +15,13 @@ pub(crate) struct Location {
 impl fmt::Display for Location {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+impl Location {
+    /// As the context object names where an item is from.
+    pub(crate) fn source(&self) -> Arc<str> {
+        format!("S3://{}/{}", self.bucket, self.key).into()
     }
 }
 

@@ -28,7 +28,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use scones_asl::{
     Resource, error_names,
     event::Failure,
-    map_run::{CsvHeaders, Delimiter, InputType, ItemReader, ItemSource, ManifestType, MapRun},
+    map_run::{CsvHeaders, Delimiter, InputType, Item, ItemReader, ItemSource, ManifestType, MapRun},
 };
 use serde_json::Value;
 
@@ -37,16 +37,16 @@ use self::source::Source;
 use crate::objects::ObjectStore;
 
 /// Items as they are read.
-type Values = BoxStream<'static, Result<Value, Failure>>;
+type Values<T = Value> = BoxStream<'static, Result<T, Failure>>;
 /// Objects that hold items.
 type Locations = BoxStream<'static, Result<Location, Failure>>;
 
 /// Items, one after another.
 pub(crate) enum Items {
     /// From the state's input.
-    Given(std::vec::IntoIter<Value>),
+    Given(std::vec::IntoIter<Item>),
     /// From objects.
-    Read(Values),
+    Read(Values<Item>),
 }
 
 /// Begins to read.
@@ -73,7 +73,7 @@ impl Items {
     ///
     /// # Errors
     /// The dataset cannot be read on.
-    pub(crate) async fn next(&mut self) -> Result<Option<Value>, Failure> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Item>, Failure> {
         match self {
             Self::Given(items) => Ok(items.next()),
             Self::Read(values) => values.try_next().await,
@@ -89,16 +89,17 @@ fn failed(cause: impl Into<String>) -> Failure {
     }
 }
 
-async fn read(reader: &ItemReader, account: &str, objects: &Arc<dyn ObjectStore>) -> Result<Values, Failure> {
+async fn read(reader: &ItemReader, account: &str, objects: &Arc<dyn ObjectStore>) -> Result<Values<Item>, Failure> {
     let Some(most) = reader.max_items else {
         return Err(failed("field MaxItems must be positive"));
     };
     let lists = matches!(&reader.resource, Resource::Service { action, .. } if action == "listObjectsV2");
     let items = if lists {
         let prefix = Location::named(&reader.parameters, "Prefix", account).map_err(failed)?;
+        let bucket = format!("S3://{}", prefix.bucket).into();
         let listed = listing::objects(objects, prefix);
         match reader.flatten {
-            false => listing::described(listed),
+            false => from(bucket, listing::described(listed)),
             true => flatten(objects, listing::locations(listed), Form::of(reader)?),
         }
     } else {
@@ -144,19 +145,29 @@ impl Form {
     }
 
     /// Begins to read an object.
-    async fn items(self, objects: &Arc<dyn ObjectStore>, object: Location) -> Result<Values, Failure> {
+    async fn items(self, objects: &Arc<dyn ObjectStore>, object: Location) -> Result<Values<Item>, Failure> {
+        let place = object.source();
         let source = async |object| Source::open(objects, object).await;
-        match self {
-            Self::Csv(headers, delimiter) => csv::items(source(object).await?, headers, delimiter),
-            Self::Json(pointer) => json::items(source(object).await?, pointer),
-            Self::JsonLines => Ok(lines::items(source(object).await?)),
-            Self::Parquet => parquet::items(objects, object).await,
-        }
+        Ok(match self {
+            Self::Csv(headers, delimiter) => from(place, csv::items(source(object).await?, headers, delimiter)?),
+            Self::Json(pointer) => from(place, json::items(source(object).await?, pointer)?),
+            Self::JsonLines => from(place, lines::items(source(object).await?)),
+            Self::Parquet => from(place, parquet::items(objects, object).await?),
+        })
     }
 }
 
+/// The items, with the place where they are from.
+fn from<T: Into<Item> + 'static>(place: Arc<str>, values: Values<T>) -> Values<Item> {
+    let item = move |value: T| Item {
+        source: Some(Arc::clone(&place)),
+        ..value.into()
+    };
+    values.map_ok(item).boxed()
+}
+
 /// The items of each object, one object after another.
-fn flatten(objects: &Arc<dyn ObjectStore>, locations: Locations, form: Form) -> Values {
+fn flatten(objects: &Arc<dyn ObjectStore>, locations: Locations, form: Form) -> Values<Item> {
     let objects = Arc::clone(objects);
     locations
         .and_then(move |location| {

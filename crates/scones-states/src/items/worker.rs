@@ -18,11 +18,11 @@ use crate::limits::ITEM_BYTES_MAX;
 const AHEAD: usize = 16;
 
 /// An item, with its share of the bytes that may wait; none at the end.
-type Message = Result<Option<(Value, OwnedSemaphorePermit)>, Failure>;
+type Message<T> = Result<Option<(T, OwnedSemaphorePermit)>, Failure>;
 
 /// Where the parser leaves its items.
-pub(super) struct Out {
-    sender: mpsc::Sender<Message>,
+pub(super) struct Out<T = Value> {
+    sender: mpsc::Sender<Message<T>>,
     /// Bytes that may wait: the largest item's.
     room: Arc<Semaphore>,
     runtime: Handle,
@@ -33,9 +33,9 @@ pub(super) struct Out {
 #[error("nobody takes the items")]
 pub(super) struct Unwanted;
 
-impl Out {
+impl<T> Out<T> {
     /// Waits until there is room for an item that was so many bytes.
-    pub(super) fn put(&self, item: Value, bytes: usize) -> Result<(), Unwanted> {
+    pub(super) fn put(&self, item: T, bytes: usize) -> Result<(), Unwanted> {
         let bytes = u32::try_from(bytes.min(ITEM_BYTES_MAX)).unwrap_or(u32::MAX);
         let share = self.runtime.block_on(Arc::clone(&self.room).acquire_many_owned(bytes));
         let share = share.map_err(|_| Unwanted)?;
@@ -45,7 +45,9 @@ impl Out {
 
 /// The items that `parse` puts out. It is not one of the runtime's threads,
 /// whose number is bounded: a map run keeps it until the last item is taken.
-pub(super) fn items(parse: impl FnOnce(&Out) -> Result<(), Failure> + Send + 'static) -> Result<Values, Failure> {
+pub(super) fn items<T: Send + 'static>(
+    parse: impl FnOnce(&Out<T>) -> Result<(), Failure> + Send + 'static,
+) -> Result<Values<T>, Failure> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     let out = Out {
         sender,
@@ -61,7 +63,7 @@ pub(super) fn items(parse: impl FnOnce(&Out) -> Result<(), Failure> + Send + 'st
         .name("items".to_owned())
         .spawn(work)
         .map_err(|error| failed(format!("no thread can be started to read the items: {error}")))?;
-    let items = stream::try_unfold(receiver, async |mut receiver: mpsc::Receiver<Message>| {
+    let items = stream::try_unfold(receiver, async |mut receiver: mpsc::Receiver<Message<T>>| {
         match receiver.recv().await {
             Some(Ok(item)) => Ok(item.map(|(item, _)| (item, receiver))),
             Some(Err(failure)) => Err(failure),

@@ -1,27 +1,45 @@
 //! The items of a dataset that is given as a text, in place of an object in S3.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use crate::error::{Fault, names};
 use crate::limits::PAYLOAD_BYTES_MAX;
-use crate::map_run::{CsvHeaders, InputType, ItemReader};
+use crate::map_run::{CsvHeaders, InputType, Item, ItemReader};
 
 /// The items that `reader` would read from an object with this content.
-pub(super) fn items(reader: &ItemReader, data: &str) -> Result<Vec<Value>, Fault> {
-    let items = match reader.input_type {
-        Some(InputType::Csv) => rows(reader, data)?,
+pub(super) fn items(reader: &ItemReader, data: &str) -> Result<Vec<Item>, Fault> {
+    let items: Vec<Item> = match reader.input_type {
+        Some(InputType::Csv) => rows(reader, data)?.into_iter().map(Into::into).collect(),
         Some(InputType::JsonLines) => {
             let lines = data.lines().filter(|line| !line.trim().is_empty());
-            lines.map(parse).collect::<Result<_, _>>()?
+            lines
+                .map(|line| parse(line).map(Into::into))
+                .collect::<Result<_, _>>()?
         }
         // A list of objects, or of what a manifest names, is an array, too.
-        _ => array(reader, parse(data)?)?,
+        _ => members(reader, parse(data)?)?,
     };
     let most = reader
         .max_items
         .ok_or_else(|| failed("field MaxItems must be positive".to_owned()))?;
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    Ok(items.into_iter().take(most).collect())
+    let source = source(reader);
+    let from_there = |item| Item {
+        source: Some(Arc::clone(&source)),
+        ..item
+    };
+    Ok(items.into_iter().take(most).map(from_there).collect())
+}
+
+/// What the reader names: an object, or a bucket with objects.
+fn source(reader: &ItemReader) -> Arc<str> {
+    let bucket = reader.parameters["Bucket"].as_str().unwrap_or_default();
+    match reader.parameters["Key"].as_str() {
+        Some(key) => format!("S3://{bucket}/{key}").into(),
+        None => format!("S3://{bucket}").into(),
+    }
 }
 
 fn failed(cause: String) -> Fault {
@@ -32,11 +50,14 @@ fn parse(text: &str) -> Result<Value, Fault> {
     serde_json::from_str(text).map_err(|error| failed(format!("The item reader's data is not JSON: {error}")))
 }
 
-fn array(reader: &ItemReader, mut document: Value) -> Result<Vec<Value>, Fault> {
+fn members(reader: &ItemReader, mut document: Value) -> Result<Vec<Item>, Fault> {
     let pointer = reader.items_pointer.as_deref().unwrap_or_default();
     match document.pointer_mut(pointer).map(Value::take) {
-        Some(Value::Array(items)) => Ok(items),
-        _ => Err(failed(format!("The item reader's data has no array at '{pointer}'"))),
+        Some(Value::Array(items)) => Ok(items.into_iter().map(Into::into).collect()),
+        Some(Value::Object(members)) => Ok(members.into_iter().map(Into::into).collect()),
+        _ => Err(failed(format!(
+            "The item reader's data has no array or object at '{pointer}'"
+        ))),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::execution::Execution;
 use crate::execution::frame::Frame;
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::machine::Map;
-use crate::map_run::{self, Batching, ItemSource, MapRun};
+use crate::map_run::{self, Batching, Item, ItemSource, MapRun};
 use crate::payload::Payload;
 
 /// The stages of a Map state's items, as far as they were passed.
@@ -42,7 +42,7 @@ impl Iterations {
         if map.item_selector.is_some() {
             let mut selected = Listing::of(&frame.state().name);
             for (index, item) in items.iter().enumerate() {
-                selected.push(&execution.iteration(frame, map, &input, index, item)?.input)?;
+                selected.push(&execution.iteration(frame, map, &input, index, &item.value)?.input)?;
             }
             self.item_selector = Some(selected.close());
         }
@@ -120,8 +120,15 @@ fn count<T>(items: &[T]) -> Option<u64> {
     u64::try_from(items.len()).ok()
 }
 
-fn text(items: &[Value]) -> Arc<str> {
-    let items: Vec<String> = items.iter().map(Value::to_string).collect();
+/// The array or object that the items are of.
+fn text(items: &[Item]) -> Arc<str> {
+    if items.iter().any(|item| item.key.is_some()) {
+        let member = |item: &Item| Some((item.key.clone()?, item.value.clone()));
+        return Value::Object(items.iter().filter_map(member).collect())
+            .to_string()
+            .into();
+    }
+    let items: Vec<String> = items.iter().map(|item| item.value.to_string()).collect();
     format!("[{}]", items.join(",")).into()
 }
 
