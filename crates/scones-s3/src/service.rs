@@ -98,7 +98,6 @@ impl S3 {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::{
         io,
