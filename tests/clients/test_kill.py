@@ -1,6 +1,7 @@
 """`kill -9` at bad moments, then a restart: nothing acknowledged is lost, nothing is half there."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import signal
@@ -281,12 +282,19 @@ def test_an_accepted_event_runs_after_the_restart(own_server, own, tmp_path):
 # Training and hosting
 
 
+def kill(processes):
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # It ended by itself.
+            process.kill()
+
+
 @pytest.fixture
-def job(own_server, own, images):
-    """A training job in its first epochs; gives its processes."""
+def job(request, own_server, own, images):
+    """A training job in its first epochs, of as many as the test names; gives its processes."""
     own.s3.create_bucket(Bucket="training")
     images.upload(own.s3, "training")
-    own.sagemaker.create_training_job(**story_data.training_job("killed", "training", {"epochs": "15"}))
+    epochs = getattr(request, "param", 15)
+    own.sagemaker.create_training_job(**story_data.training_job("killed", "training", {"epochs": str(epochs)}))
     group = "/aws/sagemaker/TrainingJobs"
 
     def has_begun():
@@ -327,16 +335,15 @@ def test_a_power_cut_during_training(own_server, own, job):
     """The job's own process dies with the server."""
     assert job
     own_server.kill()
-    for process in job:
-        process.kill()
+    kill(job)
     own_server.start()
     ends_with_a_reason_or_a_model(own, "killed")
 
 
+@pytest.mark.parametrize("job", [5000], indirect=True)  # It must not end before it is killed.
 def test_a_training_process_that_is_killed_fails_its_job(own_server, own, job):
     assert job
-    for process in job:
-        process.kill()
+    kill(job)
     description = ends_with_a_reason_or_a_model(own, "killed")
     assert description["TrainingJobStatus"] == "Failed"
     assert "signal" in description["FailureReason"] or "killed" in description["FailureReason"]
