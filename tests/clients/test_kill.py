@@ -341,9 +341,23 @@ def test_a_power_cut_during_training(own_server, own, job):
 
 
 @pytest.mark.parametrize("job", [5000], indirect=True)  # It must not end before it is killed.
-def test_a_training_process_that_is_killed_fails_its_job(own_server, own, job):
-    assert job
+def test_a_training_process_that_is_killed_is_replaced_three_times(own_server, own, job):
+    """Each goes on from the checkpoint of the one before; in the end the job fails with the reason."""
+
+    def log():
+        group = "/aws/sagemaker/TrainingJobs"
+        events = own.logs.filter_log_events(logGroupName=group, logStreamNamePrefix="killed/")["events"]
+        return [event["message"] for event in events]
+
+    def goes_on(times):
+        return sum("where a checkpoint was kept" in message for message in log()) == times
+
+    wait_for(lambda: any("Epoch[1]" in message for message in log()), 120, "an epoch after the first checkpoint")
     kill(job)
+    for times in range(1, 4):
+        wait_for(lambda times=times: goes_on(times), 120, f"process {times} after the first")
+        assert own.sagemaker.describe_training_job(TrainingJobName="killed")["TrainingJobStatus"] == "InProgress"
+        kill(descendants(own_server))
     description = ends_with_a_reason_or_a_model(own, "killed")
     assert description["TrainingJobStatus"] == "Failed"
     assert "signal" in description["FailureReason"] or "killed" in description["FailureReason"]
