@@ -4,6 +4,8 @@
 //! - [`pickle`]: the strict reader of pickles below it.
 //! - [`folder`]: one folder a class.
 //! - [`list`]: SageMaker's `.lst` image lists, read and written.
+//! - [`record_io`]: MXNet's RecordIO files.
+//! - [`manifest`]: SageMaker's augmented manifests.
 //! - [`synthetic`]: drawn bicycles and motorcycles.
 //! - [`check`]: what is wrong with a dataset before time is spent on training.
 
@@ -11,7 +13,9 @@ pub mod check;
 pub mod cifar;
 pub mod folder;
 pub mod list;
+pub mod manifest;
 pub mod pickle;
+pub mod record_io;
 pub mod synthetic;
 
 use std::{
@@ -113,6 +117,28 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: list::RowProblem,
     },
+    /// A record of a RecordIO file that cannot be used.
+    #[error("{} record {record} (at byte {offset}): {problem}", file.display())]
+    Record {
+        /// The RecordIO file.
+        file: PathBuf,
+        /// One-based number of the record.
+        record: usize,
+        /// Where it begins, in bytes.
+        offset: u64,
+        /// What is wrong and what to do.
+        problem: record_io::Problem,
+    },
+    /// A line of an augmented manifest that cannot be used.
+    #[error("{} line {line}: {problem}", manifest.display())]
+    ManifestLine {
+        /// The manifest.
+        manifest: PathBuf,
+        /// One-based line number.
+        line: usize,
+        /// What is wrong and what to do.
+        problem: manifest::Problem,
+    },
     /// An archive that is not one of CIFAR's, or is damaged.
     #[error("{origin}: {problem}")]
     Cifar {
@@ -159,19 +185,19 @@ impl Error {
     }
 }
 
-/// Reads and decodes the image files of the list or folder `origin`, several at a time, and fits
-/// each before the next one takes its place in memory. The error is of the first file in order that
-/// fails, with its position.
-fn read_images(
+/// Reads the images of `origin`, several at a time, and fits each before the next one takes its
+/// place in memory. The error is of the first source in order that fails, with its position.
+fn read_images<S: Sync>(
     origin: &Path,
-    paths: &[PathBuf],
+    sources: &[S],
+    read: impl Fn(&S) -> Result<RgbImage, Error> + Sync,
     fit: Option<Fit>,
     memory: u64,
 ) -> Result<Vec<RgbImage>, (usize, Error)> {
     let taken = AtomicU64::new(0);
-    let read = |path: &PathBuf| {
+    let read = |source: &S| {
         if taken.load(Ordering::Relaxed) <= memory {
-            let image = read_image(path)?;
+            let image = read(source)?;
             let image = fit.and_then(|fit| fit.apply(&image)).unwrap_or(image);
             let bytes = image.as_raw().len() as u64;
             if taken.fetch_add(bytes, Ordering::Relaxed) + bytes <= memory {
@@ -180,12 +206,12 @@ fn read_images(
         }
         let problem = format!(
             "once decoded, its {} would take more than {memory} bytes of memory: make them smaller, or use fewer",
-            check::counted(paths.len(), "image")
+            check::counted(sources.len(), "image")
         );
         let path = origin.to_owned();
         Err(Error::Layout { path, problem })
     };
-    let images: Vec<Result<RgbImage, Error>> = paths.par_iter().map(read).collect();
+    let images: Vec<Result<RgbImage, Error>> = sources.par_iter().map(read).collect();
     images
         .into_iter()
         .enumerate()
@@ -193,7 +219,7 @@ fn read_images(
         .collect()
 }
 
-fn read_image(path: &Path) -> Result<RgbImage, Error> {
+fn read_image(path: &PathBuf) -> Result<RgbImage, Error> {
     let failed = |source| Error::Image {
         path: path.to_owned(),
         source,
@@ -240,7 +266,7 @@ mod tests {
             resize: None,
         };
         let check = |fit: Option<Fit>, memory: u64, expect: Result<usize, &str>| {
-            let images = read_images(folder.path(), &paths, fit, memory).map_err(|(_, error)| error.to_string());
+            let images = read_images(folder.path(), &paths, read_image, fit, memory).map_err(|(_, error)| error.to_string());
             let expect = expect.map_err(|problem| format!("{}: {problem}", folder.path().display()));
             assert_eq!(images.map(|images| images.len()), expect);
         };

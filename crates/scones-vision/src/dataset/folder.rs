@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Dataset, Error, IMAGES_MEMORY_MAX, Sample, read_images};
+use super::{Dataset, Error, IMAGES_MEMORY_MAX, Sample, read_image, read_images};
 use crate::preprocessing::Fit;
 
 /// Reads every PNG and JPEG of every class folder. Hidden files and files that are no images by
@@ -47,7 +47,7 @@ pub fn read_fitted(root: &Path, fit: Option<Fit>) -> Result<Dataset, Error> {
         labels.resize(paths.len(), classes.len());
         classes.push(file_name(&folder));
     }
-    let images = read_images(root, &paths, fit, IMAGES_MEMORY_MAX).map_err(|(_, error)| error)?;
+    let images = read_images(root, &paths, read_image, fit, IMAGES_MEMORY_MAX).map_err(|(_, error)| error)?;
     let samples = images
         .into_iter()
         .zip(paths.iter().zip(labels))

@@ -11,7 +11,7 @@ use std::{
 use super::{
     Dataset, Error, IMAGES_MEMORY_MAX, Sample,
     check::{Finding, Problem, Severity, shown},
-    is_plain_file_name, read_images, read_limited,
+    is_plain_file_name, read_image, read_images, read_limited,
 };
 use crate::preprocessing::Fit;
 
@@ -234,7 +234,7 @@ pub fn read_fitted(list: &Path, root: &Path, classes: Option<&[String]>, fit: Op
     }
     let findings = repetitions(list, &rows).map_err(|(line, problem)| at_line(line, problem))?;
     let paths: Vec<PathBuf> = rows.iter().map(|row| root.join(&row.path)).collect();
-    let images = read_images(list, &paths, fit, IMAGES_MEMORY_MAX).map_err(|(at, error)| match error {
+    let images = read_images(list, &paths, read_image, fit, IMAGES_MEMORY_MAX).map_err(|(at, error)| match error {
         Error::Io {
             ref source, ref path, ..
         } if source.kind() == std::io::ErrorKind::NotFound => at_line(rows[at].line, RowProblem::Missing(path.clone())),
