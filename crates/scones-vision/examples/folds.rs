@@ -53,39 +53,56 @@ impl Options {
 }
 
 struct Outcome {
-    evaluation: Evaluation,
-    /// With a temperature fitted on the other half of the validation images.
-    calibrated_error: f64,
+    /// Of the fold's images, which nothing of the training saw.
+    logits: Vec<f32>,
+    labels: Vec<usize>,
     seconds: f64,
+}
+
+/// Answers to the images of all runs.
+#[derive(Default)]
+struct Pool {
+    /// As the model gives them.
+    plain: Vec<f32>,
+    /// With a temperature fitted on the other half of the fold's images.
+    calibrated: Vec<f32>,
+    logits: Vec<f32>,
+    labels: Vec<usize>,
+    calibrated_labels: Vec<usize>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::read()?;
     let dataset = list::read(Path::new(options.text("lst")?), Path::new(options.text("data")?), None)?;
+    let classes = dataset.classes.len();
     let labels: Vec<usize> = dataset.samples.iter().map(|sample| sample.label).collect();
     let folds = stratified_folds(&labels, options.number("folds", 5)?, options.number("split-seed", 0)?);
     let mut accuracies = Vec::new();
+    let mut pool = Pool::default();
     for seed in 0..options.number("seeds", 1_u64)? {
         for (number, fold) in folds.iter().enumerate() {
             let outcome = run(&dataset, fold, seed, &options)?;
-            let accuracy = outcome.evaluation.accuracy;
+            let plain = probabilities(&outcome.logits, classes, 1.0);
+            let Evaluation { accuracy, loss, .. } = Evaluation::new(&plain, &outcome.labels, classes);
             println!(
-                "seed {seed} fold {number}: accuracy {:.4} [{:.4}, {:.4}] loss {:.4} ECE {:.4} calibrated {:.4} {:.1} s",
-                accuracy.value,
-                accuracy.low,
-                accuracy.high,
-                outcome.evaluation.loss,
-                outcome.evaluation.calibration_error,
-                outcome.calibrated_error,
-                outcome.seconds
+                "seed {seed} fold {number}: accuracy {:.4} [{:.4}, {:.4}] loss {loss:.4} {:.1} s",
+                accuracy.value, accuracy.low, accuracy.high, outcome.seconds
             );
             accuracies.push(accuracy.value);
+            pool.add(plain, outcome, classes);
         }
     }
     let (mean, deviation) = moments(&accuracies);
     println!(
         "mean accuracy {mean:.4}, standard deviation {deviation:.4}, {} runs",
         accuracies.len()
+    );
+    println!(
+        "calibration error of all answers together: {:.4}; calibrated on the other half of a fold's images {:.4}; best \
+         temperature {:.3}",
+        expected_calibration_error(&pool.plain, &pool.labels, classes),
+        expected_calibration_error(&pool.calibrated, &pool.calibrated_labels, classes),
+        fit_temperature(&pool.logits, &pool.labels, classes),
     );
     Ok(())
 }
@@ -117,32 +134,32 @@ fn run(dataset: &Dataset, fold: &[usize], seed: u64, options: &Options) -> Resul
     let trained = train(&training, None, &settings, start, &mut |_| ControlFlow::Continue(()))?;
     let seconds = started.elapsed().as_secs_f64();
     let classifier = Classifier::new(&trained.model);
-    let classes = dataset.classes.len();
     let logits = classifier.all_logits(&validation)?;
     let labels: Vec<usize> = validation.samples.iter().map(|sample| sample.label).collect();
-    let evaluation = Evaluation::new(&probabilities(&logits, classes, 1.0), &labels, classes);
-    let calibrated_error = cross_fitted(&logits, &labels, classes);
     Ok(Outcome {
-        evaluation,
-        calibrated_error,
+        logits,
+        labels,
         seconds,
     })
 }
 
-/// The calibration error when each half is calibrated by the other.
-fn cross_fitted(logits: &[f32], labels: &[usize], classes: usize) -> f64 {
-    let half = |parity: usize| -> (Vec<f32>, Vec<usize>) {
-        let rows = logits.chunks_exact(classes).skip(parity).step_by(2).flatten().copied();
-        (rows.collect(), labels.iter().skip(parity).step_by(2).copied().collect())
-    };
-    let (even, odd) = (half(0), half(1));
-    let mut rows = probabilities(&even.0, classes, fit_temperature(&odd.0, &odd.1, classes));
-    rows.extend(probabilities(
-        &odd.0,
-        classes,
-        fit_temperature(&even.0, &even.1, classes),
-    ));
-    expected_calibration_error(&rows, &[even.1, odd.1].concat(), classes)
+impl Pool {
+    fn add(&mut self, plain: Vec<f32>, outcome: Outcome, classes: usize) {
+        let Outcome { logits, labels, .. } = outcome;
+        let half = |parity: usize| -> (Vec<f32>, Vec<usize>) {
+            let rows = logits.chunks_exact(classes).skip(parity).step_by(2).flatten().copied();
+            (rows.collect(), labels.iter().skip(parity).step_by(2).copied().collect())
+        };
+        let halves = [half(0), half(1)];
+        for ((logits, labels), (other_logits, other_labels)) in halves.iter().zip(halves.iter().rev()) {
+            let temperature = fit_temperature(other_logits, other_labels, classes);
+            self.calibrated.extend(probabilities(logits, classes, temperature));
+            self.calibrated_labels.extend(labels);
+        }
+        self.plain.extend(plain);
+        self.logits.extend(&logits);
+        self.labels.extend(&labels);
+    }
 }
 
 fn moments(values: &[f64]) -> (f64, f64) {

@@ -266,7 +266,8 @@ mod tests {
             resize: None,
         };
         let check = |fit: Option<Fit>, memory: u64, expect: Result<usize, &str>| {
-            let images = read_images(folder.path(), &paths, read_image, fit, memory).map_err(|(_, error)| error.to_string());
+            let images =
+                read_images(folder.path(), &paths, read_image, fit, memory).map_err(|(_, error)| error.to_string());
             let expect = expect.map_err(|problem| format!("{}: {problem}", folder.path().display()));
             assert_eq!(images.map(|images| images.len()), expect);
         };

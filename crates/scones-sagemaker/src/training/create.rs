@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::record::{
-    AlgorithmSpecification, Channel, JobStatus, OutputDataConfig, ResourceConfig, SecondaryStatus, StoppingCondition,
-    TrainingJobRecord, TrainingRequest,
+    AlgorithmSpecification, Channel, DataType, JobStatus, OutputDataConfig, ResourceConfig, S3DataSource,
+    SecondaryStatus, StoppingCondition, TrainingJobRecord, TrainingRequest,
 };
 use crate::{
     SageMaker, image_uri, limits,
@@ -101,7 +101,7 @@ impl CreateTrainingJobInput {
         constraints.tags("tags", &tags);
         constraints.check()?;
         check_algorithm(&algorithm)?;
-        check_channels(&channels)?;
+        check_channels(&channels, &algorithm.training_input_mode)?;
         check_resources(&resources)?;
         no_key("OutputDataConfig.KmsKeyId", Some(&output.kms_key_id))?;
         Location::parse(&output.s3_output_path)?;
@@ -333,7 +333,7 @@ fn check_resources(resources: &ResourceConfig) -> Result<(), ApiError> {
 
 /// What this service cannot read is refused by name; what the algorithm asks of its channels is
 /// checked by the algorithm, as on AWS.
-fn check_channels(channels: &[Channel]) -> Result<(), ApiError> {
+fn check_channels(channels: &[Channel], input_mode: &str) -> Result<(), ApiError> {
     let mut names = HashSet::new();
     for channel in channels {
         let name = &channel.channel_name;
@@ -347,11 +347,21 @@ fn check_channels(channels: &[Channel]) -> Result<(), ApiError> {
                 "channel {name}'s data source (only S3DataSource is read)"
             )));
         };
-        match source.s3_data_type.as_str() {
-            "S3Prefix" => Location::parse(&source.s3_uri).map(drop)?,
-            other => {
+        Location::parse(&source.s3_uri)?;
+        match source.data_type() {
+            Some(DataType::AugmentedManifestFile) => check_augmented(channel, source, input_mode)?,
+            Some(DataType::S3Prefix | DataType::ManifestFile) => {
+                if channel.record_wrapper_type.as_deref() == Some("RecordIO") {
+                    return Err(ApiError::not_implemented(format!(
+                        "channel {name}'s RecordWrapperType RecordIO beside S3DataType {}; leave it out",
+                        source.s3_data_type
+                    )));
+                }
+            }
+            None => {
                 return Err(ApiError::not_implemented(format!(
-                    "channel {name}'s S3DataType {other}; use S3Prefix"
+                    "channel {name}'s S3DataType {}; use S3Prefix, ManifestFile or AugmentedManifestFile",
+                    source.s3_data_type
                 )));
             }
         }
@@ -360,17 +370,27 @@ fn check_channels(channels: &[Channel]) -> Result<(), ApiError> {
                 "channel {name}'s CompressionType Gzip"
             )));
         }
-        if channel.record_wrapper_type.as_deref() == Some("RecordIO") {
-            return Err(ApiError::not_implemented(format!(
-                "channel {name}'s RecordWrapperType RecordIO"
-            )));
-        }
-        let content_type = channel.content_type.as_deref().unwrap_or_default();
-        if content_type.starts_with("application/x-recordio") {
-            return Err(ApiError::not_implemented(format!(
-                "channel {name}'s ContentType {content_type}; use application/x-image with .lst channels"
-            )));
-        }
+    }
+    Ok(())
+}
+
+/// As on AWS, augmented manifests come through a pipe, in records.
+/// <https://docs.aws.amazon.com/sagemaker/latest/dg/augmented-manifest.html>
+fn check_augmented(channel: &Channel, source: &S3DataSource, input_mode: &str) -> Result<(), ApiError> {
+    let name = &channel.channel_name;
+    let needed = |what: &str| {
+        Err(ApiError::validation(format!(
+            "Channel {name} has the S3DataType AugmentedManifestFile, which needs {what}."
+        )))
+    };
+    if channel.input_mode.as_deref().unwrap_or(input_mode) != "Pipe" {
+        return needed("the input mode Pipe");
+    }
+    if source.attribute_names.as_ref().is_none_or(Vec::is_empty) {
+        return needed("AttributeNames, such as [\"source-ref\", \"class\"]");
+    }
+    if channel.record_wrapper_type.as_deref() != Some("RecordIO") {
+        return needed("the RecordWrapperType RecordIO");
     }
     Ok(())
 }

@@ -51,6 +51,11 @@ impl JobDirectory {
         self.0.join("input/data").join(name)
     }
 
+    /// The manifest that lists a channel's objects, where one does.
+    pub fn manifest(&self, channel: &str) -> PathBuf {
+        self.config(&format!("{channel}.manifest"))
+    }
+
     pub fn model(&self) -> PathBuf {
         self.0.join("model")
     }
@@ -99,12 +104,16 @@ impl JobDirectory {
             .input_data_config
             .iter()
             .map(|channel| {
-                let settings = json!({
+                let mut settings = json!({
                     "ContentType": channel.content_type,
                     "TrainingInputMode": "File",
                     "S3DistributionType": "FullyReplicated",
                     "RecordWrapperType": "None",
                 });
+                let source = channel.data_source.s3_data_source.as_ref();
+                if let Some(names) = source.and_then(|source| source.attribute_names.as_ref()) {
+                    settings["AttributeNames"] = json!(names);
+                }
                 (channel.channel_name.clone(), settings)
             })
             .collect();

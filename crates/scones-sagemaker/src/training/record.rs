@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 use scones_api::{Arn, Timestamp};
+use scones_vision::dataset::manifest::Attributes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -130,6 +131,40 @@ pub(crate) struct S3DataSource {
     pub s3_data_distribution_type: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribute_names: Option<Vec<String>>,
+}
+
+/// What a channel's S3 URI names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DataType {
+    /// All objects under it.
+    S3Prefix,
+    /// A list of objects.
+    ManifestFile,
+    /// A list of images with their labels.
+    AugmentedManifestFile,
+}
+
+impl S3DataSource {
+    /// Nothing for a type that is not read here.
+    pub fn data_type(&self) -> Option<DataType> {
+        match self.s3_data_type.as_str() {
+            "S3Prefix" => Some(DataType::S3Prefix),
+            "ManifestFile" => Some(DataType::ManifestFile),
+            "AugmentedManifestFile" => Some(DataType::AugmentedManifestFile),
+            _ => None,
+        }
+    }
+
+    /// The two attributes that image classification takes of each line of an augmented manifest.
+    pub fn attributes(&self) -> Option<Attributes> {
+        match self.attribute_names.as_deref()? {
+            [image, label] => Some(Attributes {
+                image: image.clone(),
+                label: label.clone(),
+            }),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

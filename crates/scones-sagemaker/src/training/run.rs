@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     describe::artefact,
     directory::{ExitRecord, JobDirectory},
-    download,
+    download::{self, Downloader},
     log::LogFollower,
     process::TrainingProcess,
     record::{JobStatus, SecondaryStatus, StopCause, TrainingJobRecord},
     upload,
 };
-use crate::{SageMaker, location::Location};
+use crate::SageMaker;
 
 /// The log group of all training jobs.
 pub const LOG_GROUP: &str = "/aws/sagemaker/TrainingJobs";
@@ -262,17 +262,19 @@ impl JobRun {
             format!("InternalServerError: the job's folder {path} could not be made: {error}")
         })?;
         self.check_output(job).await?;
-        let mut space = download::volume_bytes(job.request.resource_config.volume_size_in_gb);
+        let mut downloader = Downloader {
+            objects: &*self.service.dependencies.objects,
+            directory,
+            space: download::volume_bytes(job.request.resource_config.volume_size_in_gb),
+        };
         for channel in &job.request.input_data_config {
-            let Some(source) = &channel.data_source.s3_data_source else {
-                continue;
-            };
-            let place = Location::parse(&source.s3_uri).map_err(|error| format!("ClientError: {}", error.message))?;
-            let name = &channel.channel_name;
-            let folder = directory.channel(name);
-            let objects = &*self.service.dependencies.objects;
-            let count = download::channel(objects, name, &place, &folder, &mut space).await?;
-            tracing::debug!(job = self.name, channel = name, count, "channel downloaded");
+            let count = downloader.channel(channel).await?;
+            tracing::debug!(
+                job = self.name,
+                channel = channel.channel_name,
+                count,
+                "channel downloaded"
+            );
         }
         Ok(())
     }

@@ -7,6 +7,8 @@ use scones_vision::{
         Dataset,
         check::{self, Severity},
         folder, list,
+        manifest::{self, Attributes},
+        record_io,
     },
     hyperparameters::Hyperparameters,
 };
@@ -20,7 +22,19 @@ use crate::{training::directory::JobDirectory, vision::error_chain as chain};
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ChannelConfig {
     content_type: Option<String>,
+    /// Of an augmented manifest.
+    attribute_names: Option<Vec<String>>,
 }
+
+impl ChannelConfig {
+    /// The content type without its parameters.
+    fn essence(&self) -> &str {
+        let content_type = self.content_type.as_deref().unwrap_or("application/x-image");
+        content_type.split(';').next().unwrap_or_default().trim()
+    }
+}
+
+const RECORD_IO: &str = "application/x-recordio";
 
 pub(super) type Channels = HashMap<String, ChannelConfig>;
 
@@ -54,11 +68,18 @@ pub(super) fn read_channels(directory: &JobDirectory) -> Result<Channels, End> {
         if name == super::start::CHANNEL {
             continue;
         }
-        let content_type = channel.content_type.as_deref().unwrap_or("application/x-image");
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        if !matches!(essence, "application/x-image" | "image/png" | "image/jpeg") {
+        let essence = channel.essence();
+        if !matches!(essence, "application/x-image" | "image/png" | "image/jpeg" | RECORD_IO) {
             return invalid(&format!(
-                "channel {name} has the content type '{content_type}'; application/x-image is read here"
+                "channel {name} has the content type '{essence}'; application/x-image and {RECORD_IO} are read here"
+            ));
+        }
+        if let Some(names) = &channel.attribute_names
+            && names.len() != 2
+        {
+            return invalid(&format!(
+                "channel {name} has the AttributeNames {names:?}, but the algorithm takes two: the image's and the \
+                 label's, such as [\"source-ref\", \"class\"]"
             ));
         }
     }
@@ -72,49 +93,59 @@ pub(super) fn read_channels(directory: &JobDirectory) -> Result<Channels, End> {
     }
 }
 
-/// The images of a channel, labelled by its `.lst` channel, or by one folder a class without one.
+/// The images of a channel: of its augmented manifest or RecordIO file, or image files that its
+/// `.lst` channel labels, or one folder a class.
 pub(super) fn read(
     directory: &JobDirectory,
     channels: &Channels,
     channel: &str,
     hyperparameters: &Hyperparameters,
 ) -> Result<Dataset, End> {
-    let (classes, fit) = (hyperparameters.num_classes, hyperparameters.fit());
+    let (names, fit) = (hyperparameters.class_names(), hyperparameters.fit());
     let root = directory.channel(channel);
     let lists = format!("{channel}_lst");
-    let failed = |error: scones_vision::dataset::Error| End::Client(chain(&error));
-    if !channels.contains_key(&lists) {
-        let dataset = folder::read_fitted(&root, fit).map_err(failed)?;
-        if dataset.classes.len() != classes {
-            return Err(End::Client(format!(
-                "channel {channel} has {} class folders ({}), but num_classes is {classes}: make them equal",
-                dataset.classes.len(),
-                dataset.classes.join(", ")
-            )));
-        }
-        return Ok(dataset);
+    let config = channels.get(channel);
+    let attributes = config.and_then(|config| config.attribute_names.as_deref());
+    let read = if let Some([image, label]) = attributes {
+        let (image, label) = (image.clone(), label.clone());
+        let attributes = Attributes { image, label };
+        manifest::read_fitted(&directory.manifest(channel), &root, &attributes, Some(&names), fit)
+    } else if config.is_some_and(|config| config.essence() == RECORD_IO) {
+        record_io::read_fitted(&only_file(directory, channel, "rec")?, Some(&names), fit)
+    } else if channels.contains_key(&lists) {
+        list::read_fitted(&only_file(directory, &lists, "lst")?, &root, Some(&names), fit)
+    } else {
+        folder::read_fitted(&root, fit)
+    };
+    let dataset = read.map_err(|error| End::Client(chain(&error)))?;
+    if dataset.classes.len() != names.len() {
+        return Err(End::Client(format!(
+            "channel {channel} has {} class folders ({}), but num_classes is {}: make them equal",
+            dataset.classes.len(),
+            dataset.classes.join(", "),
+            names.len()
+        )));
     }
-    let names: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
-    list::read_fitted(&only_list(directory, &lists)?, &root, Some(&names), fit).map_err(failed)
+    Ok(dataset)
 }
 
-/// The one image list of a `_lst` channel.
-fn only_list(directory: &JobDirectory, channel: &str) -> Result<PathBuf, End> {
+/// The one file with this extension in a channel.
+fn only_file(directory: &JobDirectory, channel: &str, extension: &str) -> Result<PathBuf, End> {
     let folder = directory.channel(channel);
     let entries = std::fs::read_dir(&folder)
         .map_err(|error| End::Client(format!("channel {channel} cannot be read: {error}")))?;
-    let mut lists: Vec<PathBuf> = entries
+    let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "lst"))
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
         .collect();
-    lists.sort();
-    match lists.as_slice() {
+    files.sort();
+    match files.as_slice() {
         [only] => Ok(only.clone()),
         [] => Err(End::Client(format!(
-            "channel {channel} holds no .lst file: its S3 URI must name one"
+            "channel {channel} holds no .{extension} file: its S3 URI must name one"
         ))),
         several => Err(End::Client(format!(
-            "channel {channel} holds {} .lst files: its S3 URI must name exactly one",
+            "channel {channel} holds {} .{extension} files: its S3 URI must name exactly one",
             several.len()
         ))),
     }

@@ -150,9 +150,9 @@ async fn training_jobs() {
             "ValidationException: 1 validation error detected: Value '..'",
         ),
         (
-            "/InputDataConfig/0/ContentType",
-            json!("application/x-recordio"),
-            "NotImplemented: Scones does not implement channel train's ContentType application/x-recordio",
+            "/InputDataConfig/0/RecordWrapperType",
+            json!("RecordIO"),
+            "NotImplemented: Scones does not implement channel train's RecordWrapperType RecordIO beside S3DataType S3Prefix",
         ),
         (
             "/InputDataConfig/0/DataSource",
@@ -161,8 +161,13 @@ async fn training_jobs() {
         ),
         (
             "/InputDataConfig/0/DataSource/S3DataSource/S3DataType",
+            json!("Converse"),
+            "NotImplemented: Scones does not implement channel train's S3DataType Converse",
+        ),
+        (
+            "/InputDataConfig/0/DataSource/S3DataSource/S3DataType",
             json!("AugmentedManifestFile"),
-            "NotImplemented: Scones does not implement channel train's S3DataType AugmentedManifestFile",
+            "ValidationException: Channel train has the S3DataType AugmentedManifestFile, which needs the input mode Pipe.",
         ),
         (
             "/InputDataConfig/0/DataSource/S3DataSource/S3Uri",

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::NOW;
 
-fn lay_out(root: &Path, hyperparameters: Value) {
+pub fn lay_out(root: &Path, hyperparameters: Value) {
     for folder in [
         "input/config",
         "input/data/train_lst",
@@ -41,7 +41,7 @@ fn lay_out(root: &Path, hyperparameters: Value) {
     .unwrap();
 }
 
-fn small() -> Value {
+pub fn small() -> Value {
     json!({
         "num_classes": "2", "num_training_samples": "24", "epochs": "1", "image_shape": "3,32,32",
         "mini_batch_size": "8", "num_layers": "20"
@@ -51,7 +51,7 @@ fn small() -> Value {
 /// Exit code, log, exit record, failure.
 type Ended = (i32, Vec<String>, String, String);
 
-fn run(root: &Path) -> Ended {
+pub fn run(root: &Path) -> Ended {
     run_until(root, "no line says this")
 }
 

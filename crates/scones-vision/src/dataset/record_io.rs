@@ -177,9 +177,7 @@ fn extents(path: &Path, file: &File) -> Result<Vec<Extent>, Error> {
             }
             extent.parts.push((offset + 8, bytes));
             offset += 8 + padded;
-            reader
-                .seek_relative(padded as i64)
-                .map_err(Error::io("read", path))?;
+            reader.seek_relative(padded as i64).map_err(Error::io("read", path))?;
             if matches!(flag, 0 | 3) {
                 break;
             }
@@ -222,7 +220,10 @@ fn parse(bytes: &[u8]) -> Result<(usize, &[u8]), Problem> {
     let count = u32::from_le_bytes([a, b, c, d]);
     let (label, image) = match count {
         0 => ([e, f, g, h], rest),
-        1 => rest.split_first_chunk().map(|(label, rest)| (*label, rest)).ok_or(too_short)?,
+        1 => rest
+            .split_first_chunk()
+            .map(|(label, rest)| (*label, rest))
+            .ok_or(too_short)?,
         several => return Err(Problem::MultiLabel(several)),
     };
     let label = f32::from_le_bytes(label);
