@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import shapes
-from harness import ROOT
+from harness import ROOT, refused
 
 # boto3's names, and the chapters of docs/coverage.md.
 SERVICES = {
@@ -160,3 +160,26 @@ def test_every_operation_answers_in_form_or_says_that_it_is_not_built(own_server
         built.add(operation)
     assert not wrong, "\n".join(wrong)
     assert built == documented(SERVICES[service])
+
+
+CONSTRAINTS = {
+    "sagemaker": "ValidationException",
+    "stepfunctions": "ValidationException",
+    "logs": "InvalidParameterException",
+}
+
+
+@pytest.mark.parametrize("service", CONSTRAINTS)
+def test_every_required_member_is_missed_by_its_name(own_server, service):
+    client = own_server.client(service, parameter_validation=False)
+    wrong = []
+    for operation in documented(SERVICES[service]):
+        shape = client.meta.service_model.operation_model(operation).input_shape
+        whole = minimal(shape, ARNS[service])
+        for member in shape.required_members:
+            without = {name: value for name, value in whole.items() if name != member}
+            code, status, message = refused(getattr(client, botocore.xform_name(operation)), **without)
+            named = f"Value null at '{member[0].lower()}{member[1:]}' failed to satisfy constraint: Member must not be null"
+            if (code, status) != (CONSTRAINTS[service], 400) or named not in message:
+                wrong.append(f"{operation} without {member}: {status} {code}: {message}")
+    assert not wrong, "\n".join(wrong)

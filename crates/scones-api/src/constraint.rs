@@ -95,6 +95,13 @@ impl Constraints {
         self
     }
 
+    /// The refusal of a request without a member that must be there.
+    pub(crate) fn missing(field: &str) -> ApiError {
+        let mut constraints = Self::new();
+        constraints.required::<()>(field, None);
+        constraints.refusal()
+    }
+
     fn add(&mut self, field: &str, value: &str, constraint: &str) {
         self.broken.push(format!(
             "Value '{value}' at '{field}' failed to satisfy constraint: {constraint}"
@@ -103,16 +110,19 @@ impl Constraints {
 
     /// One `ValidationException` with every broken constraint, or nothing.
     pub fn check(&self) -> Result<(), ApiError> {
-        match self.broken.len() {
-            0 => Ok(()),
-            count => {
-                let errors = if count == 1 { "error" } else { "errors" };
-                Err(ApiError::validation(format!(
-                    "{count} validation {errors} detected: {}",
-                    self.broken.join("; ")
-                )))
-            }
+        if self.broken.is_empty() {
+            return Ok(());
         }
+        Err(self.refusal())
+    }
+
+    fn refusal(&self) -> ApiError {
+        let count = self.broken.len();
+        let errors = if count == 1 { "error" } else { "errors" };
+        ApiError::validation(format!(
+            "{count} validation {errors} detected: {}",
+            self.broken.join("; ")
+        ))
     }
 }
 

@@ -131,7 +131,7 @@ impl Iam {
 }
 
 scones_api::operations! {
-    Iam {
+    Iam, constraints: "ValidationError" {
         "CreateRole" => create_role,
         "GetRole" => get_role,
         "ListRoles" => list_roles,

@@ -181,7 +181,7 @@ impl Sts {
 }
 
 scones_api::operations! {
-    Sts {
+    Sts, constraints: "ValidationError" {
         "GetCallerIdentity" => get_caller_identity,
         "AssumeRole" => assume_role,
         "GetSessionToken" => get_session_token,

@@ -48,7 +48,7 @@ impl Logs {
 }
 
 scones_api::operations! {
-    Logs {
+    Logs, constraints: "InvalidParameterException" {
         "CreateLogGroup" => create_log_group,
         "DeleteLogGroup" => delete_log_group,
         "DescribeLogGroups" => describe_log_groups,

@@ -88,6 +88,7 @@ impl States {
         let ids = random::Ids(Arc::clone(&outside.random));
         let engine = engine::Engine::start(
             options,
+            owner.clone(),
             Arc::clone(&store),
             Arc::clone(&clock),
             catalog.clone(),

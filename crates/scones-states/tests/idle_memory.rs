@@ -7,13 +7,10 @@
 //! left the memory. Before that, for ten seconds at most unless something
 //! keeps coming, one that waits for a token has an actor and takes 9 KiB.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a test that cannot go on has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[expect(dead_code, reason = "a part of it is used here")]
+#[path = "states/common/mod.rs"]
 mod common;
 
 use std::{

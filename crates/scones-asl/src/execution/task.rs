@@ -199,11 +199,15 @@ impl Execution {
             self.release(&mut frame);
             return self.map_run_failed(id, frame, fault);
         }
-        self.start_once(id, &mut frame, None);
-        self.release(&mut frame);
-        if let Some(event) = failed(&frame, &fault, false) {
+        if let Some(event) = unscheduled(&frame, &fault) {
             frame.previous = self.emit(frame.previous, event);
+        } else {
+            self.start_once(id, &mut frame, None);
+            if let Some(event) = failed(&frame, &fault, false) {
+                frame.previous = self.emit(frame.previous, event);
+            }
         }
+        self.release(&mut frame);
         self.fail(id, frame, fault);
     }
 
@@ -303,6 +307,20 @@ fn succeeded(resource: &Resource, output: &Arc<str>) -> EventKind {
             output_details: Truncation::default(),
         }),
     }
+}
+
+/// The failure of an activity's task before a worker took it: there is no such activity.
+fn unscheduled(frame: &Frame, fault: &Fault) -> Option<EventKind> {
+    let Activity::Task(running) = &frame.activity else {
+        return None;
+    };
+    let is_activity = matches!(resource(frame), Some(Resource::Activity { .. }));
+    (is_activity && !running.started).then(|| {
+        EventKind::ActivityScheduleFailed(Failure {
+            error: fault.error.clone(),
+            cause: fault.cause.clone(),
+        })
+    })
 }
 
 fn failed(frame: &Frame, fault: &Fault, timed_out: bool) -> Option<EventKind> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::json::{Positions, Span};
-use crate::limits::{DIAGNOSTICS_MAX, SUGGESTIONS_MAX};
+use crate::limits::{DIAGNOSTICS_MAX, SUGGESTED_CHARS_MAX, SUGGESTIONS_MAX};
 
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -212,8 +212,10 @@ impl<'a> Collector<'a> {
 
 /// The name that is meant by a misspelt one, if any is near enough.
 fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let allowed = (name.chars().count() / 3).max(1);
+    let length = name.chars().count();
+    let allowed = (length / 3).max(1);
     names
+        .filter(|candidate| length <= SUGGESTED_CHARS_MAX && candidate.chars().count().abs_diff(length) <= allowed)
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)

@@ -1,5 +1,7 @@
 //! What the `Resource` of a Task state names.
 
+use super::fields::Fields;
+
 /// How a service integration waits for its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pattern {
@@ -12,6 +14,14 @@ pub enum Pattern {
     /// `.waitForTaskToken`: the result comes with the task's token.
     WaitForTaskToken,
 }
+
+/// What the name of an action ends with, and how its result is waited for.
+const PATTERNS: [(&str, Pattern); 4] = [
+    (".sync:2", Pattern::Sync2),
+    (".sync", Pattern::Sync),
+    (".waitForTaskToken", Pattern::WaitForTaskToken),
+    ("", Pattern::RequestResponse),
+];
 
 /// A parsed `Resource`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,24 +78,13 @@ impl Resource {
     }
 
     fn service(text: &str) -> Option<Self> {
-        let (text, pattern) = [
-            (".sync:2", Pattern::Sync2),
-            (".sync", Pattern::Sync),
-            (".waitForTaskToken", Pattern::WaitForTaskToken),
-        ]
-        .into_iter()
-        .find_map(|(suffix, pattern)| Some((text.strip_suffix(suffix)?, pattern)))
-        .map_or((text, Pattern::RequestResponse), |found| found);
+        let (text, suffix, pattern) = PATTERNS
+            .into_iter()
+            .find_map(|(suffix, pattern)| Some((text.strip_suffix(suffix)?, suffix, pattern)))?;
         let (service, action) = text.rsplit_once(':')?;
         let known = match service.strip_prefix("aws-sdk:") {
             Some(service) => !service.is_empty() && !service.contains(':'),
-            None => optimised(service, action),
-        };
-        let suffix = match pattern {
-            Pattern::RequestResponse => "",
-            Pattern::Sync => ".sync",
-            Pattern::Sync2 => ".sync:2",
-            Pattern::WaitForTaskToken => ".waitForTaskToken",
+            None => is_optimised(service, action),
         };
         (known && !action.is_empty()).then(|| Self::Service {
             service: service.to_owned(),
@@ -136,20 +135,24 @@ fn is_function(text: &str) -> bool {
     }
 }
 
-/// The optimised integrations (Step Functions Developer Guide, "Integrating
-/// optimized services").
-fn optimised(service: &str, action: &str) -> bool {
-    let actions: &[&str] = match service {
-        "apigateway" | "lambda" => &["invoke"],
-        "athena" => &[
+/// The optimised integrations and their actions (Step Functions Developer
+/// Guide, "Integrating optimized services").
+const OPTIMISED: &[(&str, &[&str])] = &[
+    ("apigateway", &["invoke"]),
+    (
+        "athena",
+        &[
             "startQueryExecution",
             "stopQueryExecution",
             "getQueryExecution",
             "getQueryResults",
         ],
-        "batch" => &["submitJob"],
-        "bedrock" => &["invokeModel", "createModelCustomizationJob"],
-        "codebuild" => &[
+    ),
+    ("batch", &["submitJob"]),
+    ("bedrock", &["invokeModel", "createModelCustomizationJob"]),
+    (
+        "codebuild",
+        &[
             "startBuild",
             "stopBuild",
             "batchDeleteBuilds",
@@ -159,10 +162,13 @@ fn optimised(service: &str, action: &str) -> bool {
             "retryBuildBatch",
             "deleteBuildBatch",
         ],
-        "databrew" => &["startJobRun"],
-        "dynamodb" => &["getItem", "putItem", "deleteItem", "updateItem"],
-        "ecs" => &["runTask"],
-        "eks" => &[
+    ),
+    ("databrew", &["startJobRun"]),
+    ("dynamodb", &["getItem", "putItem", "deleteItem", "updateItem"]),
+    ("ecs", &["runTask"]),
+    (
+        "eks",
+        &[
             "createCluster",
             "deleteCluster",
             "createNodegroup",
@@ -172,7 +178,10 @@ fn optimised(service: &str, action: &str) -> bool {
             "call",
             "runJob",
         ],
-        "elasticmapreduce" => &[
+    ),
+    (
+        "elasticmapreduce",
+        &[
             "createCluster",
             "terminateCluster",
             "addStep",
@@ -181,8 +190,14 @@ fn optimised(service: &str, action: &str) -> bool {
             "modifyInstanceFleetByName",
             "modifyInstanceGroupByName",
         ],
-        "emr-containers" => &["createVirtualCluster", "deleteVirtualCluster", "startJobRun"],
-        "emr-serverless" => &[
+    ),
+    (
+        "emr-containers",
+        &["createVirtualCluster", "deleteVirtualCluster", "startJobRun"],
+    ),
+    (
+        "emr-serverless",
+        &[
             "createApplication",
             "startApplication",
             "stopApplication",
@@ -190,11 +205,15 @@ fn optimised(service: &str, action: &str) -> bool {
             "startJobRun",
             "cancelJobRun",
         ],
-        "events" => &["putEvents"],
-        "glue" => &["startJobRun"],
-        "http" => &["invoke"],
-        "mediaconvert" => &["createJob"],
-        "sagemaker" => &[
+    ),
+    ("events", &["putEvents"]),
+    ("glue", &["startJobRun"]),
+    ("http", &["invoke"]),
+    ("lambda", &["invoke"]),
+    ("mediaconvert", &["createJob"]),
+    (
+        "sagemaker",
+        &[
             "createTrainingJob",
             "createTransformJob",
             "createEndpoint",
@@ -205,12 +224,43 @@ fn optimised(service: &str, action: &str) -> bool {
             "createProcessingJob",
             "updateEndpoint",
         ],
-        "sns" => &["publish"],
-        "sqs" => &["sendMessage"],
-        "states" => &["startExecution"],
-        _ => &[],
+    ),
+    ("sns", &["publish"]),
+    ("sqs", &["sendMessage"]),
+    ("states", &["startExecution"]),
+];
+
+fn is_optimised(service: &str, action: &str) -> bool {
+    OPTIMISED
+        .iter()
+        .any(|(name, actions)| *name == service && actions.contains(&action))
+}
+
+/// What may be meant by an ARN that names nothing a task can call.
+pub(super) fn hint(fields: &Fields<'_>, arn: &str) -> Option<String> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let &["arn", partition, service, region, account, rest] = parts.as_slice() else {
+        return None;
     };
-    actions.contains(&action)
+    let did_you_mean = |service: &str, rest: &str| {
+        let meant = format!("arn:{partition}:{service}:{region}:{account}:{rest}");
+        (meant != arn && Resource::parse(&meant).is_some()).then(|| format!("did you mean `{meant}`?"))
+    };
+    let service = fields.meant(service, ["lambda", "states"].into_iter())?;
+    if service == "states" && region.is_empty() {
+        let actions = OPTIMISED.iter().flat_map(|(service, actions)| {
+            let patterned = move |action| PATTERNS.map(|(suffix, _)| format!("{service}:{action}{suffix}"));
+            actions.iter().flat_map(patterned)
+        });
+        let actions: Vec<String> = actions.collect();
+        return match fields.meant(rest, actions.iter().map(String::as_str)) {
+            Some(meant) => did_you_mean(service, meant),
+            None => did_you_mean(service, &format!("aws-sdk:{rest}")),
+        };
+    }
+    let (kind, name) = rest.split_once(':')?;
+    let kind = fields.meant(kind, ["function", "activity"].into_iter())?;
+    did_you_mean(service, &format!("{kind}:{name}"))
 }
 
 #[cfg(test)]

@@ -137,12 +137,15 @@ fn resource(fields: &Fields<'_>) -> Option<Resource> {
             message,
             Some("only a driver of your own can run it".to_owned()),
         ),
-        None if is_arn => fields.wrong(
-            "Resource",
+        None if is_arn => fields.report(
+            Severity::Error,
+            Code::SchemaValidationFailed,
+            &fields.at("Resource"),
             format!(
                 "The resource provided {text} is not recognized. The value is not a valid resource ARN, \
                  or the resource is not available in this region."
             ),
+            super::resource::hint(fields, text),
         ),
         None => fields.wrong("Resource", message),
     }

@@ -3,7 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-mod cost;
 mod diagnostics;
 mod edges;
 mod expressions;

@@ -217,6 +217,24 @@ fn activities_are_started_by_a_worker() {
 }
 
 #[test]
+fn an_activity_that_fails_before_a_worker_has_it_was_not_scheduled() {
+    let resource = "arn:aws:states:us-east-1:1:activity:a";
+    let definition = unreachable_removed(single(json!({"Type": "Task", "Resource": resource})));
+    let mut world = World::start(&definition, "{}");
+    let task = world.calls[0].task;
+    world.apply(Input::TaskFailed {
+        task,
+        error: Some("States.Runtime".into()),
+        cause: None,
+    });
+    let chain = world.chain();
+    assert!(
+        chain.ends_with("3<-2 ActivityScheduled, 4<-3 ActivityScheduleFailed, 5<-4 ExecutionFailed"),
+        "{chain}"
+    );
+}
+
+#[test]
 fn late_and_doubled_answers_change_nothing() {
     let mut world = World::start(
         &task(json!({"TimeoutSeconds": 5, "Retry": [{"ErrorEquals": ["States.ALL"], "MaxAttempts": 1}]})),

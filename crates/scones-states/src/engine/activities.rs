@@ -7,12 +7,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use scones_asl::{TaskCall, TaskId};
+use scones_asl::{Input, TaskCall, TaskId, error_names};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::{Answer, Command, Engine, Refusal, Shared};
-use crate::Error;
+use crate::{Error, fault, names};
 
 /// How long a task is kept from other workers while it is given to one.
 const LEASE: Duration = Duration::from_secs(30);
@@ -31,6 +31,20 @@ fn queue(activity_arn: &str) -> String {
 }
 
 impl Shared {
+    /// What fails a task of an activity that does not exist. If the store
+    /// cannot tell, the activity is taken to be there.
+    pub(super) async fn missing_activity(&self, activity_arn: &str, task: TaskId) -> Option<Input> {
+        let missing = match names::parse_activity(&self.owner, activity_arn) {
+            Ok(name) => matches!(self.catalog.activities.get(&name).await, Ok(None)),
+            Err(_) => true,
+        };
+        missing.then(|| Input::TaskFailed {
+            task,
+            error: Some(error_names::RUNTIME.to_owned()),
+            cause: Some(fault::no_activity(activity_arn).message),
+        })
+    }
+
     /// Puts a task into its activity's queue. A task that is there twice, after
     /// a crash, is given out once.
     pub(super) async fn offer(&self, activity_arn: &str, call: &TaskCall, execution_arn: &str) {
@@ -41,29 +55,19 @@ impl Shared {
         let Ok(payload) = serde_json::to_vec(&offer) else {
             return;
         };
-        loop {
+        let send = || async {
             let now = self.clock.now();
-            match self
-                .store
-                .send(&queue(activity_arn), Bytes::from(payload.clone()), now, now)
-                .await
-            {
-                Ok(()) | Err(scones_store::Error::Closed) => break,
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "an activity's task waits for the store"
-                    );
-                    tokio::select! {
-                        biased;
-                        () = tokio::time::sleep(INTERVAL) => {}
-                        // The history has the task: the next start offers it again.
-                        () = self.stopping.cancelled() => return,
-                    }
-                }
-            }
+            let payload = Bytes::from(payload.clone());
+            Ok(self.store.send(&queue(activity_arn), payload, now, now).await?)
+        };
+        // Otherwise the server stops: the history has the task, and the next start offers it again.
+        if self
+            .patiently("an activity's task is to be offered", send)
+            .await
+            .is_ok()
+        {
+            self.notifier(activity_arn).notify_one();
         }
-        self.notifier(activity_arn).notify_one();
     }
 
     fn notifier(&self, activity_arn: &str) -> Arc<Notify> {

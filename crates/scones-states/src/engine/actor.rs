@@ -106,10 +106,11 @@ impl Actor {
     ///
     /// # Errors
     /// If the step cannot be written.
-    pub(crate) fn open(&mut self, origin: Origin, step: Step) -> Result<Batch, serde_json::Error> {
+    pub(crate) async fn open(&mut self, origin: Origin, step: Step) -> Result<Batch, serde_json::Error> {
         let mut batch = Batch::default();
         let now = origin.started;
         self.take_step(Cause::Start(Box::new(origin)), step, now, &mut batch)?;
+        self.take_missing_activities(&mut batch).await;
         Ok(batch)
     }
 
@@ -117,9 +118,10 @@ impl Actor {
     ///
     /// # Errors
     /// If the step cannot be written.
-    pub(crate) fn reopen(&mut self, step: Step, now: Timestamp) -> Result<Batch, serde_json::Error> {
+    pub(crate) async fn reopen(&mut self, step: Step, now: Timestamp) -> Result<Batch, serde_json::Error> {
         let mut batch = Batch::default();
         self.take_step(Cause::Input(Input::Redrive), step, now, &mut batch)?;
+        self.take_missing_activities(&mut batch).await;
         Ok(batch)
     }
 
@@ -151,6 +153,7 @@ impl Actor {
                 () = std::future::ready(()), if nap.is_zero() => {}
             }
             self.take_timers(&mut batch);
+            self.take_missing_activities(&mut batch).await;
             if let Err(lost) = self.commit(batch).await {
                 return match lost {
                     Lost::Fenced => End::Fenced,
@@ -253,6 +256,21 @@ impl Actor {
         let now = self.shared.now();
         for timer in self.run.due(now) {
             self.take_input(Input::TimerFired { timer }, now, batch);
+        }
+    }
+
+    /// Fails the tasks of a batch that no worker can ever take, in the same
+    /// batch: once they are in the history, they wait.
+    async fn take_missing_activities(&mut self, batch: &mut Batch) {
+        let mut next = 0;
+        while let Some(effect) = batch.effects.get(next) {
+            next += 1;
+            if let Effect::Invoke(call) = effect
+                && let Resource::Activity { arn } = &call.resource
+                && let Some(failure) = self.shared.missing_activity(arn, call.task).await
+            {
+                self.take_input(failure, self.shared.now(), batch);
+            }
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::Engine;
+use scones_store::Error as StoreError;
+
+use super::Shared;
 use crate::Error;
 
 const FIRST: Duration = Duration::from_millis(20);
@@ -22,8 +24,9 @@ impl Backoff {
     }
 }
 
-impl Engine {
-    /// Asks until the store or the service answers, or the server stops.
+impl Shared {
+    /// Asks until the store or the service answers, or the server stops or
+    /// has closed its store.
     ///
     /// # Errors
     /// What asking again does not mend.
@@ -34,11 +37,12 @@ impl Engine {
         let mut backoff = Backoff::new();
         loop {
             match ask().await {
+                Err(Error::Store(StoreError::Closed)) => return Err(Error::Unavailable),
                 Err(error @ (Error::Store(_) | Error::Unavailable)) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "{what} and has to wait");
                     tokio::select! {
                         biased;
-                        () = self.shared.stopping.cancelled() => return Err(Error::Unavailable),
+                        () = self.stopping.cancelled() => return Err(Error::Unavailable),
                         () = backoff.pause() => {}
                     }
                 }

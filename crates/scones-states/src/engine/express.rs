@@ -24,7 +24,7 @@ pub(crate) struct Ended {
 impl Engine {
     /// Runs an Express execution. Its end comes through the channel; nobody
     /// has to wait for it.
-    pub(crate) fn run_express(
+    pub(crate) async fn run_express(
         &self,
         origin: Origin,
         machine: Arc<Machine>,
@@ -43,7 +43,7 @@ impl Engine {
             Record::Memory,
             sender,
         );
-        let mut batch = actor.open(origin, step).map_err(ApiError::internal)?;
+        let mut batch = actor.open(origin, step).await.map_err(ApiError::internal)?;
         actor.log(&mut batch);
         if let Some(outcome) = actor.outcome() {
             drop(end.send(Ended {

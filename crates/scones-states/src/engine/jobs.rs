@@ -60,7 +60,7 @@ impl Engine {
     /// If the server stops.
     pub(super) async fn mark_job(&self, mark: &Mark) -> Result<(), Error> {
         let put = || async { Ok(self.shared.jobs.put(&mark.key(), mark).await?) };
-        self.patiently("a job is to be marked", put).await.map(drop)
+        self.shared.patiently("a job is to be marked", put).await.map(drop)
     }
 
     /// Forgets a job that is over or never began. A mark that stays is looked
@@ -85,7 +85,7 @@ impl Engine {
             }
         };
         // Otherwise the server stops, and the next one finds the mark.
-        if self.patiently("a job is to be stopped", stop).await.is_ok() {
+        if self.shared.patiently("a job is to be stopped", stop).await.is_ok() {
             self.unmark_job(mark).await;
         }
     }
@@ -110,12 +110,12 @@ impl Engine {
     /// that ended did not stop.
     pub(super) async fn stop_orphaned_jobs(&self) -> Result<(), Error> {
         let look = || async { Ok(self.shared.jobs.all("").await?) };
-        let marks = self.patiently("jobs are looked for", look).await?;
+        let marks = self.shared.patiently("jobs are looked for", look).await?;
         stream::iter(marks)
             .for_each_concurrent(AT_ONCE, |(_, mark)| async move {
                 let look = || self.is_awaited(&mark);
                 // An error: the server stops, and the next one finds the mark.
-                if let Ok(false) = self.patiently("a job's execution is looked for", look).await {
+                if let Ok(false) = self.shared.patiently("a job's execution is looked for", look).await {
                     self.stop_job(&mark).await;
                 }
             })

@@ -30,15 +30,14 @@ use std::{
     time::Duration,
 };
 
-use scones_api::{Clock, Timestamp as ApiTimestamp};
+use scones_api::{Clock, Owner, Timestamp as ApiTimestamp};
 use scones_asl::Timestamp;
-use scones_store::{Collection, Error as StoreError, ListQuery, Store, Timer};
+use scones_store::{Collection, ListQuery, Store, Timer};
 use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore, mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     actor::{Actor, End, Record},
-    backoff::Backoff,
     message::{MAILBOX, Mailbox, Message},
     replay::Replayed,
 };
@@ -68,6 +67,7 @@ const TIMERS: &str = "states.executions";
 
 /// What all actors share.
 pub(crate) struct Shared {
+    owner: Owner,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Ids,
@@ -215,6 +215,7 @@ impl Engine {
     /// Starts the engine, and with it every execution that was interrupted.
     pub(crate) async fn start(
         options: Options,
+        owner: Owner,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         catalog: Catalog,
@@ -230,6 +231,7 @@ impl Engine {
         let stopping = CancellationToken::new();
         let (delivery, delivering) = delivery::Delivery::new(Arc::clone(&logs), &ids, stopping.clone());
         let shared = Arc::new(Shared {
+            owner,
             index: index::Index::new(&store),
             map_runs: map_run::MapRuns::new(&store),
             jobs: jobs::marks(&store),
@@ -502,22 +504,11 @@ impl Engine {
         }
     }
 
-    /// Notes an execution's end in the index. A server that stops, or whose
-    /// store is closed, before it succeeds leaves that to the next one.
+    /// Notes an execution's end in the index. A server that stops before it
+    /// succeeds leaves that to the next one.
     async fn close(&self, summary: &Summary) {
         self.shared.tell_end(&summary.arn);
-        let mut backoff = Backoff::new();
-        while let Err(error) = self.shared.index.close(summary).await {
-            if matches!(error, StoreError::Closed) {
-                return;
-            }
-            tracing::warn!(execution = summary.arn, %error, "the index lags behind");
-            drop(error);
-            tokio::select! {
-                biased;
-                () = self.shared.stopping.cancelled() => return,
-                () = backoff.pause() => {}
-            }
-        }
+        let close = || async { Ok(self.shared.index.close(summary).await?) };
+        drop(self.shared.patiently("an execution's end is to be listed", close).await);
     }
 }

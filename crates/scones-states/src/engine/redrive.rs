@@ -144,7 +144,7 @@ impl Engine {
         step: scones_asl::Step,
         now: scones_asl::Timestamp,
     ) -> Result<super::actor::Batch, ApiError> {
-        let mut batch = actor.reopen(step, now).map_err(ApiError::internal)?;
+        let mut batch = actor.reopen(step, now).await.map_err(ApiError::internal)?;
         if let Err(error) = self.shared.index.write(summary).await {
             self.close(ended).await;
             return Err(error.into());

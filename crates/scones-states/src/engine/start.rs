@@ -68,17 +68,17 @@ impl Engine {
             0,
             self.shared.ids.seed(),
         );
-        let listed = match run.outcome() {
-            Some(outcome) => summary.ended(outcome, summary.started),
-            None => summary.clone(),
-        };
         let (sender, mailbox) = mpsc::channel(MAILBOX);
         let record = Record::Durable {
             journal,
             summary: Box::new(summary.clone()),
         };
         let mut actor = Actor::new(Arc::clone(&self.shared), &execution_arn, run, record, sender.clone());
-        let mut batch = actor.open(origin, step).map_err(ApiError::internal)?;
+        let mut batch = actor.open(origin, step).await.map_err(ApiError::internal)?;
+        let listed = match actor.outcome() {
+            Some(outcome) => summary.ended(outcome, summary.started),
+            None => summary.clone(),
+        };
         // In this order, and both before the answer: the store's group commit
         // makes them durable together.
         let writes = async { futures::join!(actor.append(&mut batch), self.shared.index.write(&listed)) };

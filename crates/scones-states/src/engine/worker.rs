@@ -59,18 +59,23 @@ impl Worker {
         permit: Option<OwnedSemaphorePermit>,
         reports: mpsc::Sender<Message>,
     ) -> Self {
-        let given_up = CancellationToken::new();
-        if matches!(assignment.call.kind(), Pattern::Sync | Pattern::Sync2) {
-            let tracker = shared.tracker.clone();
-            let work = work(shared, assignment, permit, reports, given_up.clone());
+        let has_job = matches!(assignment.call.kind(), Pattern::Sync | Pattern::Sync2);
+        let (tracker, given_up) = (shared.tracker.clone(), CancellationToken::new());
+        let work = Work {
+            shared,
+            assignment,
+            reports,
+            given_up: given_up.clone(),
+        };
+        if has_job {
             return Self {
                 // Shutdown waits until the job is stopped, if it is to be stopped.
-                handle: AbortOnDropHandle::new(tracker.spawn(work)),
+                handle: AbortOnDropHandle::new(tracker.spawn(work.run(permit))),
                 works_on: WorksOn::Job(given_up),
             };
         }
         Self {
-            handle: AbortOnDropHandle::new(tokio::spawn(work(shared, assignment, permit, reports, given_up))),
+            handle: AbortOnDropHandle::new(tokio::spawn(work.run(permit))),
             works_on: WorksOn::Call,
         }
     }
@@ -101,134 +106,203 @@ impl Worker {
     }
 }
 
-/// Waits for its turn unless it has it already, makes the call, waits for the
-/// job if that is what the task does, and reports.
-async fn work(
+/// What a worker has to do, and whom it tells.
+struct Work {
     shared: Arc<Shared>,
     assignment: Assignment,
-    permit: Option<OwnedSemaphorePermit>,
     reports: mpsc::Sender<Message>,
+    /// Nobody waits for the task any more.
     given_up: CancellationToken,
-) {
-    let task = assignment.call.task;
-    let report = async |input| {
+}
+
+/// Why a call was not made.
+enum Unmade {
+    GivenUp,
+    /// The server stops.
+    Stopping,
+}
+
+impl Work {
+    /// Makes the call, waits for the job if that is what the task does, and reports.
+    async fn run(self, permit: Option<OwnedSemaphorePermit>) {
+        let expected = self.expected();
+        match self.call_in_turn(permit, expected.as_ref()).await {
+            Ok(performed) => self.follow(performed, expected.as_ref()).await,
+            Err(Unmade::GivenUp) => self.forget(expected.as_ref()).await,
+            Err(Unmade::Stopping) => {}
+        }
+    }
+
+    /// The mark of the job that the call is about to start.
+    fn expected(&self) -> Option<Mark> {
+        let call = &self.assignment.call;
+        let starts_job = matches!(call.kind(), Pattern::Sync | Pattern::Sync2) && self.assignment.mocked.is_none();
+        let job = starts_job.then(|| self.integrations().expected(call)).flatten()?;
+        Some(self.mark(&job))
+    }
+
+    /// Marks the job, if there is to be one, and makes the call when it is its
+    /// turn. The place is free again when this answers: what the task waits for
+    /// after its call may be an execution that needs one.
+    async fn call_in_turn(
+        &self,
+        permit: Option<OwnedSemaphorePermit>,
+        expected: Option<&Mark>,
+    ) -> Result<Result<String, TaskFailure>, Unmade> {
+        let _permit = match permit {
+            Some(permit) => permit,
+            None => self.turn().await?,
+        };
+        if let (Some(expected), None) = (expected, &self.assignment.response) {
+            let marked = self.engine().mark_job(expected).await;
+            marked.map_err(|_| Unmade::Stopping)?;
+        }
+        if self.given_up.is_cancelled() {
+            return Err(Unmade::GivenUp);
+        }
+        Ok(self.perform().await)
+    }
+
+    /// Waits for a place, and reports that the task is started.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Unmade> {
+        let permit = tokio::select! {
+            biased;
+            permit = Arc::clone(&self.shared.permits).acquire_owned() => permit,
+            () = self.given_up.cancelled() => return Err(Unmade::GivenUp),
+            () = self.shared.stopping.cancelled() => return Err(Unmade::Stopping),
+        };
+        let permit = permit.map_err(|_| Unmade::Stopping)?;
+        self.report(Input::TaskStarted {
+            task: self.assignment.call.task,
+            worker_name: None,
+        })
+        .await;
+        Ok(permit)
+    }
+
+    /// The call's response: what stands for it, the one that came before a
+    /// crash, or a service's.
+    async fn perform(&self) -> Result<String, TaskFailure> {
+        let Assignment {
+            call, mocked, response, ..
+        } = &self.assignment;
+        match (mocked, response) {
+            (Some(outcome), _) => {
+                if is_accepted(call, outcome) {
+                    self.report_accepted("{}".to_owned()).await;
+                }
+                outcome.clone().into_result()
+            }
+            (None, Some(response)) => Ok(response.to_string()),
+            (None, None) => guarded(call, self.request()).await,
+        }
+    }
+
+    /// Makes the request. One that is made again after a crash may find that
+    /// it was made already.
+    async fn request(&self) -> Result<String, TaskFailure> {
+        let integrations = self.integrations();
+        let call = &self.assignment.call;
+        let refusal = match integrations.perform(call).await {
+            Ok(response) => return Ok(response),
+            Err(refusal) => refusal,
+        };
+        if !self.assignment.again {
+            return Err(refusal);
+        }
+        integrations.adopted(call, &refusal, self.since()).await.ok_or(refusal)
+    }
+
+    /// Reports what the call gave, or waits for the job that it has started.
+    async fn follow(&self, performed: Result<String, TaskFailure>, expected: Option<&Mark>) {
+        let Assignment {
+            call, mocked, response, ..
+        } = &self.assignment;
+        if let (Ok(given), None) = (&performed, mocked)
+            && let Some(job) = Job::of(call, given)
+        {
+            if response.is_none() {
+                self.report_accepted(given.clone()).await;
+            }
+            return self.await_job(&job).await;
+        }
+        if let Some(expected) = expected {
+            self.engine().unmark_job(expected).await;
+        }
+        let is_result = call.kind() != Pattern::WaitForTaskToken || mocked.is_some();
+        self.report(outcome(call, performed, is_result)).await;
+    }
+
+    /// Waits for a job's end and reports it, or stops the job when it is given up.
+    async fn await_job(&self, job: &Job) {
+        let (call, engine) = (&self.assignment.call, self.engine());
+        let finished = async {
+            // An execution tells its end; what cannot be waited for so is looked at.
+            if let Some(arn) = job.execution_arn()
+                && let Err(error) = engine.ended(arn).await
+            {
+                tracing::debug!(execution = arn, %error, "an execution's end is not told");
+            }
+            self.integrations().finished(job).await
+        };
+        tokio::select! {
+            biased;
+            finished = guarded(call, finished) => {
+                engine.unmark_job(&self.mark(job)).await;
+                self.report(outcome(call, finished, true)).await;
+            }
+            () = self.given_up.cancelled() => engine.stop_job(&self.mark(job)).await,
+            () = self.shared.stopping.cancelled() => {}
+        }
+    }
+
+    /// What was given up before it began has no job, except one of an earlier server.
+    async fn forget(&self, expected: Option<&Mark>) {
+        match expected {
+            Some(expected) if self.assignment.again => self.engine().stop_job(expected).await,
+            Some(expected) => self.engine().unmark_job(expected).await,
+            None => {}
+        }
+    }
+
+    /// Reports that a request was accepted whose result comes later.
+    async fn report_accepted(&self, output: String) {
+        let task = self.assignment.call.task;
+        self.report(Input::TaskSubmitted { task, output }).await;
+    }
+
+    async fn report(&self, input: Input) {
         let message = Message {
             command: Box::new(Command::Report(input)),
             reply: None,
         };
         // If the actor is gone nobody wants to know.
-        drop(reports.send(message).await);
-    };
-    let engine = Engine {
-        shared: Arc::clone(&shared),
-    };
-    let integrations = Integrations {
-        runner: &*shared.runner,
-        identity: &assignment.identity,
-        clock: &*shared.clock,
-        ids: &shared.ids,
-    };
-    let call = &assignment.call;
-    let since = ApiTimestamp::from_millis(assignment.since.0);
-    let mark = |job: &Job| Mark::of(&assignment.identity, task, since, job);
-    let expected = match call.kind() {
-        Pattern::Sync | Pattern::Sync2 if assignment.mocked.is_none() => integrations.expected(call),
-        _ => None,
-    };
-    let expected = expected.as_ref().map(mark);
-    // What was given up before it began has no job, except one of an earlier server.
-    let forget = async || match &expected {
-        Some(expected) if assignment.again => engine.stop_job(expected).await,
-        Some(expected) => engine.unmark_job(expected).await,
-        None => {}
-    };
-    let permit = match permit {
-        Some(permit) => permit,
-        None => {
-            let permit = tokio::select! {
-                biased;
-                permit = Arc::clone(&shared.permits).acquire_owned() => permit,
-                () = given_up.cancelled() => return forget().await,
-                () = shared.stopping.cancelled() => return,
-            };
-            let Ok(permit) = permit else { return };
-            report(Input::TaskStarted {
-                task,
-                worker_name: None,
-            })
-            .await;
-            permit
-        }
-    };
-    if let (Some(expected), None) = (&expected, &assignment.response)
-        && engine.mark_job(expected).await.is_err()
-    {
-        return;
+        drop(self.reports.send(message).await);
     }
-    if given_up.is_cancelled() {
-        return forget().await;
-    }
-    let performed = match (&assignment.mocked, &assignment.response) {
-        (Some(outcome), _) => {
-            if is_accepted(call, outcome) {
-                let output = "{}".to_owned();
-                report(Input::TaskSubmitted { task, output }).await;
-            }
-            outcome.clone().into_result()
-        }
-        (None, Some(response)) => Ok(response.to_string()),
-        (None, None) => guarded(call, begin(&integrations, &assignment)).await,
-    };
-    // Waiting takes no place: the job may be an execution that needs one.
-    drop(permit);
-    let job = match &performed {
-        Ok(response) if assignment.mocked.is_none() => Job::of(call, response),
-        _ => None,
-    };
-    let (Some(job), Ok(response)) = (job, &performed) else {
-        if let Some(expected) = &expected {
-            engine.unmark_job(expected).await;
-        }
-        let is_result = call.kind() != Pattern::WaitForTaskToken || assignment.mocked.is_some();
-        return report(outcome(call, performed, is_result)).await;
-    };
-    if assignment.response.is_none() {
-        let output = response.clone();
-        report(Input::TaskSubmitted { task, output }).await;
-    }
-    let finished = async {
-        // An execution tells its end; what cannot be waited for so is looked at.
-        if let Some(arn) = job.execution_arn()
-            && let Err(error) = engine.ended(arn).await
-        {
-            tracing::debug!(execution = arn, %error, "an execution's end is not told");
-        }
-        integrations.finished(&job).await
-    };
-    tokio::select! {
-        biased;
-        finished = guarded(call, finished) => {
-            engine.unmark_job(&mark(&job)).await;
-            report(outcome(call, finished, true)).await;
-        }
-        () = given_up.cancelled() => engine.stop_job(&mark(&job)).await,
-        () = shared.stopping.cancelled() => {}
-    }
-}
 
-/// The response of a task's request. One that is made again after a crash may
-/// find that it was made already.
-async fn begin(integrations: &Integrations<'_>, assignment: &Assignment) -> Result<String, TaskFailure> {
-    let call = &assignment.call;
-    let refusal = match integrations.perform(call).await {
-        Ok(response) => return Ok(response),
-        Err(refusal) => refusal,
-    };
-    if !assignment.again {
-        return Err(refusal);
+    fn engine(&self) -> Engine {
+        Engine {
+            shared: Arc::clone(&self.shared),
+        }
     }
-    let since = ApiTimestamp::from_millis(assignment.since.0);
-    integrations.adopted(call, &refusal, since).await.ok_or(refusal)
+
+    fn integrations(&self) -> Integrations<'_> {
+        Integrations {
+            runner: &*self.shared.runner,
+            identity: &self.assignment.identity,
+            clock: &*self.shared.clock,
+            ids: &self.shared.ids,
+        }
+    }
+
+    fn mark(&self, job: &Job) -> Mark {
+        Mark::of(&self.assignment.identity, self.assignment.call.task, self.since(), job)
+    }
+
+    /// When the task was scheduled.
+    fn since(&self) -> ApiTimestamp {
+        ApiTimestamp::from_millis(self.assignment.since.0)
+    }
 }
 
 /// Whether the request of a mocked task was accepted before its outcome: it

@@ -361,27 +361,27 @@ fn own_failure(error: ApiError) -> Result<ApiError, TaskFailure> {
             cause: error.message,
         });
     }
-    match (error.status, error.code.as_str()) {
-        (501, _) => Err(refused(error.message)),
-        (_, "SerializationException") => Err(refused(parameter_problem(&error.message))),
-        _ => Ok(error),
+    if error.status == 501 {
+        return Err(refused(error.message));
+    }
+    match parameter_problem(&error) {
+        Some(problem) => Err(refused(problem)),
+        None => Ok(error),
     }
 }
 
 /// What is wrong with a task's parameters, in AWS's words where it is a
 /// member that is unknown or not there.
-fn parameter_problem(message: &str) -> String {
-    let member = |before: &str| {
-        let name = message.split_once(before)?.1.split('`').next()?;
-        Some(pascal(name))
-    };
-    if let Some(name) = member("unknown field `") {
-        format!("The field '{name}' is not supported by Step Functions")
-    } else if let Some(name) = member("missing field `") {
-        format!("The field '{name}' is required but was missing")
-    } else {
-        message.to_owned()
+fn parameter_problem(error: &ApiError) -> Option<String> {
+    let quoted = |before: &str, after: char| error.message.split_once(before)?.1.split(after).next();
+    if let Some(path) = quoted("Value null at '", '\'') {
+        let name = path.rsplit('.').next().unwrap_or(path);
+        return Some(format!("The field '{}' is required but was missing", pascal(name)));
     }
+    (error.code == "SerializationException").then(|| match quoted("unknown field `", '`') {
+        Some(name) => format!("The field '{}' is not supported by Step Functions", pascal(name)),
+        None => error.message.clone(),
+    })
 }
 
 #[cfg(test)]
@@ -509,9 +509,9 @@ mod tests {
 
     #[test]
     fn wrong_parameters_are_named() {
-        let check = |message: &str, expect: &str| {
+        let check = |code: &str, message: &str, expect: &str| {
             let (service, style) = find("aws-sdk:sfn", "stopExecution").unwrap();
-            let error = ApiError::bad_request("SerializationException", message);
+            let error = ApiError::bad_request(code, message);
             let failure = service.failure(style, "StopExecution", error, Uuid::nil());
             assert_eq!(
                 (failure.error.as_str(), failure.cause.as_str()),
@@ -519,14 +519,21 @@ mod tests {
             );
         };
         check(
-            "not this operation's input: missing field `executionArn` at line 1",
-            "The field 'ExecutionArn' is required but was missing",
+            "ValidationException",
+            "1 validation error detected: Value null at 'tags.1.member.key' failed to satisfy constraint: \
+             Member must not be null",
+            "The field 'Key' is required but was missing",
         );
         check(
-            "unknown field `Foo`, expected one of `Bucket`, `Key`",
+            "SerializationException",
+            "unknown field `foo`, expected one of `Bucket`, `Key`",
             "The field 'Foo' is not supported by Step Functions",
         );
-        check("invalid type: integer `1`", "invalid type: integer `1`");
+        check(
+            "SerializationException",
+            "invalid type: integer `1`",
+            "invalid type: integer `1`",
+        );
     }
 
     #[test]

@@ -33,6 +33,14 @@ pub(crate) struct StartExecution {
     trace_header: Option<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StartSyncExecution {
+    #[serde(flatten)]
+    start: StartExecution,
+    included_data: Option<String>,
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StartedExecution {
@@ -189,7 +197,7 @@ impl States {
         if found.machine.machine_type == MachineType::Express {
             let origin = self.origin(found, input, true);
             let started = self.started(&origin);
-            drop(self.engine.run_express(origin, machine)?);
+            drop(self.engine.run_express(origin, machine).await?);
             return Ok(started);
         }
         let origin = self.origin(found, input, false);
@@ -206,9 +214,11 @@ impl States {
 
     pub(crate) async fn start_sync_execution(
         &self,
-        input: StartExecution,
+        input: StartSyncExecution,
         _: &RequestContext,
     ) -> Result<SyncExecution, ApiError> {
+        let all = included_data::all(input.included_data.as_deref())?;
+        let input = input.start;
         let found = self.prepared(&input).await?;
         if found.machine.machine_type != MachineType::Express {
             return Err(fault::type_not_supported());
@@ -221,7 +231,7 @@ impl States {
         let started = self.started(&origin);
         let (state_machine_arn, name) = (origin.machine_arn.clone(), origin.name.clone());
         let (given, trace_header) = (origin.input.clone(), origin.trace_header.clone());
-        let ended = self.engine.run_express(origin, definition.machine.clone())?;
+        let ended = self.engine.run_express(origin, definition.machine.clone()).await?;
         let ended = ended.await.map_err(|_| fault::unavailable())?;
         let took = u64::try_from(ended.stopped.since(started.start_date).as_millis()).unwrap_or(u64::MAX);
         let (error, cause) = failure(&ended.outcome);
@@ -232,7 +242,7 @@ impl States {
             start_date: started.start_date,
             stop_date: ended.stopped,
             status: Status::of(Some(&ended.outcome)),
-            data: Data::of(given, Some(&ended.outcome)),
+            data: Data::of(given, Some(&ended.outcome), all),
             error,
             cause,
             trace_header,
@@ -269,10 +279,7 @@ impl States {
             status,
             start_date: timestamp(there.origin.started),
             stop_date,
-            data: match all {
-                true => Data::of(there.origin.input, outcome.as_ref()),
-                false => Data::default(),
-            },
+            data: Data::of(there.origin.input, outcome.as_ref(), all),
             trace_header: there.origin.trace_header,
             error,
             cause,
@@ -434,7 +441,11 @@ impl States {
 }
 
 impl Data {
-    fn of(input: String, outcome: Option<&Outcome>) -> Self {
+    /// The payloads, if they are asked for.
+    fn of(input: String, outcome: Option<&Outcome>, asked: bool) -> Self {
+        if !asked {
+            return Self::default();
+        }
         let output = match outcome {
             Some(Outcome::Succeeded { output }) => Some(output.to_string()),
             _ => None,

@@ -59,7 +59,7 @@ impl Engine {
 
     async fn aborted(&self, map_run_arn: &str, task: TaskId, live: Option<&Live>) {
         let abort = || self.abort(map_run_arn, task, live);
-        if let Err(error) = self.patiently("a map run is to be aborted", abort).await {
+        if let Err(error) = self.shared.patiently("a map run is to be aborted", abort).await {
             tracing::error!(
                 map_run = map_run_arn,
                 error = &error as &dyn std::error::Error,
@@ -105,6 +105,7 @@ impl Engine {
     /// server ended.
     pub(in crate::engine) async fn abort_orphans(&self) -> Result<(), Error> {
         let open = self
+            .shared
             .patiently("map runs are looked for", || async {
                 Ok(self.shared.map_runs.open().await?)
             })
@@ -112,7 +113,7 @@ impl Engine {
         stream::iter(open)
             .for_each_concurrent(STOPS_AT_ONCE, |map_run_arn| async move {
                 let look = || self.is_orphan(&map_run_arn);
-                match self.patiently("a map run's execution is looked for", look).await {
+                match self.shared.patiently("a map run's execution is looked for", look).await {
                     Ok(Some(task)) => self.aborted(&map_run_arn, task, None).await,
                     Ok(None) => {}
                     Err(error) => {

@@ -140,7 +140,7 @@ impl Engine {
             let live = Arc::clone(&live);
             async move {
                 let begin = || engine.begin_child(&live, &origin, &machine, redriven);
-                engine.patiently("a child execution begins", begin).await
+                engine.shared.patiently("a child execution begins", begin).await
             }
         });
         match self.shared.tracker.spawn(begin).await {
@@ -148,6 +148,7 @@ impl Engine {
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
         let description = self
+            .shared
             .patiently("a child execution is waited for", || self.ended(&execution_arn))
             .await?;
         Ok(Ended {

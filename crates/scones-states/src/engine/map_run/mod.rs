@@ -99,6 +99,7 @@ impl Engine {
         let live = Live::of(run);
         let _entered = Entered::of(&self.shared, &run.arn, &live);
         let opened = self
+            .shared
             .patiently("a map run begins", || self.open_map_run(run, execution_arn, &live))
             .await;
         let (redriven, parent) = opened.map_err(broken)?;
@@ -111,7 +112,10 @@ impl Engine {
             let now = self.shared.clock.now();
             Ok(self.shared.map_runs.end(&run.arn, status, now, live.tally()).await?)
         };
-        self.patiently("a map run has ended", end).await.map_err(broken)?;
+        self.shared
+            .patiently("a map run has ended", end)
+            .await
+            .map_err(broken)?;
         result
     }
 
@@ -131,7 +135,9 @@ impl Engine {
         let ran = self.run_children(run, parent, redriven, live, &mut left).await;
         if ran.is_err() {
             live.close().await;
-            let stopped = self.patiently("children are to be stopped", || self.stop_children(&run.arn));
+            let stopped = self
+                .shared
+                .patiently("children are to be stopped", || self.stop_children(&run.arn));
             stopped.await.map_err(broken)?;
             live.count(Tally::give_up);
         }
@@ -235,7 +241,8 @@ impl Engine {
             ..parent.clone()
         };
         let read = || self.machine_of(&origin);
-        self.patiently("a map run reads its definition", read)
+        self.shared
+            .patiently("a map run reads its definition", read)
             .await
             .map_err(broken)
     }

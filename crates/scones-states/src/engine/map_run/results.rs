@@ -145,6 +145,7 @@ impl Engine {
             .map(async |number| {
                 let execution_arn = child::arn(parent, run, number);
                 let described = self
+                    .shared
                     .patiently("a result is to be written", || self.describe(&execution_arn))
                     .await;
                 described.map(|child| (execution_arn, child))

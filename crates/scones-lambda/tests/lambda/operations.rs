@@ -1,11 +1,7 @@
 //! Functions, versions, aliases, policies, concurrency, tags.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
+use crate::common::{ROLE, Server, merge, package};
 use bytes::Bytes;
-use common::{ROLE, Server, merge, package};
 use scones_lambda::CodeLink;
 use serde_json::{Value, json};
 
@@ -288,7 +284,7 @@ async fn what_aws_refuses_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn code_comes_from_s3_too_and_is_replaced() {
     let server = Server::start().await;
-    let archive = |text: &str| Bytes::from(common::archive(&[("app.py", text, 0o644)]));
+    let archive = |text: &str| Bytes::from(crate::common::archive(&[("app.py", text, 0o644)]));
     let put = |key: &str, body: Bytes| {
         server
             .objects

@@ -1,13 +1,5 @@
 //! Tasks that call services, wait for jobs, send requests, and are mocked.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on has failed"
-)]
-
-mod common;
-
 use std::{
     collections::BTreeMap,
     sync::{
@@ -17,8 +9,8 @@ use std::{
     time::Duration,
 };
 
+use crate::common::{Server, passes, text};
 use async_trait::async_trait;
-use common::{Server, passes, text};
 use scones_api::{ApiError, Caller, JsonService as _, RequestContext, SystemClock};
 use scones_states::{HttpCall, HttpReply, LambdaCall, LambdaReply, Mocks, Options, ServiceCall, States, TaskRunner};
 use scones_store::SqliteStore;
@@ -530,7 +522,7 @@ async fn tasks_are_called_as_the_machines_role_or_their_own() {
     server.run(&machine, json!({})).await;
     let calls = services.calls.lock().unwrap();
     let roles: Vec<&str> = calls.iter().map(|call| &*call.identity.role_arn).collect();
-    assert_eq!(roles, [common::ROLE, "arn:aws:iam::000000000000:role/other"]);
+    assert_eq!(roles, [crate::common::ROLE, "arn:aws:iam::000000000000:role/other"]);
     assert_eq!(*calls[0].identity.execution_arn, *execution);
 }
 

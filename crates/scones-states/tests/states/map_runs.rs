@@ -1,16 +1,8 @@
 //! Distributed maps as a client sees them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on has failed"
-)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::{Functions, Script, Server, invoke, text};
+use crate::common::{Functions, Script, Server, invoke, text};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 

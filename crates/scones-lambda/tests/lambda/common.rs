@@ -1,8 +1,5 @@
 //! A server with real workers, in one process with its test.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::{
     collections::HashMap,
     io::{Cursor, Write as _},

@@ -1,7 +1,5 @@
 //! A service in this process, with functions that the test writes.
 
-#![allow(dead_code, reason = "every test file uses a part")]
-
 pub mod logs;
 pub mod memory;
 pub mod objects;

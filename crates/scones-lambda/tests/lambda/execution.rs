@@ -1,11 +1,9 @@
 //! Workers: warm, concurrent, timed out, killed, out of memory, retired.
 
-mod common;
-
 use std::time::Duration;
 
+use crate::common::{Server, eventually, log_tail, package};
 use bytes::Bytes;
-use common::{Server, eventually, log_tail, package};
 use scones_lambda::Invoke;
 use serde_json::json;
 

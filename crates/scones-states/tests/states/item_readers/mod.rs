@@ -1,13 +1,5 @@
 //! Datasets in S3 as distributed maps read them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on has failed"
-)]
-
-#[path = "../common/mod.rs"]
-mod common;
 mod parquet_files;
 
 use std::{
@@ -18,8 +10,8 @@ use std::{
     },
 };
 
+use crate::common::{Functions, Server, objects::Objects};
 use bytes::Bytes;
-use common::{Functions, Server, objects::Objects};
 use flate2::{Compression, write::GzEncoder};
 use futures::{StreamExt as _, stream};
 use proptest::{collection::vec, prelude::*};
@@ -95,7 +87,7 @@ fn list(config: Value) -> Value {
 impl Server {
     /// Runs a new machine to its end.
     async fn run_new(&self, machine: &Value) -> Value {
-        let input = json!({"name": format!("m{}", MACHINES.fetch_add(1, Ordering::Relaxed)), "definition": machine.to_string(), "roleArn": common::ROLE});
+        let input = json!({"name": format!("m{}", MACHINES.fetch_add(1, Ordering::Relaxed)), "definition": machine.to_string(), "roleArn": crate::common::ROLE});
         let created = self.ok("CreateStateMachine", input).await;
         self.run(created["stateMachineArn"].as_str().unwrap(), json!({"m": -1}))
             .await

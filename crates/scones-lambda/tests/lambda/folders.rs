@@ -1,12 +1,8 @@
 //! What lies on the disk while functions come and go.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::{fs, path::Path};
 
-use common::{Server, eventually, package};
+use crate::common::{Server, eventually, package};
 use scones_lambda::Invoke;
 use serde_json::json;
 

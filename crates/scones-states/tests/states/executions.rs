@@ -1,16 +1,8 @@
 //! Executions from start to end, as a client sees them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on has failed"
-)]
-
-mod common;
-
 use std::{sync::Arc, time::Duration};
 
-use common::{
+use crate::common::{
     Functions, ROLE, Script, Server, invoke,
     memory::{Disk, MemoryStore, Trouble},
     passes, text,

@@ -1,16 +1,8 @@
 //! The results of distributed maps as files in S3.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on has failed"
-)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::{Functions, Script, Server, invoke, objects::Objects, text};
+use crate::common::{Functions, Script, Server, invoke, objects::Objects, text};
 use serde_json::{Value, json};
 
 /// A distributed map over its input that exports its results below `PREFIX/`.

@@ -1,16 +1,8 @@
 //! Servers that die: what was acknowledged goes on where its history ends.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on has failed"
-)]
-
-mod common;
-
 use std::{sync::Arc, time::Duration};
 
-use common::{
+use crate::common::{
     Functions, Script, Server, TokioClock, invoke,
     memory::{Disk, MemoryStore, Trouble},
     text,

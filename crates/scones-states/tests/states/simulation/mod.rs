@@ -5,22 +5,15 @@
 //! time is virtual, everything runs on one thread, and nothing in the engine
 //! follows from the order of a hash map or from a `select!` that draws lots.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a test that cannot go on has failed, and says why"
-)]
+#![expect(clippy::print_stdout, reason = "a failure says how it came about")]
 
-#[path = "../common/mod.rs"]
-mod common;
 mod coverage;
 mod workflows;
 mod world;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use common::{
+use crate::common::{
     Server, TokioClock,
     memory::{Disk, MemoryStore, Trouble, draw},
     text,

@@ -1,11 +1,9 @@
 //! Asynchronous invocations: durable, tried again, dropped at last.
 
-mod common;
-
 use std::{sync::Arc, time::Duration};
 
+use crate::common::{Server, eventually};
 use bytes::Bytes;
-use common::{Server, eventually};
 use scones_api::{ManualClock, Timestamp};
 use scones_lambda::Invoke;
 use serde_json::json;

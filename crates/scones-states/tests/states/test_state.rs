@@ -1,10 +1,6 @@
 //! TestState: requests, mocks, refusals, real tasks.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-
-mod common;
-
-use common::{Functions, ROLE, Script, Server};
+use crate::common::{Functions, ROLE, Script, Server};
 use serde_json::{Value, json};
 
 const QUEUE: &str = "arn:aws:states:::sqs:sendMessage";

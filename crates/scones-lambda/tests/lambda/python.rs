@@ -1,10 +1,6 @@
 //! Python handlers behave as on AWS.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{Server, log_tail};
+use crate::common::{Server, log_tail};
 use serde_json::json;
 
 /// Runs the body of a handler on an event and compares the answer.

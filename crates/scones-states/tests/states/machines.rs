@@ -1,16 +1,8 @@
 //! State machines, versions, aliases, tags, activities.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on has failed"
-)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::{Functions, ROLE, Server, passes, text};
+use crate::common::{Functions, ROLE, Server, passes, text};
 use serde_json::{Value, json};
 
 async fn server() -> Server {
@@ -300,6 +292,19 @@ async fn metadata_is_without_data() {
     let server = server().await;
     let machine = server.ok("CreateStateMachine", create("m", json!({}))).await["stateMachineArn"].clone();
     let execution = server.run(&text(&machine), json!({"a": 1})).await["executionArn"].clone();
+    let express = server
+        .ok("CreateStateMachine", create("x", json!({"type": "EXPRESS"})))
+        .await["stateMachineArn"]
+        .clone();
+    let mut run = json!({"stateMachineArn": express, "name": "n", "input": "{}", "includedData": "METADATA_ONLY"});
+    let ran = server.ok("StartSyncExecution", run.clone()).await;
+    assert_eq!(ran["status"], "SUCCEEDED");
+    for data in ["input", "inputDetails", "output", "outputDetails"] {
+        assert_eq!(ran.get(data), None, "{data}");
+    }
+    run["includedData"] = json!("NONE");
+    let refused = server.refused("StartSyncExecution", run).await;
+    assert!(refused.contains("[ALL_DATA, METADATA_ONLY]"), "{refused}");
     for (operation, mut input) in [
         ("DescribeStateMachine", json!({"stateMachineArn": machine})),
         ("DescribeStateMachineForExecution", json!({"executionArn": execution})),
@@ -487,4 +492,52 @@ async fn workers_take_activities() {
         gone,
         format!("ActivityDoesNotExist: Activity Does Not Exist: '{}'", text(&activity))
     );
+}
+
+#[tokio::test]
+async fn a_task_of_no_activity_fails() {
+    let server = server().await;
+    let gone = server.ok("CreateActivity", json!({"name": "gone"})).await["activityArn"].clone();
+    server.ok("DeleteActivity", json!({"activityArn": gone})).await;
+    let check = async |name: &str, activity: &str, first: Value, entered: &[&str]| {
+        let mut states = json!({"T": {"Type": "Task", "Resource": activity, "End": true,
+            "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Caught"}]}, "Caught": {"Type": "Succeed"}});
+        states["First"] = first;
+        let machine = server
+            .machine(name, &json!({"StartAt": "First", "States": states}))
+            .await;
+        let execution = server.start(&machine, json!({})).await;
+        let ended = server.ended(&execution).await;
+        assert_eq!(ended["status"], "FAILED", "{ended}");
+        assert_eq!(ended["error"], "States.Runtime");
+        let cause = format!("Activity Does Not Exist: '{activity}'");
+        assert!(text(&ended["cause"]).contains(&cause), "{ended}");
+        let history = server.history(&execution).await;
+        let types: Vec<&str> = history.iter().filter_map(|event| event.rsplit(' ').next()).collect();
+        let tail = ["ActivityScheduled", "ActivityScheduleFailed", "ExecutionFailed"];
+        assert_eq!(types, [entered, &tail].concat());
+    };
+    let at_once = [
+        "ExecutionStarted",
+        "PassStateEntered",
+        "PassStateExited",
+        "TaskStateEntered",
+    ];
+    let later = [
+        "ExecutionStarted",
+        "WaitStateEntered",
+        "WaitStateExited",
+        "TaskStateEntered",
+    ];
+    let pass = json!({"Type": "Pass", "Next": "T"});
+    check("at-once", &text(&gone), pass.clone(), &at_once).await;
+    check(
+        "later",
+        &text(&gone),
+        json!({"Type": "Wait", "Seconds": 1, "Next": "T"}),
+        &later,
+    )
+    .await;
+    let elsewhere = "arn:aws:states:eu-west-1:000000000000:activity:gone";
+    check("elsewhere", elsewhere, pass, &at_once).await;
 }

@@ -50,7 +50,7 @@ impl Coverage {
 
     /// Fails if something, deaths aside, that `reached.txt` lists was not come to.
     pub fn check(&self) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/simulation/reached.txt");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/states/simulation/reached.txt");
         let before = std::fs::read_to_string(&path).unwrap_or_default();
         let before: BTreeSet<&str> = before.lines().collect();
         let now: BTreeSet<&str> = self.0.keys().map(String::as_str).collect();

@@ -1,14 +1,6 @@
 //! Executions in log groups.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on has failed"
-)]
-
-mod common;
-
-use common::{
+use crate::common::{
     Functions, ROLE, Server, TokioClock,
     memory::{Disk, MemoryStore, Trouble},
     text,
@@ -68,7 +60,7 @@ async fn an_event_is_a_line() {
 
 #[tokio::test]
 async fn data_is_left_out_unless_it_is_asked_for() {
-    let lines = logged("STANDARD", "ALL", false, &common::passes(1)).await;
+    let lines = logged("STANDARD", "ALL", false, &crate::common::passes(1)).await;
     let details: Vec<&Value> = lines.iter().map(|(_, line)| &line["details"]).collect();
     assert_eq!(
         details,

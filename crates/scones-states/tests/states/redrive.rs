@@ -1,16 +1,8 @@
 //! Redrives as a client sees them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on has failed"
-)]
-
-mod common;
-
 use std::{sync::Arc, time::Duration};
 
-use common::{
+use crate::common::{
     Functions, Script, Server, TokioClock, invoke,
     memory::{Disk, MemoryStore, Trouble},
 };
@@ -147,7 +139,7 @@ async fn a_server_that_loses_its_store_answers() {
 #[tokio::test]
 async fn what_cannot_be_redriven() {
     let server = Server::new(Functions::new([])).await;
-    let machine = server.machine("m", &common::passes(1)).await;
+    let machine = server.machine("m", &crate::common::passes(1)).await;
     let execution = server.start(&machine, json!(1)).await;
     server.ended(&execution).await;
     let check = async |input: Value, expect: &str| {

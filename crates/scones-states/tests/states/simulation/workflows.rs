@@ -89,7 +89,7 @@ pub fn failure() -> Value {
         "V": {"Type": "Task", "QueryLanguage": "JSONata", "Resource": "arn:aws:states:::lambda:invoke", "Next": "V1",
               "Arguments": {"FunctionName": "{% $number('x') %}"},
               "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "V1"}]},
-        "V1": broken,
+        "V1": {"Type": "Task", "Resource": "arn:aws:states:us-east-1:000000000000:activity:gone", "End": true},
     }})
 }
 
