@@ -360,9 +360,12 @@ impl Shard {
 /// Room for the activations of node `index` of so many images.
 fn activations(plan: &Plan, index: usize, images: usize) -> Batch {
     let node = &plan.nodes[index];
-    // The last is the one after the block: it is before that one that the block's
-    // end, which may add these, is computed.
-    let readers = plan.nodes[index + 1..].iter().take(plan.block_length + 1);
+    let readers = match plan.shortcut_from(index) {
+        Shortcut::Nothing => 1,
+        // The block's end, which may add these, is computed for the node after it.
+        Shortcut::Identity | Shortcut::Projection(_) => plan.block_length + 1,
+    };
+    let readers = plan.nodes[index + 1..].iter().take(readers);
     let together = readers.map(|reader| group_of(reader.frame)).max().unwrap_or(1);
     let room = if node.is_kept { images } else { together.min(images) };
     Batch::zeros(node.frame, room)
