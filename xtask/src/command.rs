@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use serde_json::Value;
 
 /// The workspace's root.
 pub(crate) fn root() -> PathBuf {
@@ -20,9 +21,23 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) 
     command
 }
 
-/// Cargo, as it runs this program.
-pub(crate) fn cargo(arguments: &[&str]) -> Command {
-    command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), arguments)
+/// Cargo, as it runs this program, with arguments that are separated by blanks.
+pub(crate) fn cargo(arguments: &str) -> Command {
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), &arguments)
+}
+
+/// What `cargo metadata` says, with more arguments or none.
+pub(crate) fn metadata(arguments: &[&str]) -> anyhow::Result<Value> {
+    let metadata = output(cargo("metadata --format-version 1 --locked").args(arguments))?;
+    serde_json::from_slice(&metadata).context("cargo metadata is not JSON")
+}
+
+/// Where cargo puts what it builds, which the user's configuration decides.
+pub(crate) fn target_directory() -> anyhow::Result<PathBuf> {
+    let metadata = metadata(&["--no-deps"])?;
+    let target = metadata["target_directory"].as_str();
+    Ok(target.context("cargo metadata has no target directory")?.into())
 }
 
 /// Runs a command to its end; failing is an error that shows the command.

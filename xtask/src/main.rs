@@ -5,6 +5,7 @@ mod check;
 mod clients;
 mod command;
 mod pretrain;
+mod python;
 mod rings;
 mod test;
 

@@ -25,16 +25,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let data = std::path::absolute(&arguments.data).context("cannot tell the working directory")?;
-    let mut command = cargo(&[
-        "run",
-        "--release",
-        "--locked",
-        "--package",
-        "scones-vision",
-        "--example",
-        "pretrain",
-        "--",
-    ]);
+    let mut command = cargo("run --release --locked --package scones-vision --example pretrain --");
     command.arg("--data").arg(data);
     command.arg("--work").arg(root().join(&arguments.work));
     command.arg("--out").arg(root().join(&arguments.out));

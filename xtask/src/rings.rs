@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-use crate::command::{cargo, output, say};
+use crate::command::{metadata, say};
 
 /// Decisions and arithmetic.
 const CORE: &[&str] = &["scones-api", "scones-asl", "scones-nn", "scones-vision"];
@@ -36,8 +36,7 @@ type Graph = BTreeMap<String, BTreeSet<String>>;
 
 /// Fails and names the way if a crate reaches one that it must not.
 pub(crate) fn check() -> anyhow::Result<()> {
-    let metadata = output(&mut cargo(&["metadata", "--format-version", "1", "--locked"]))?;
-    let graph = graph(&serde_json::from_slice(&metadata).context("cargo metadata is not JSON")?)?;
+    let graph = graph(&metadata(&[])?)?;
     let outwards = [EDGES, &[FOR_EDGES]].concat();
     let from_store = [SERVICES, &outwards].concat();
     let core = CORE.iter().map(|name| (*name, FORBIDDEN_IN_CORE.to_vec()));

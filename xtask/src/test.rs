@@ -19,23 +19,11 @@ pub(crate) fn run(rust_only: bool, clients_only: bool, pytest: &[String]) -> any
 
 fn rust() -> anyhow::Result<()> {
     // Tests of the wiring start the program itself.
-    execute(&mut cargo(&["build", "--package", "scones", "--locked"]))?;
-    if works(&mut cargo(&["nextest", "--version"])) {
-        execute(&mut cargo(&[
-            "nextest",
-            "run",
-            "--workspace",
-            "--locked",
-            "--no-fail-fast",
-        ]))?;
+    execute(&mut cargo("build --package scones --locked"))?;
+    if works(&mut cargo("nextest --version")) {
+        execute(&mut cargo("nextest run --workspace --locked --no-fail-fast"))?;
     } else {
-        execute(&mut cargo(&[
-            "test",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--no-fail-fast",
-        ]))?;
+        execute(&mut cargo("test --workspace --all-targets --locked --no-fail-fast"))?;
     }
-    execute(&mut cargo(&["test", "--workspace", "--doc", "--locked"]))
+    execute(&mut cargo("test --workspace --doc --locked"))
 }

@@ -9,7 +9,7 @@
 //! - `speed gradients DEPTH BATCH DIRECTORY` leaves a network, a batch and the
 //!   gradients of its loss there, each as raw floats.
 
-#![allow(clippy::print_stdout, reason = "printing is what it is for")]
+#![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
 use std::error::Error;
 use std::io::BufRead as _;

@@ -53,7 +53,7 @@ impl DerefMut for Buffer {
 ///
 /// The border is zero and stays so (kernels write only inside), which makes it
 /// the padding of the convolution that reads the image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) height: usize,
     pub(crate) width: usize,
@@ -64,6 +64,11 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// The same image without its border.
+    pub(crate) fn plain(self) -> Self {
+        Self { border: 0, ..self }
+    }
+
     pub(crate) fn row_length(self) -> usize {
         (self.width + 2 * self.border) * self.depth
     }

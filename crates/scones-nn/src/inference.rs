@@ -97,12 +97,8 @@ impl Inference {
     pub(crate) fn new(network: &Network, level: SimdLevel) -> Self {
         let plan = &network.plan;
         let values = &network.values;
-        let features = plan.head.features;
-        let mut head_weights = Buffer::zeros(plan.head.classes * padded(features));
-        let rows = head_weights.chunks_exact_mut(padded(features));
-        for (row, weights) in rows.zip(values[plan.head.weights.clone()].chunks_exact(features)) {
-            row[..features].copy_from_slice(weights);
-        }
+        let mut head_weights = Buffer::zeros(plan.head.packed_weights());
+        plan.head.pack(values, &mut head_weights);
         let (slots, slot_frames) = assign_slots(plan);
         Self {
             architecture: network.architecture().clone(),

@@ -44,6 +44,10 @@ pub(crate) struct Node {
     /// Index of the unit that reads the activation before.
     pub(crate) main: usize,
     pub(crate) shortcut: Shortcut,
+    /// Whether training keeps the activation until it goes back. Where it does
+    /// not, it computes the activation again of the node's own convolutions'
+    /// results and, behind an identity, of the activation there, which is kept.
+    pub(crate) is_kept: bool,
 }
 
 /// How many images of `frame` are convolved together, into it.
@@ -101,6 +105,22 @@ pub(crate) struct Head {
     pub(crate) classes: usize,
     pub(crate) weights: Range<usize>,
     pub(crate) bias: Range<usize>,
+}
+
+impl Head {
+    /// Its weights, each row padded to whole vectors.
+    pub(crate) fn packed_weights(&self) -> usize {
+        self.classes * padded(self.features)
+    }
+
+    /// Packs its weights among the network's `values`. The padding of `packed`
+    /// is zero and stays so.
+    pub(crate) fn pack(&self, values: &[f32], packed: &mut [f32]) {
+        let rows = packed.chunks_exact_mut(padded(self.features));
+        for (row, weights) in rows.zip(values[self.weights.clone()].chunks_exact(self.features)) {
+            row[..self.features].copy_from_slice(weights);
+        }
+    }
 }
 
 /// A named part of the network's numbers.
@@ -167,6 +187,7 @@ impl Plan {
                         frame_index,
                         main: index,
                         shortcut: Shortcut::Nothing,
+                        is_kept: false,
                     });
                 }
                 Place::Block {
@@ -193,9 +214,13 @@ impl Plan {
                         frame_index,
                         main: index,
                         shortcut,
+                        is_kept: false,
                     });
                 }
             }
+        }
+        for index in block_length..nodes.len() {
+            nodes[index].is_kept = nodes[index].shortcut == Shortcut::Identity && !nodes[index - block_length].is_kept;
         }
         let (classes, features) = (architecture.classes, architecture.features());
         let head = Head {
@@ -216,8 +241,8 @@ impl Plan {
         }
     }
 
-    /// Nodes whose activations, or gradients, are needed at the same time: a
-    /// block and what it started from.
+    /// Nodes whose activations inference needs at the same time: a block and
+    /// what it started from.
     pub(crate) fn alive(&self) -> usize {
         self.block_length + 1
     }
@@ -227,17 +252,10 @@ impl Plan {
         if is_main { 1 } else { self.block_length }
     }
 
-    /// Whether the activation of node `index` is read by the next node alone: it
-    /// lies within a block. Training computes it twice rather than keep it.
-    pub(crate) fn is_inner(&self, index: usize) -> bool {
-        index > 0 && self.nodes[index].shortcut == Shortcut::Nothing
-    }
-
-    /// Whether a shortcut starts at the activation before node `index`: whether
-    /// that node begins a block.
-    pub(crate) fn is_shortcut_source(&self, index: usize) -> bool {
-        let end = self.nodes.get(index + self.block_length - 1);
-        end.is_some_and(|node| node.shortcut != Shortcut::Nothing)
+    /// The shortcut that starts at the activation of node `index`.
+    pub(crate) fn shortcut_from(&self, index: usize) -> Shortcut {
+        let end = self.nodes.get(index + self.block_length);
+        end.map_or(Shortcut::Nothing, |node| node.shortcut)
     }
 
     /// Floats of the largest packed weights of a main unit and of a projection,

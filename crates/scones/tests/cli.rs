@@ -1,5 +1,5 @@
 //! The program as a person types it: exit code, stdout and stderr together.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs,

@@ -3,6 +3,6 @@
 use crate::command::{cargo, run as execute};
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    let mut command = cargo(&["bench", "--package", "scones", "--bench", "workflows", "--locked", "--"]);
+    let mut command = cargo("bench --package scones --bench workflows --locked --");
     execute(command.args(arguments))
 }

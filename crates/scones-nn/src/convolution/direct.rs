@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::Images;
 use super::packing::Packing;
+use super::{Images, WeightSlopes};
 use crate::architecture::ConvolutionShape;
 use crate::buffer::Frame;
 use crate::kernels::convolve::{Convolve, Walk};
@@ -168,19 +168,13 @@ impl Direct {
         }
     }
 
-    pub(super) fn add_weight_gradient(
-        &self,
-        level: SimdLevel,
-        input: &[f32],
-        output_gradient: &[f32],
-        gradient: &mut [f32],
-    ) {
+    pub(super) fn add_weight_gradient(&self, level: SimdLevel, of: WeightSlopes<'_>) {
         for phase in &self.phases {
             level.run(WeightGradient {
-                walk: &phase.walk.over(output_gradient.len() / self.to.length()),
-                input,
-                output_gradient,
-                gradient: &mut gradient[phase.weights_start..],
+                walk: &phase.walk.over(of.slopes.len() / self.to.length()),
+                input: of.input,
+                output_gradient: of.slopes,
+                gradient: &mut of.gradient[phase.weights_start..],
             });
         }
     }

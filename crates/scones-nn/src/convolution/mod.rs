@@ -25,7 +25,10 @@ use crate::simd::{LANES, SimdLevel};
 #[derive(Clone, Debug)]
 pub(crate) struct Convolution {
     pub(crate) forward: Pass,
-    /// From the output's gradient to the input's; the stem has none.
+    /// The same to images without a border, by weights packed for either.
+    pub(crate) forward_plain: Pass,
+    /// From the output's gradient to the input's, without a border; the stem
+    /// has none.
     pub(crate) backward: Option<Pass>,
     /// Weights of one output channel.
     fan_in: usize,
@@ -53,11 +56,20 @@ pub(crate) struct Images<'a> {
     pub(crate) rectify: bool,
 }
 
+/// What the gradient of a layer's weights is made of, and added to.
+pub(crate) struct WeightSlopes<'a> {
+    pub(crate) input: &'a [f32],
+    /// The gradient of the output.
+    pub(crate) slopes: &'a [f32],
+    /// Packed as the weights of the forward pass.
+    pub(crate) gradient: &'a mut [f32],
+}
+
 impl Convolution {
     /// The layer of `shape` from images of `input` to images of `output`.
     pub(crate) fn new(shape: &ConvolutionShape, input: Frame, output: Frame) -> Self {
         let uses_winograd = Winograd::suits(shape, input);
-        let forward = Pass {
+        let forward = |output| Pass {
             packing: Packing::forward(shape),
             method: if uses_winograd {
                 Method::Winograd(Winograd::new(input, output))
@@ -69,13 +81,14 @@ impl Convolution {
         let backward = input.depth.is_multiple_of(LANES).then(|| Pass {
             packing: Packing::backward(shape),
             method: if uses_winograd {
-                Method::Winograd(Winograd::new(output, input))
+                Method::Winograd(Winograd::new(output, input.plain()))
             } else {
-                Method::Direct(Direct::backward(shape, input, output))
+                Method::Direct(Direct::backward(shape, input.plain(), output))
             },
         });
         Self {
-            forward,
+            forward: forward(output),
+            forward_plain: forward(output.plain()),
             backward,
             fan_in: shape.inputs * shape.kernel * shape.kernel,
         }
@@ -89,20 +102,11 @@ impl Convolution {
         }
     }
 
-    /// Adds to `gradient`, packed as the weights of the forward pass.
-    pub(crate) fn add_weight_gradient(
-        &self,
-        level: SimdLevel,
-        input: &[f32],
-        output_gradient: &[f32],
-        gradient: &mut [f32],
-        workspace: &mut [f32],
-    ) {
+    /// Adds some images' part to the gradient of the weights.
+    pub(crate) fn add_weight_gradient(&self, level: SimdLevel, of: WeightSlopes<'_>, workspace: &mut [f32]) {
         match &self.forward.method {
-            Method::Direct(direct) => direct.add_weight_gradient(level, input, output_gradient, gradient),
-            Method::Winograd(winograd) => {
-                winograd.add_weight_gradient(level, input, output_gradient, gradient, workspace);
-            }
+            Method::Direct(direct) => direct.add_weight_gradient(level, of),
+            Method::Winograd(winograd) => winograd.add_weight_gradient(level, of, workspace),
         }
     }
 
@@ -212,13 +216,20 @@ mod tests {
     use super::*;
     use crate::architecture::{Part, Place};
     use crate::buffer::padded;
+    use crate::kernels::testing::{self, assert_close};
 
     /// Images a case.
     const IMAGES: usize = 3;
     /// An interpreter gets smaller cases: above every side, and every width.
     const SIDE_END: usize = if cfg!(miri) { 6 } else { 20 };
     const CHANNELS_END: usize = if cfg!(miri) { 4 } else { 40 };
-    use crate::kernels::testing::{self, assert_close};
+
+    /// Images without their borders.
+    fn plain<T: Copy>(frame: Frame, images: &[T]) -> Vec<T> {
+        let images = images.chunks_exact(frame.length());
+        let rows = images.flat_map(|image| (0..frame.height).map(|row| &image[frame.row(row)]));
+        rows.flatten().copied().collect()
+    }
 
     /// A layer and the images it connects.
     #[derive(Clone, Debug)]
@@ -339,11 +350,7 @@ mod tests {
             weight_slope[weight] += slope * x;
         });
         // What falls on the border is padding's own affair.
-        let rows = (0..IMAGES).flat_map(|image| (0..case.input.height).map(move |row| (image, row)));
-        let inside: Vec<_> = rows
-            .flat_map(|(image, row)| case.input.row(row).map(move |at| image * case.input.length() + at))
-            .collect();
-        let input_slope: Vec<f64> = inside.iter().map(|&index| input_slope[index]).collect();
+        let input_slope = plain(case.input, &input_slope);
 
         let layer = Convolution::new(&case.shape, case.input, case.output);
         let mut workspace = Buffer::zeros(layer.workspace());
@@ -361,11 +368,27 @@ mod tests {
                 };
                 layer.forward.run(level, &packed, images, &mut workspace);
                 let expect = output.iter().map(|&value| if rectify { value.max(0.0) } else { value });
-                assert_close(&got, &expect.collect::<Vec<_>>(), "output");
+                let expect: Vec<f64> = expect.collect();
+                assert_close(&got, &expect, "output");
+
+                let mut got = vec![9.0; IMAGES * case.output.plain().length()];
+                let images = Images {
+                    input: &input,
+                    output: &mut got,
+                    start: Start::BiasAndImage(&bias, &plain(case.output, &addend)),
+                    rectify,
+                };
+                layer.forward_plain.run(level, &packed, images, &mut workspace);
+                assert_close(&got, &plain(case.output, &expect), "plain output");
             }
 
             let mut gradient = Buffer::zeros(layer.forward.weights());
-            layer.add_weight_gradient(level, &input, &slope, &mut gradient, &mut workspace);
+            let of = WeightSlopes {
+                input: &input,
+                slopes: &slope,
+                gradient: &mut gradient,
+            };
+            layer.add_weight_gradient(level, of, &mut workspace);
             let mut got = vec![9.0; weights.len()];
             layer.unpack_sum([&gradient[..]].into_iter(), &mut got);
             assert_close(&got, &weight_slope, "weight gradient");
@@ -373,7 +396,7 @@ mod tests {
             if let Some(backward) = &layer.backward {
                 let mut packed = vec![9.0; backward.weights()];
                 backward.pack(&weights, &mut packed);
-                let mut got = images(case.input, inputs, 5);
+                let mut got = vec![9.0; input_slope.len()];
                 for (start, factor) in [(Start::Zero, 1.0), (Start::Output, 2.0)] {
                     let images = Images {
                         input: &slope,
@@ -382,7 +405,6 @@ mod tests {
                         rectify: false,
                     };
                     backward.run(level, &packed, images, &mut workspace);
-                    let got: Vec<f32> = inside.iter().map(|&index| got[index]).collect();
                     let expect: Vec<f64> = input_slope.iter().map(|value| factor * value).collect();
                     assert_close(&got, &expect, "input gradient");
                 }

@@ -7,8 +7,8 @@
 
 use std::ops::Range;
 
-use super::Images;
 use super::packing::Packing;
+use super::{Images, WeightSlopes};
 use crate::architecture::ConvolutionShape;
 use crate::buffer::Frame;
 use crate::kernels::convolve::{Convolve, Start, Walk};
@@ -132,14 +132,7 @@ impl Winograd {
         } = images;
         for tiles in bands(tiles) {
             let walk = self.product(tiles.len());
-            let (transformed, rest) = workspace.split_at_mut(POSITIONS * tiles.len() * self.from.depth);
-            let products = &mut rest[..POSITIONS * tiles.len() * self.to.depth];
-            level.run(TransformInput {
-                frame: self.from,
-                input,
-                tiles: tiles.clone(),
-                output: &mut *transformed,
-            });
+            let (transformed, products) = self.transform_input(level, input, &tiles, workspace);
             let positions = transformed.chunks_exact(tiles.len() * self.from.depth);
             let products_of = products.chunks_exact_mut(tiles.len() * self.to.depth);
             for (position, (transformed, products)) in positions.zip(products_of).enumerate() {
@@ -164,27 +157,13 @@ impl Winograd {
         }
     }
 
-    pub(super) fn add_weight_gradient(
-        &self,
-        level: SimdLevel,
-        input: &[f32],
-        output_gradient: &[f32],
-        gradient: &mut [f32],
-        workspace: &mut [f32],
-    ) {
-        for tiles in bands(self.tiles(output_gradient.len())) {
+    pub(super) fn add_weight_gradient(&self, level: SimdLevel, of: WeightSlopes<'_>, workspace: &mut [f32]) {
+        for tiles in bands(self.tiles(of.slopes.len())) {
             let walk = self.product(tiles.len());
-            let (transformed, rest) = workspace.split_at_mut(POSITIONS * tiles.len() * self.from.depth);
-            let slopes = &mut rest[..POSITIONS * tiles.len() * self.to.depth];
-            level.run(TransformInput {
-                frame: self.from,
-                input,
-                tiles: tiles.clone(),
-                output: &mut *transformed,
-            });
+            let (transformed, slopes) = self.transform_input(level, of.input, &tiles, workspace);
             level.run(TransformGradient {
                 frame: self.to,
-                gradient: output_gradient,
+                gradient: of.slopes,
                 tiles: tiles.clone(),
                 output: &mut *slopes,
             });
@@ -195,10 +174,29 @@ impl Winograd {
                     walk: &walk,
                     input: transformed,
                     output_gradient: slopes,
-                    gradient: &mut gradient[position * self.from.depth * LANES..],
+                    gradient: &mut of.gradient[position * self.from.depth * LANES..],
                 });
             }
         }
+    }
+
+    /// The transformed inputs of some tiles, and room for as many transforms of
+    /// what is written.
+    fn transform_input<'w>(
+        &self,
+        level: SimdLevel,
+        input: &[f32],
+        tiles: &Range<usize>,
+        workspace: &'w mut [f32],
+    ) -> (&'w [f32], &'w mut [f32]) {
+        let (transformed, rest) = workspace.split_at_mut(POSITIONS * tiles.len() * self.from.depth);
+        level.run(TransformInput {
+            frame: self.from,
+            input,
+            tiles: tiles.clone(),
+            output: &mut *transformed,
+        });
+        (transformed, &mut rest[..POSITIONS * tiles.len() * self.to.depth])
     }
 
     /// The tiles of images of `output` floats.

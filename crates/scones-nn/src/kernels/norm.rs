@@ -1,5 +1,9 @@
 //! Batch normalisation, its rectifier, and their gradients, on one image.
 //!
+//! Results of convolutions and gradients are plain images, activations and what
+//! convolutions read have a border; where a kernel has both, its frame is that
+//! of the latter.
+//!
 //! What couples the images of a batch (the statistics, and the two sums of the
 //! backward pass) is gathered image by image here and merged by
 //! [`crate::norm`]. Deviations from the mean are formed before they are
@@ -9,7 +13,8 @@ use super::rows::{accumulate, channel_means, for_rows_and_blocks, sum_pixels, ve
 use crate::buffer::Frame;
 use crate::simd::{Kernel, LANES, Lanes, Simd};
 
-/// Mean and sum of squared deviations of each channel, in two passes.
+/// Mean and sum of squared deviations of each channel of one image, in two
+/// passes.
 pub(crate) struct Moments<'a> {
     pub(crate) frame: Frame,
     pub(crate) input: &'a [f32],
@@ -33,7 +38,7 @@ impl Kernel for Moments<'_> {
         channel_means(simd, frame, input, mean);
         deviation.fill([0.0; LANES]);
         for_rows_and_blocks!(frame, |row, block| {
-            let input = vectors(&input[row]);
+            let input = vectors(&input[frame.row(row)]);
             let mean = simd.load(&mean[block]);
             let [sum] = sum_pixels!(simd, blocks, block, input.len(), |i| {
                 let difference = simd.sub(simd.load(&input[i]), mean);
@@ -44,7 +49,7 @@ impl Kernel for Moments<'_> {
     }
 }
 
-/// A normalised image: `(input - mean) * scale + shift`.
+/// A plain image normalised: `(input - mean) * scale + shift`.
 #[derive(Clone, Copy)]
 pub(crate) struct Normalised<'a> {
     pub(crate) input: &'a [f32],
@@ -83,8 +88,9 @@ impl Kernel for Activate<'_> {
         let blocks = frame.depth / LANES;
         let zero = simd.splat(0.0);
         for_rows_and_blocks!(frame, |row, block| {
-            let output = vectors_mut(&mut output[row.clone()]);
-            let main = Coefficients::load(simd, main, row.clone(), block);
+            let output = vectors_mut(&mut output[frame.row(row)]);
+            let plain_row = frame.plain().row(row);
+            let main = Coefficients::load(simd, main, plain_row.clone(), block);
             let mut index = block;
             match addend {
                 Addend::Nothing => {
@@ -95,7 +101,7 @@ impl Kernel for Activate<'_> {
                     }
                 }
                 Addend::Image(image) => {
-                    let image = vectors(&image[row]);
+                    let image = vectors(&image[frame.row(row)]);
                     while index < output.len() {
                         let value = simd.add(main.at(simd, index), simd.load(&image[index]));
                         simd.store(simd.max(value, zero), &mut output[index]);
@@ -103,7 +109,7 @@ impl Kernel for Activate<'_> {
                     }
                 }
                 Addend::Normalised(other) => {
-                    let other = Coefficients::load(simd, other, row, block);
+                    let other = Coefficients::load(simd, other, plain_row, block);
                     while index < output.len() {
                         let value = simd.add(main.at(simd, index), other.at(simd, index));
                         simd.store(simd.max(value, zero), &mut output[index]);
@@ -175,12 +181,13 @@ impl Kernel for GradientSums<'_> {
         sum.fill([0.0; LANES]);
         product.fill([0.0; LANES]);
         for_rows_and_blocks!(frame, |row, block| {
-            let gradient = vectors_mut(&mut gradient[row.clone()]);
+            let plain_row = frame.plain().row(row);
+            let gradient = vectors_mut(&mut gradient[plain_row.clone()]);
             let length = gradient.len();
-            let input = &vectors(&input[row.clone()])[..length];
+            let input = &vectors(&input[plain_row])[..length];
             let mean = simd.load(&vectors(mean)[block]);
             let [row_sum, row_product] = if let Some(gate) = gate {
-                let gate = &vectors(&gate[row])[..length];
+                let gate = &vectors(&gate[frame.row(row)])[..length];
                 sum_pixels!(simd, blocks, block, length, |i| {
                     let kept = simd.where_positive(simd.load(&gradient[i]), simd.load(&gate[i]));
                     simd.store(kept, &mut gradient[i]);
@@ -227,9 +234,10 @@ impl Kernel for NormGradient<'_> {
         let frame = self.frame;
         let blocks = frame.depth / LANES;
         for_rows_and_blocks!(frame, |row, block| {
-            let output = vectors_mut(&mut self.output[row.clone()]);
-            let gradient = &vectors(&self.gradient[row.clone()])[..output.len()];
-            let input = &vectors(&self.input[row])[..output.len()];
+            let output = vectors_mut(&mut self.output[frame.row(row)]);
+            let plain_row = frame.plain().row(row);
+            let gradient = &vectors(&self.gradient[plain_row.clone()])[..output.len()];
+            let input = &vectors(&self.input[plain_row])[..output.len()];
             let mean = simd.load(&vectors(self.mean)[block]);
             let slope = simd.load(&vectors(self.slope)[block]);
             let tilt = simd.load(&vectors(self.tilt)[block]);
@@ -252,7 +260,7 @@ mod tests {
 
     use super::*;
     use crate::buffer::Buffer;
-    use crate::kernels::testing::{any_frame, assert_close, coefficients, each, image};
+    use crate::kernels::testing::{any_frame, assert_close, coefficients, each, each_of_both, image};
     use crate::simd::SimdLevel;
 
     fn check_moments(level: SimdLevel, frame: Frame) {
@@ -276,7 +284,8 @@ mod tests {
     }
 
     fn check_activate(level: SimdLevel, frame: Frame) {
-        let (input, other) = (image(frame, 1, 2.0), image(frame, 2, 0.0));
+        let plain = frame.plain();
+        let (input, other, added) = (image(plain, 1, 2.0), image(plain, 2, 0.0), image(frame, 6, 0.0));
         let [mean, scale, shift] = [3, 4, 5].map(|seed| coefficients(frame.depth, seed));
         let main = Normalised {
             input: &input,
@@ -294,7 +303,7 @@ mod tests {
         let normalise = |of: Normalised<'_>, i: usize, c: usize| {
             (f64::from(of.input[i]) - f64::from(of.mean[c])) * f64::from(of.scale[c]) + f64::from(of.shift[c])
         };
-        for addend in [Addend::Nothing, Addend::Image(&other), Addend::Normalised(second)] {
+        for addend in [Addend::Nothing, Addend::Image(&added), Addend::Normalised(second)] {
             let mut output = Buffer::zeros(frame.length());
             level.run(Activate {
                 frame,
@@ -303,20 +312,21 @@ mod tests {
                 output: &mut output,
             });
             let mut expect = vec![0.0; frame.length()];
-            each(frame, |i, c| {
+            each_of_both(frame, |i, plain, c| {
                 let added = match addend {
                     Addend::Nothing => 0.0,
                     Addend::Image(image) => f64::from(image[i]),
-                    Addend::Normalised(second) => normalise(second, i, c),
+                    Addend::Normalised(second) => normalise(second, plain, c),
                 };
-                expect[i] = (normalise(main, i, c) + added).max(0.0);
+                expect[i] = (normalise(main, plain, c) + added).max(0.0);
             });
             assert_close(&output, &expect, "output");
         }
     }
 
     fn check_gradient_sums(level: SimdLevel, frame: Frame) {
-        let (input, slope, output) = (image(frame, 1, 9.0), image(frame, 2, 0.0), image(frame, 3, 0.0));
+        let plain = frame.plain();
+        let (input, slope, output) = (image(plain, 1, 9.0), image(plain, 2, 0.0), image(frame, 3, 0.0));
         let mean = coefficients(frame.depth, 4);
         for gate in [None, Some(&output[..])] {
             let mut gradient = slope.clone();
@@ -330,10 +340,10 @@ mod tests {
                 sum: &mut sum,
                 product: &mut product,
             });
-            let mut expect = vec![0.0; frame.length()];
+            let mut expect = vec![0.0; plain.length()];
             let (mut expect_sum, mut expect_product) = (vec![0.0; frame.depth], vec![0.0; frame.depth]);
-            each(frame, |i, c| {
-                let passes = gate.is_none_or(|gate| gate[i] > 0.0);
+            each_of_both(frame, |bordered, i, c| {
+                let passes = gate.is_none_or(|gate| gate[bordered] > 0.0);
                 expect[i] = if passes { f64::from(slope[i]) } else { 0.0 };
                 expect_sum[c] += expect[i];
                 expect_product[c] += expect[i] * (f64::from(input[i]) - f64::from(mean[c]));
@@ -345,7 +355,8 @@ mod tests {
     }
 
     fn check_norm_gradient(level: SimdLevel, frame: Frame) {
-        let (input, gradient) = (image(frame, 1, 9.0), image(frame, 2, 0.0));
+        let plain = frame.plain();
+        let (input, gradient) = (image(plain, 1, 9.0), image(plain, 2, 0.0));
         let [mean, slope, tilt, offset] = [3, 4, 5, 6].map(|seed| coefficients(frame.depth, seed));
         let mut output = Buffer::zeros(frame.length());
         level.run(NormGradient {
@@ -359,10 +370,10 @@ mod tests {
             output: &mut output,
         });
         let mut expect = vec![0.0; frame.length()];
-        each(frame, |i, c| {
-            let deviation = f64::from(input[i]) - f64::from(mean[c]);
+        each_of_both(frame, |i, plain, c| {
+            let deviation = f64::from(input[plain]) - f64::from(mean[c]);
             let tilted = deviation * f64::from(tilt[c]) + f64::from(offset[c]);
-            expect[i] = f64::from(gradient[i]) * f64::from(slope[c]) + tilted;
+            expect[i] = f64::from(gradient[plain]) * f64::from(slope[c]) + tilted;
         });
         assert_close(&output, &expect, "output");
     }

@@ -5,13 +5,12 @@
 use crate::buffer::Frame;
 use crate::simd::{LANES, Lanes, Simd};
 
-/// Calls `$body` for each row and block of channels of `$frame`, with the
-/// range of the row's floats and the block's index.
+/// Calls `$body` for each row and block of channels of `$frame`, with their
+/// indices.
 macro_rules! for_rows_and_blocks {
     ($frame:expr, |$row:ident, $block:ident| $body:block) => {
-        for row in 0..$frame.height {
+        for $row in 0..$frame.height {
             for $block in 0..$frame.depth / $crate::simd::LANES {
-                let $row = $frame.row(row);
                 $body
             }
         }
@@ -73,7 +72,7 @@ pub(super) fn channel_means<S: Simd>(simd: S, frame: Frame, input: &[f32], means
     let blocks = frame.depth / LANES;
     means.fill([0.0; LANES]);
     for_rows_and_blocks!(frame, |row, block| {
-        let input = vectors(&input[row]);
+        let input = vectors(&input[frame.row(row)]);
         let [sum] = sum_pixels!(simd, blocks, block, input.len(), |i| [simd.load(&input[i])]);
         accumulate(simd, &mut means[block], sum);
     });

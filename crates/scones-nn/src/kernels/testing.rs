@@ -49,6 +49,15 @@ pub(crate) fn each(frame: Frame, mut visit: impl FnMut(usize, usize)) {
     }
 }
 
+/// Calls `visit(index, index without the border, channel)` likewise.
+pub(crate) fn each_of_both(frame: Frame, mut visit: impl FnMut(usize, usize, usize)) {
+    let mut plain = 0;
+    each(frame, |index, channel| {
+        visit(index, plain, channel);
+        plain += 1;
+    });
+}
+
 /// Single precision against double, where the numbers are about 1 or larger.
 pub(crate) fn assert_close(got: &[f32], expect: &[f64], what: &str) {
     assert_eq!(got.len(), expect.len(), "{what}");

@@ -6,10 +6,14 @@
 //! same seed, data, thread count and processor therefore give the same weights,
 //! however the threads are scheduled.
 
+mod memory;
 mod shard;
+
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use self::memory::Layout;
 use self::shard::Shard;
 use crate::architecture::Architecture;
 use crate::buffer::{Buffer, padded};
@@ -66,8 +70,8 @@ struct Packed {
 
 impl Trainer {
     /// A trainer for batches of at most `batch_size_max` images, on `threads`
-    /// threads of its own. Allocates all it will need: about twice the
-    /// activations of a batch, and a few times the weights.
+    /// threads of its own. Allocates all it will need: the results of a batch's
+    /// convolutions, about half of its activations, and a few times the weights.
     ///
     /// # Errors
     /// [`Error::Count`] for a batch size or thread count out of range,
@@ -97,16 +101,20 @@ impl Trainer {
             .map_err(|source| Error::Threads { threads, source })?;
         let plan = &network.plan;
         let images = batch_size_max.div_ceil(threads);
-        let units = &plan.units;
+        let layout = Arc::new(Layout::new(plan));
         Ok(Self {
             optimizer: OptimizerState::new(optimizer, plan.length),
             pool,
             batch_size_max,
-            shards: (0..threads).map(|_| Shard::new(plan, level, images)).collect(),
-            norms: units.iter().map(|unit| Norm::new(padded(unit.gamma.len()))).collect(),
+            shards: (0..threads).map(|_| Shard::new(plan, &layout, level, images)).collect(),
+            norms: plan
+                .units
+                .iter()
+                .map(|unit| Norm::new(padded(unit.gamma.len())))
+                .collect(),
             packed: Packed {
                 units: plan.packed_lengths().map(Buffer::zeros),
-                head: Buffer::zeros(plan.head.classes * padded(plan.head.features)),
+                head: Buffer::zeros(plan.head.packed_weights()),
             },
             gradient: vec![0.0; plan.length],
             network,
@@ -233,7 +241,7 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     fn run(&mut self, architecture: &Architecture, images: &[f32], targets: &[f32], count: usize) -> StepReport {
-        self.pack_head();
+        self.plan.head.pack(self.values, &mut self.packed.head);
         let threads = self.shards.len();
         let (image_length, classes) = (architecture.input.length(), architecture.classes);
         self.shards
@@ -254,15 +262,6 @@ impl Pass<'_> {
             self.backward();
         }
         report
-    }
-
-    fn pack_head(&mut self) {
-        let Self { plan, values, .. } = *self;
-        let rows = self.packed.head.chunks_exact_mut(padded(plan.head.features));
-        let weights = values[plan.head.weights.clone()].chunks_exact(plan.head.features);
-        for (row, weights) in rows.zip(weights) {
-            row[..weights.len()].copy_from_slice(weights);
-        }
     }
 
     fn forward(&mut self) {

@@ -2,9 +2,11 @@
 //! its part of every sum.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::buffer::{Batch, Buffer, Frame, padded, place_image};
-use crate::convolution::Images;
+use super::memory::{Layout, Memory};
+use crate::buffer::{Batch, Buffer, padded, place_image};
+use crate::convolution::{Images, WeightSlopes};
 use crate::kernels::convolve::Start;
 use crate::kernels::dense::{Dense, DenseGradient};
 use crate::kernels::norm::{Activate, Addend, GradientSums, Moments, NormGradient, Normalised};
@@ -20,10 +22,10 @@ pub(super) struct Shard {
     count: usize,
     images: Batch,
     targets: Vec<f32>,
-    /// By node; of the inner ones only the images that are convolved together.
+    /// By node; of those that are not kept only the images that are convolved
+    /// together.
     activations: Vec<Batch>,
-    /// Gradients of the activations: node `i` in buffer `i % plan.alive()`.
-    gradients: Vec<Buffer>,
+    memory: Memory,
     /// By frame of the plan: the gradients of a convolution's outputs, of the
     /// images that are convolved together.
     slopes: Vec<Batch>,
@@ -31,15 +33,14 @@ pub(super) struct Shard {
     weight_gradients: [Buffer; 2],
     /// Working memory of the convolutions.
     workspace: Buffer,
-    units: Vec<UnitBuffers>,
+    sums: Vec<UnitSums>,
     head: HeadBuffers,
     /// Two rows of channels of one image, before they are added up.
     row: [Buffer; 2],
 }
 
-struct UnitBuffers {
-    /// The convolution's output, not yet normalised.
-    output: Batch,
+/// What one normalisation needs of all images.
+struct UnitSums {
     statistics: Statistics,
     totals: GradientTotals,
 }
@@ -56,20 +57,9 @@ struct HeadBuffers {
 
 impl Shard {
     /// Buffers for at most `images` images.
-    pub(super) fn new(plan: &Plan, level: SimdLevel, images: usize) -> Self {
-        let frames = || plan.nodes.iter().map(|node| node.frame);
-        let longest = frames().map(Frame::length).max().unwrap_or(0);
-        let deepest = frames().map(|frame| frame.depth).max().unwrap_or(0);
-        let mut units: Vec<Option<UnitBuffers>> = plan.units.iter().map(|_| None).collect();
-        for node in &plan.nodes {
-            for unit in node.units() {
-                units[unit] = Some(UnitBuffers {
-                    output: Batch::zeros(node.frame, images),
-                    statistics: Statistics::new(node.frame.depth),
-                    totals: GradientTotals::new(node.frame.depth),
-                });
-            }
-        }
+    pub(super) fn new(plan: &Plan, layout: &Arc<Layout>, level: SimdLevel, images: usize) -> Self {
+        let deepest = plan.frames.iter().map(|frame| frame.depth).max().unwrap_or(0);
+        let depths = plan.units.iter().map(|unit| padded(unit.gamma.len()));
         let features = padded(plan.head.features);
         Self {
             level,
@@ -79,7 +69,7 @@ impl Shard {
             activations: (0..plan.nodes.len())
                 .map(|index| activations(plan, index, images))
                 .collect(),
-            gradients: (0..plan.alive()).map(|_| Buffer::zeros(images * longest)).collect(),
+            memory: Memory::new(layout, images),
             slopes: plan
                 .frames
                 .iter()
@@ -87,12 +77,17 @@ impl Shard {
                 .collect(),
             weight_gradients: plan.packed_lengths().map(Buffer::zeros),
             workspace: Buffer::zeros(plan.workspace()),
-            units: units.into_iter().flatten().collect(),
+            sums: depths
+                .map(|depth| UnitSums {
+                    statistics: Statistics::new(depth),
+                    totals: GradientTotals::new(depth),
+                })
+                .collect(),
             head: HeadBuffers {
                 features: Buffer::zeros(features),
                 feature_gradient: Buffer::zeros(features),
                 logits: vec![0.0; plan.head.classes],
-                weight_gradient: Buffer::zeros(plan.head.classes * features),
+                weight_gradient: Buffer::zeros(plan.head.packed_weights()),
                 bias_gradient: vec![0.0; plan.head.classes],
                 loss: 0.0,
                 correct: 0,
@@ -102,11 +97,11 @@ impl Shard {
     }
 
     pub(super) fn statistics(&self, unit: usize) -> &Statistics {
-        &self.units[unit].statistics
+        &self.sums[unit].statistics
     }
 
     pub(super) fn totals(&self, unit: usize) -> &GradientTotals {
-        &self.units[unit].totals
+        &self.sums[unit].totals
     }
 
     /// Of the main unit or the projection of the node last gone back through.
@@ -145,9 +140,9 @@ impl Shard {
         }
         self.targets.clear();
         self.targets.extend_from_slice(targets);
-        for unit in &mut self.units {
-            unit.statistics.clear();
-            unit.totals.clear();
+        for sums in &mut self.sums {
+            sums.statistics.clear();
+            sums.totals.clear();
         }
         self.head.weight_gradient.fill(0.0);
         self.head.bias_gradient.fill(0.0);
@@ -160,54 +155,72 @@ impl Shard {
     pub(super) fn forward(&mut self, plan: &Plan, index: usize, norms: &[Norm], packed: &[Buffer; 2]) {
         let node = &plan.nodes[index];
         for group in runs(self.count, group_of(node.frame)) {
-            if index > 0 {
-                self.activate(plan, index - 1, norms, &group);
+            if let Some(before) = index.checked_sub(1) {
+                self.activate(plan, before, norms, &group);
             }
             for (unit, packed) in node.units().zip(packed) {
-                let distance = plan.distance(unit == node.main);
-                let source = source(plan, &self.images, &self.activations, (index, distance), &group);
-                let UnitBuffers { output, statistics, .. } = &mut self.units[unit];
+                let is_main = unit == node.main;
+                let source = index.checked_sub(plan.distance(is_main));
+                if !is_main {
+                    self.require(plan, source, norms, &group);
+                }
                 let images = Images {
-                    input: source,
-                    output: output.images_mut(&group),
+                    input: source_images(plan, &self.images, &self.activations, source, &group),
+                    output: self.memory.results_mut(unit, &group),
                     start: Start::Zero,
                     rectify: false,
                 };
-                let pass = &plan.units[unit].convolution.forward;
+                let pass = &plan.units[unit].convolution.forward_plain;
                 pass.run(self.level, packed, images, &mut self.workspace);
-                let [mean, deviation] = self.row.each_mut().map(|row| &mut row[..node.frame.depth]);
+                let frame = node.frame.plain();
+                let [mean, deviation] = self.row.each_mut().map(|row| &mut row[..frame.depth]);
                 for image in group.clone() {
                     self.level.run(Moments {
-                        frame: node.frame,
-                        input: output.image(image),
+                        frame,
+                        input: self.memory.result(unit, image),
                         mean: &mut *mean,
                         deviation: &mut *deviation,
                     });
-                    statistics.add_image(node.frame.pixels(), mean, deviation);
+                    self.sums[unit].statistics.add_image(frame.pixels(), mean, deviation);
                 }
             }
+        }
+    }
+
+    /// Computes activations again that were not kept.
+    fn require(&mut self, plan: &Plan, node: Option<usize>, norms: &[Norm], group: &Range<usize>) {
+        if let Some(index) = node.filter(|&index| !plan.nodes[index].is_kept) {
+            self.activate(plan, index, norms, group);
         }
     }
 
     /// Normalises, adds and rectifies: the activations of node `index`.
     fn activate(&mut self, plan: &Plan, index: usize, norms: &[Norm], group: &Range<usize>) {
         let node = &plan.nodes[index];
+        let source = index.checked_sub(plan.block_length);
+        if node.shortcut == Shortcut::Identity {
+            self.require(plan, source, norms, group);
+        }
         let (before, rest) = self.activations.split_at_mut(index);
-        for (image, place) in group.clone().zip(kept(plan, index, group)) {
+        for (image, place) in group.clone().zip(places(plan, index, group)) {
             let normalised = |unit: usize| Normalised {
-                input: self.units[unit].output.image(image),
+                input: self.memory.result(unit, image),
                 mean: &norms[unit].mean,
                 scale: &norms[unit].scale,
                 shift: &norms[unit].shift,
             };
+            let addend = match (node.shortcut, source) {
+                (Shortcut::Identity, Some(source)) => {
+                    let place = places(plan, source, group).start + image - group.start;
+                    Addend::Image(before[source].image(place))
+                }
+                (Shortcut::Projection(unit), _) => Addend::Normalised(normalised(unit)),
+                _ => Addend::Nothing,
+            };
             self.level.run(Activate {
                 frame: node.frame,
                 main: normalised(node.main),
-                addend: match node.shortcut {
-                    Shortcut::Nothing => Addend::Nothing,
-                    Shortcut::Identity => Addend::Image(before[index - plan.block_length].image(image)),
-                    Shortcut::Projection(unit) => Addend::Normalised(normalised(unit)),
-                },
+                addend,
                 output: rest[0].image_mut(place),
             });
         }
@@ -219,9 +232,10 @@ impl Shard {
         let last = plan.nodes.len() - 1;
         let frame = plan.last_frame();
         for image in 0..self.count {
-            self.activate(plan, last, norms, &(image..image + 1));
+            let alone = image..image + 1;
+            self.activate(plan, last, norms, &alone);
             let head = &mut self.head;
-            let input = self.activations[last].image(image);
+            let input = self.activations[last].images(&places(plan, last, &alone));
             self.level.run(AveragePool {
                 frame,
                 input,
@@ -245,11 +259,11 @@ impl Shard {
                 feature_gradient: &mut head.feature_gradient,
             });
             self.level.run(SpreadGradient {
-                frame,
+                frame: frame.plain(),
                 mean_gradient: &head.feature_gradient,
-                output: image_of(&mut self.gradients[last % plan.alive()], frame, image),
+                output: self.memory.gradients_mut(last, &alone),
             });
-            self.finish_gradients(plan, last, norms, &(image..image + 1));
+            self.finish_gradients(plan, last, norms, &alone);
         }
     }
 
@@ -257,83 +271,64 @@ impl Shard {
     /// the activations that it read.
     pub(super) fn backward(&mut self, plan: &Plan, index: usize, norms: &[Norm], packed: &[Buffer; 2]) {
         let node = &plan.nodes[index];
-        // A later node's shortcut has already left its part.
-        let start = if plan.is_shortcut_source(index) {
-            Start::Output
-        } else {
-            Start::Zero
-        };
         for (unit, gradient) in node.units().zip(&mut self.weight_gradients) {
             gradient[..plan.units[unit].convolution.forward.weights()].fill(0.0);
         }
         for group in runs(self.count, group_of(node.frame)) {
-            if index > 0 && plan.is_inner(index - 1) {
-                self.activate(plan, index - 1, norms, &group);
+            for (slot, unit) in node.units().enumerate() {
+                let source = index.checked_sub(plan.distance(unit == node.main));
+                self.require(plan, source, norms, &group);
+                self.unit_backward(plan, (index, slot, unit), source, &group, norms, &packed[slot]);
             }
-            self.unit_backward(plan, (index, 0), &group, norms, packed, start);
-            match node.shortcut {
-                Shortcut::Nothing => {}
-                Shortcut::Identity => {
-                    let [from, to] = [index, index - plan.block_length].map(|node| node % plan.alive());
-                    #[expect(clippy::expect_used, reason = "fewer than `alive` apart")]
-                    let [from, to] = self.gradients.get_disjoint_mut([from, to]).expect("distinct buffers");
-                    let from = images_of(from, node.frame, &group);
-                    images_of(to, node.frame, &group).copy_from_slice(from);
-                }
-                Shortcut::Projection(_) => self.unit_backward(plan, (index, 1), &group, norms, packed, Start::Zero),
-            }
-            if index > 0 {
-                self.finish_gradients(plan, index - 1, norms, &group);
+            if let Some(before) = index.checked_sub(1) {
+                self.finish_gradients(plan, before, norms, &group);
             }
         }
     }
 
-    /// One unit of [`backward`](Self::backward): of node `index`, the main one
-    /// or the projection.
+    /// One unit of [`backward`](Self::backward), of some slot of a node, which
+    /// reads the activation of node `source` or the input images.
     fn unit_backward(
         &mut self,
         plan: &Plan,
-        (index, slot): (usize, usize),
+        (index, slot, unit): (usize, usize, usize),
+        source: Option<usize>,
         group: &Range<usize>,
         norms: &[Norm],
-        packed: &[Buffer; 2],
-        start: Start<'_>,
+        packed: &Buffer,
     ) {
         let node = &plan.nodes[index];
-        let Some(unit) = node.units().nth(slot) else { return };
-        let slopes = &mut self.slopes[node.frame_index];
-        let (norm, buffers) = (&norms[unit], &self.units[unit]);
-        let gradients = &*images_of(&mut self.gradients[index % plan.alive()], node.frame, group);
-        for (gradient, image) in gradients.chunks_exact(node.frame.length()).zip(group.clone()) {
+        let (norm, slopes) = (&norms[unit], &mut self.slopes[node.frame_index]);
+        for (place, image) in group.clone().enumerate() {
             self.level.run(NormGradient {
                 frame: node.frame,
-                gradient,
-                input: buffers.output.image(image),
+                gradient: self.memory.gradient(index, image),
+                input: self.memory.result(unit, image),
                 mean: &norm.mean,
                 slope: &norm.scale,
                 tilt: &norm.tilt,
                 offset: &norm.offset,
-                output: slopes.image_mut(image - group.start),
+                output: slopes.image_mut(place),
             });
         }
         let convolution = &plan.units[unit].convolution;
         let slopes = slopes.images(&(0..group.len()));
-        let distance = plan.distance(unit == node.main);
-        let source = source(plan, &self.images, &self.activations, (index, distance), group);
-        let (gradient, workspace) = (&mut self.weight_gradients[slot], &mut self.workspace);
-        convolution.add_weight_gradient(self.level, source, slopes, gradient, workspace);
-        let Some(source) = index.checked_sub(distance) else {
-            return;
+        let of = WeightSlopes {
+            input: source_images(plan, &self.images, &self.activations, source, group),
+            slopes,
+            gradient: &mut self.weight_gradients[slot],
         };
-        if let Some(pass) = &convolution.backward {
-            let to = &mut self.gradients[source % plan.alive()];
+        convolution.add_weight_gradient(self.level, of, &mut self.workspace);
+        if let (Some(source), Some(pass)) = (source, &convolution.backward) {
+            // A shortcut has left its part before.
+            let is_first = unit != node.main || plan.shortcut_from(source) == Shortcut::Nothing;
             let images = Images {
                 input: slopes,
-                output: images_of(to, plan.nodes[source].frame, group),
-                start,
+                output: self.memory.gradients_mut(source, group),
+                start: if is_first { Start::Zero } else { Start::Output },
                 rectify: false,
             };
-            pass.run(self.level, &packed[slot], images, workspace);
+            pass.run(self.level, packed, images, &mut self.workspace);
         }
     }
 
@@ -341,24 +336,22 @@ impl Shard {
     /// what its normalisations need of them.
     fn finish_gradients(&mut self, plan: &Plan, index: usize, norms: &[Norm], group: &Range<usize>) {
         let node = &plan.nodes[index];
-        let frame = node.frame;
-        for (image, place) in group.clone().zip(kept(plan, index, group)) {
-            let gradient = image_of(&mut self.gradients[index % plan.alive()], frame, image);
+        for (image, place) in group.clone().zip(places(plan, index, group)) {
             // The first to look closes the gate.
             let mut gate = Some(self.activations[index].image(place));
             for unit in node.units() {
-                let UnitBuffers { output, totals, .. } = &mut self.units[unit];
-                let [sum, product] = self.row.each_mut().map(|row| &mut row[..frame.depth]);
+                let (gradient, input) = self.memory.gradient_and_result(index, unit, image);
+                let [sum, product] = self.row.each_mut().map(|row| &mut row[..node.frame.depth]);
                 self.level.run(GradientSums {
-                    frame,
-                    gradient: &mut *gradient,
+                    frame: node.frame,
+                    gradient,
                     gate: gate.take(),
-                    input: output.image(image),
+                    input,
                     mean: &norms[unit].mean,
                     sum: &mut *sum,
                     product: &mut *product,
                 });
-                totals.add_image(sum, product);
+                self.sums[unit].totals.add_image(sum, product);
             }
         }
     }
@@ -366,43 +359,37 @@ impl Shard {
 
 /// Room for the activations of node `index` of so many images.
 fn activations(plan: &Plan, index: usize, images: usize) -> Batch {
-    let frame = plan.nodes[index].frame;
-    let kept = match plan.nodes.get(index + 1) {
-        Some(next) if plan.is_inner(index) => group_of(next.frame).min(images),
-        _ => images,
+    let node = &plan.nodes[index];
+    let readers = match plan.shortcut_from(index) {
+        Shortcut::Nothing => 1,
+        // The block's end, which may add these, is computed for the node after it.
+        Shortcut::Identity | Shortcut::Projection(_) => plan.block_length + 1,
     };
-    Batch::zeros(frame, kept)
+    let readers = plan.nodes[index + 1..].iter().take(readers);
+    let together = readers.map(|reader| group_of(reader.frame)).max().unwrap_or(1);
+    let room = if node.is_kept { images } else { together.min(images) };
+    Batch::zeros(node.frame, room)
 }
 
 /// Where the activations of node `index` lie, of the images of `group`.
-fn kept(plan: &Plan, index: usize, group: &Range<usize>) -> Range<usize> {
-    if plan.is_inner(index) {
-        0..group.len()
-    } else {
+fn places(plan: &Plan, index: usize, group: &Range<usize>) -> Range<usize> {
+    if plan.nodes[index].is_kept {
         group.clone()
+    } else {
+        0..group.len()
     }
 }
 
-/// What is read by a unit of node `index`, from so far before.
-fn source<'a>(
+/// The activations of node `source`, or the input images.
+fn source_images<'a>(
     plan: &Plan,
     images: &'a Batch,
     activations: &'a [Batch],
-    (index, distance): (usize, usize),
+    source: Option<usize>,
     group: &Range<usize>,
 ) -> &'a [f32] {
-    match index.checked_sub(distance) {
-        Some(before) => activations[before].images(&kept(plan, before, group)),
+    match source {
+        Some(index) => activations[index].images(&places(plan, index, group)),
         None => images.images(group),
     }
-}
-
-/// Image `image` of a buffer that holds images of `frame`.
-fn image_of(buffer: &mut Buffer, frame: Frame, image: usize) -> &mut [f32] {
-    &mut buffer[image * frame.length()..][..frame.length()]
-}
-
-/// Images `group` of a buffer that holds images of `frame`.
-fn images_of<'a>(buffer: &'a mut Buffer, frame: Frame, group: &Range<usize>) -> &'a mut [f32] {
-    &mut buffer[group.start * frame.length()..group.end * frame.length()]
 }

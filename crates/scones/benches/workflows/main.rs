@@ -7,7 +7,7 @@
 //! a row's figure is the median of its rounds, with the lowest and the highest.
 //! Durable writes wait for the disk, so its time for one is printed beside.
 
-#![allow(clippy::print_stdout, reason = "printing is what it is for")]
+#![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
 mod client;
 mod disk;
@@ -68,20 +68,20 @@ async fn measure(cli: &Cli) -> anyhow::Result<Report> {
     let mut loads = scenarios::loads(&server).await?;
     for round in 1..=cli.rounds {
         for load in &mut loads {
-            eprint_progress(&format!("round {round} of {}: {}", cli.rounds, load.name));
+            say(&format!("round {round} of {}: {}", cli.rounds, load.name));
             let measured = load.run(&server, Duration::from_secs(cli.seconds)).await?;
             report.add_load(load, &measured);
         }
     }
     drop(server);
 
-    eprint_progress(&format!("{} executions that wait, a kill and a restart", cli.waiting));
+    say(&format!("{} executions that wait, a kill and a restart", cli.waiting));
     let restart = scenarios::restart(&folder.path().join("restart"), cli.waiting).await?;
     report.add_restart(&restart);
     Ok(report)
 }
 
-#[allow(clippy::print_stderr, reason = "progress, for people")]
-fn eprint_progress(line: &str) {
+#[expect(clippy::print_stderr, reason = "progress, for people")]
+fn say(line: &str) {
     eprintln!("{line}");
 }
