@@ -38,7 +38,7 @@ pub(in crate::engine) fn abort_later(shared: &Arc<Shared>, run: Arc<MapRun>) {
 
 impl Engine {
     /// Stops every child that has begun. None may begin meanwhile.
-    pub(super) async fn stop_children(&self, map_run_arn: &str) -> Result<(), Error> {
+    async fn stop_children(&self, map_run_arn: &str) -> Result<(), Error> {
         let children = self.open_children(map_run_arn).await?;
         stream::iter(children.into_iter().map(Ok))
             .try_for_each_concurrent(STOPS_AT_ONCE, |child| async move {
@@ -75,18 +75,25 @@ impl Engine {
         if record.is_none_or(|record| record.value.task != task) {
             return Ok(());
         }
-        self.stop_children(map_run_arn).await?;
-        let mut tally = match live {
-            Some(live) => live.tally(),
-            None => self.counted(map_run_arn).await?,
-        };
-        tally.give_up();
+        let expected = live.map(Live::tally).unwrap_or_default();
+        let tally = self.give_up(map_run_arn, &expected).await?;
         let now = self.shared.clock.now();
         let status = MapRunStatus::Aborted;
         Ok(self.shared.map_runs.end(map_run_arn, status, now, tally).await?)
     }
 
-    /// How far a run came that nobody conducts.
+    /// Stops every child; gives how all of them ended, those that `expected`
+    /// has beyond them included. A conductor that gives up has not seen the
+    /// end of each.
+    pub(super) async fn give_up(&self, map_run_arn: &str, expected: &Tally) -> Result<Tally, Error> {
+        self.stop_children(map_run_arn).await?;
+        let mut tally = self.counted(map_run_arn).await?;
+        tally.cover(expected);
+        tally.give_up();
+        Ok(tally)
+    }
+
+    /// The children of a run as they are in the index.
     async fn counted(&self, map_run_arn: &str) -> Result<Tally, Error> {
         let mut tally = Tally::default();
         let prefix = format!("{}/", child_prefix(map_run_arn));

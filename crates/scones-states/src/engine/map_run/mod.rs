@@ -135,11 +135,12 @@ impl Engine {
         let ran = self.run_children(run, parent, redriven, live, &mut left).await;
         if ran.is_err() {
             live.close().await;
+            let expected = live.tally();
             let stopped = self
                 .shared
-                .patiently("children are to be stopped", || self.stop_children(&run.arn));
-            stopped.await.map_err(broken)?;
-            live.count(Tally::give_up);
+                .patiently("children are to be stopped", || self.give_up(&run.arn, &expected));
+            let ended = stopped.await.map_err(broken)?;
+            live.count(|tally| *tally = ended);
         }
         let result = match export {
             None => left.outputs.joined(run),

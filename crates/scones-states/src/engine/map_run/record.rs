@@ -125,6 +125,14 @@ impl Tally {
         self.items.end(items, status);
     }
 
+    /// As many are to be run as in `expected`, at least.
+    pub(crate) fn cover(&mut self, expected: &Self) {
+        let more = |own: &Counts, expected: &Counts| expected.total.saturating_sub(own.total);
+        let executions = more(&self.executions, &expected.executions);
+        let items = more(&self.items, &expected.items);
+        self.expect(executions, items);
+    }
+
     /// The run ends with what has ended.
     pub(crate) fn give_up(&mut self) {
         self.executions.give_up();
