@@ -65,7 +65,9 @@ pub use execution::{Answer, Begun, ErrorDetails, Inspection, Pending, Trial, Tri
 pub use execution::{Execution, Start, Status, TaskToken};
 pub use json::Span;
 pub use jsonata::{JsonataError, evaluate_jsonata};
-pub use machine::{Code, Diagnostic, Machine, Pattern, QueryLanguage, Resource, ResultForm, Severity, StateSummary};
+pub use machine::{
+    Code, Diagnostic, Machine, ParameterProblem, Pattern, QueryLanguage, Resource, ResultForm, Severity, StateSummary,
+};
 pub use path::{Path, PathNotFound, PathSyntaxError};
 pub use references::variable_references;
 pub use time::Timestamp;

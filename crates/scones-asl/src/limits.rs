@@ -51,8 +51,9 @@ pub const SUGGESTIONS_MAX: usize = 50;
 /// Longest name that is looked for among others, in characters (Scones's own
 /// bound: comparing two takes the product of their lengths).
 pub const SUGGESTED_CHARS_MAX: usize = 200;
-/// Deepest nesting of workflows (maps and parallels) that a definition may have.
-pub const WORKFLOW_DEPTH_MAX: usize = 32;
+/// Deepest nesting of workflows (maps and parallels) that a definition may have:
+/// each takes four levels of the 127 that JSON may have.
+pub const WORKFLOW_DEPTH_MAX: usize = 30;
 /// Deepest nesting of JSON values, states and Boolean choice expressions.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
 /// Longest label of a distributed map, in characters.

@@ -177,13 +177,19 @@ pub(crate) fn parse_machine(owner: &Owner, member: &str, text: &str) -> Result<M
     }
 }
 
-/// The execution of `owner` that `text` names: a standard one, or a child of
-/// a map run, which has a history even if it is an Express one.
+/// The execution of `owner` that `text` names and that a request may change: a
+/// standard one, or a child of a map run, even if it is an Express one.
 pub(crate) fn parse_execution(owner: &Owner, text: &str) -> Result<ExecutionName, ApiError> {
+    let name = parse_any_execution(owner, text)?;
+    match name.express.is_some() && !name.machine.contains('/') {
+        true => Err(Resource::Execution(name).out_of_place()),
+        false => Ok(name),
+    }
+}
+
+/// The execution of `owner` that `text` names, to be read.
+pub(crate) fn parse_any_execution(owner: &Owner, text: &str) -> Result<ExecutionName, ApiError> {
     match parse("executionArn", text)? {
-        Resource::Execution(name) if name.express.is_some() && !name.machine.contains('/') => {
-            Err(Resource::Execution(name).out_of_place())
-        }
         Resource::Execution(name) if arn(owner, &name) == text => Ok(name),
         Resource::Execution(_) => Err(fault::no_execution(text)),
         other => Err(other.out_of_place()),

@@ -9,6 +9,7 @@ mod graph;
 mod lone;
 mod lookup;
 mod map;
+mod parameters;
 mod parse;
 mod resource;
 mod retry;
@@ -25,6 +26,7 @@ use serde_json::Value;
 
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use lookup::{ResultForm, StateSummary};
+pub use parameters::ParameterProblem;
 pub use resource::{Pattern, Resource};
 pub(crate) use retry::{Catcher, Jitter, Retrier};
 

@@ -86,7 +86,12 @@ impl Resource {
             Some(service) => !service.is_empty() && !service.contains(':'),
             None => is_optimised(service, action),
         };
-        (known && !action.is_empty()).then(|| Self::Service {
+        let has_pattern = match pattern {
+            Pattern::RequestResponse | Pattern::WaitForTaskToken => true,
+            Pattern::Sync => runs_jobs(service, action),
+            Pattern::Sync2 => service == "states",
+        };
+        (known && has_pattern && !action.is_empty()).then(|| Self::Service {
             service: service.to_owned(),
             resource: format!("{action}{suffix}"),
             action: action.to_owned(),
@@ -236,6 +241,17 @@ fn is_optimised(service: &str, action: &str) -> bool {
         .any(|(name, actions)| *name == service && actions.contains(&action))
 }
 
+/// Whether `.sync` is there (the same chapter, "Supported integration
+/// patterns").
+fn runs_jobs(service: &str, action: &str) -> bool {
+    match service {
+        "apigateway" | "dynamodb" | "events" | "http" | "lambda" | "sns" | "sqs" => false,
+        // Jobs, and no models or endpoints.
+        "sagemaker" => action.ends_with("Job"),
+        service => !service.starts_with("aws-sdk:"),
+    }
+}
+
 /// What may be meant by an ARN that names nothing a task can call.
 pub(super) fn hint(fields: &Fields<'_>, arn: &str) -> Option<String> {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
@@ -297,6 +313,15 @@ mod tests {
             "arn:aws:states:::aws-sdk:s3:getObject",
             "aws-sdk:s3 getObject RequestResponse",
         );
+        check("arn:aws:states:::glue:startJobRun.sync", "glue startJobRun Sync");
+        check(
+            "arn:aws:states:::sagemaker:createTrainingJob.sync",
+            "sagemaker createTrainingJob Sync",
+        );
+        check("arn:aws:states:::sagemaker:createModel.sync", "none");
+        check("arn:aws:states:::lambda:invoke.sync", "none");
+        check("arn:aws:states:::aws-sdk:s3:getObject.sync", "none");
+        check("arn:aws:states:::glue:startJobRun.sync:2", "none");
         check("arn:aws:states:::dynamodb:scan", "none");
         check("arn:aws:states:::nothing:here", "none");
         check("image:classify", "image classify RequestResponse");

@@ -7,7 +7,8 @@ use super::fields::Fields;
 use super::parse::{Context, Names, nested, query_language};
 use super::schema::{TYPES, fields_of};
 use super::{
-    FailText, QueryLanguage, Resource, State, StateKind, Task, WaitUntil, WholeNumber, choice, flow, map, warn,
+    FailText, QueryLanguage, Resource, State, StateKind, Task, WaitUntil, WholeNumber, choice, flow, map, parameters,
+    warn,
 };
 use crate::intrinsic::Expression;
 use crate::limits::SECONDS_MAX;
@@ -103,6 +104,9 @@ fn task(fields: &Fields<'_>, names: &Names<'_>) -> Option<StateKind> {
         None
     };
     let parameters = flow::payload(fields, flow::arguments(fields));
+    if let Some(resource) = &resource {
+        parameters::check(fields, resource);
+    }
     let timeout = flow::whole_number(fields, "TimeoutSeconds", 1..=SECONDS_MAX);
     let heartbeat = flow::whole_number(fields, "HeartbeatSeconds", 1..=SECONDS_MAX);
     if let (Some(Some(WholeNumber::Literal(timeout))), Some(Some(WholeNumber::Literal(heartbeat)))) =

@@ -199,7 +199,7 @@ fn the_way_of_the_data_in_jsonpath() {
     check(with(pass.clone(), json!({"Parameters": {"c.$": "$.b"}})), stages);
     let stages = json!({"afterInputPath": null, "afterParameters": null, "result": 9, "afterResultSelector": 9, "afterResultPath": {"a": {"b": 2}, "r": 9}});
     check(with(pass, json!({"Result": 9})), stages);
-    let task = json!({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "InputPath": "$.a", "Parameters": {"Payload.$": "$.b"},
+    let task = json!({"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage", "InputPath": "$.a", "Parameters": {"Payload.$": "$.b"},
         "ResultSelector": {"x.$": "$.y"}, "ResultPath": "$.r", "End": true, "input": {"a": {"b": 2}}, "result": {"y": 5, "z": 6}});
     let stages = json!({"pending": "call {\"Payload\":2}", "input": {"a": {"b": 2}}, "afterInputPath": {"b": 2}, "afterParameters": {"Payload": 2}, "result": {"y": 5, "z": 6},
         "afterResultSelector": {"x": 5}, "afterResultPath": {"a": {"b": 2}, "r": {"x": 5}}, "output": {"a": {"b": 2}, "r": {"x": 5}}, "afterArguments": null});

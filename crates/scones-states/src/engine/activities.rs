@@ -31,11 +31,15 @@ fn queue(activity_arn: &str) -> String {
 }
 
 impl Shared {
-    /// What fails a task of an activity that does not exist. If the store
-    /// cannot tell, the activity is taken to be there.
+    /// What fails a task of an activity that does not exist. A store that fails
+    /// is asked again; when the server stops, nothing is made of the task.
     pub(super) async fn missing_activity(&self, activity_arn: &str, task: TaskId) -> Option<Input> {
         let missing = match names::parse_activity(&self.owner, activity_arn) {
-            Ok(name) => matches!(self.catalog.activities.get(&name).await, Ok(None)),
+            Ok(name) => {
+                let look = || async { Ok(self.catalog.activities.get(&name).await?) };
+                let looked = self.patiently("an activity is looked for", look).await;
+                matches!(looked, Ok(None))
+            }
             Err(_) => true,
         };
         missing.then(|| Input::TaskFailed {

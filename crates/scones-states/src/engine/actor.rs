@@ -37,8 +37,8 @@ const NAP_MAX: Duration = Duration::from_secs(60);
 pub(crate) enum Record {
     /// They are appended to a history, and the execution is listed.
     Durable { journal: Journal, summary: Box<Summary> },
-    /// They are forgotten, as those of Express executions.
-    Memory,
+    /// They are in memory, as those of Express executions.
+    Memory { events: Vec<HistoryEvent> },
 }
 
 /// Why an actor ends.
@@ -336,16 +336,19 @@ impl Actor {
         if self.run.log().is_some() {
             batch.events.extend_from_slice(&step.events);
         }
-        if let Record::Durable { journal, summary } = &self.record {
-            let entry = Entry {
-                cause,
-                now,
-                writer: journal.writer(),
-                events: step.events,
-                outcome: self.run.outcome().cloned(),
-                redrive: summary.redrive.clone(),
-            };
-            batch.entries.push(entry.encode()?);
+        match &mut self.record {
+            Record::Durable { journal, summary } => {
+                let entry = Entry {
+                    cause,
+                    now,
+                    writer: journal.writer(),
+                    events: step.events,
+                    outcome: self.run.outcome().cloned(),
+                    redrive: summary.redrive.clone(),
+                };
+                batch.entries.push(entry.encode()?);
+            }
+            Record::Memory { events } => events.extend(step.events),
         }
         let calls: Vec<TaskId> = step.effects.iter().filter_map(called).collect();
         batch.effects.extend(step.effects);
@@ -424,7 +427,7 @@ impl Actor {
     pub(crate) fn summary(&self) -> Option<&Summary> {
         match &self.record {
             Record::Durable { summary, .. } => Some(summary),
-            Record::Memory => None,
+            Record::Memory { .. } => None,
         }
     }
 
@@ -441,10 +444,21 @@ impl Actor {
         };
         self.run.abandon(Some(Outcome::TimedOut));
         self.log(&mut Batch {
-            events: vec![event],
+            events: vec![event.clone()],
             ..Batch::default()
         });
+        if let Record::Memory { events } = &mut self.record {
+            events.push(event);
+        }
         Outcome::TimedOut
+    }
+
+    /// The events of an execution in memory.
+    pub(crate) fn events(&self) -> &[HistoryEvent] {
+        match &self.record {
+            Record::Durable { .. } => &[],
+            Record::Memory { events } => events,
+        }
     }
 
     pub(crate) fn outcome(&self) -> Option<&Outcome> {

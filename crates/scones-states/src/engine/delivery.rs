@@ -124,16 +124,16 @@ impl Log {
 }
 
 impl Logging {
-    /// The name of the log group.
+    /// The name of the log group; nothing where its ARN does not end in `:*`.
     pub(crate) fn group(&self) -> Option<&str> {
+        let (_, name) = self.group_arn()?.split_once(":log-group:")?;
+        name.strip_suffix(":*")
+    }
+
+    pub(crate) fn group_arn(&self) -> Option<&str> {
         let destination = self.destinations.as_deref()?.first()?;
-        let arn = destination
-            .cloud_watch_logs_log_group
-            .as_ref()?
-            .log_group_arn
-            .as_deref()?;
-        let (_, name) = arn.split_once(":log-group:")?;
-        Some(name.strip_suffix(":*").unwrap_or(name))
+        let group = destination.cloud_watch_logs_log_group.as_ref()?;
+        group.log_group_arn.as_deref()
     }
 }
 
@@ -283,7 +283,7 @@ mod tests {
         };
         let arn = "arn:aws:logs:us-east-1:000000000000:log-group:/aws/vendedlogs/states/g";
         assert_eq!(group(&format!("{arn}:*")).unwrap(), "/aws/vendedlogs/states/g");
-        assert_eq!(group(arn).unwrap(), "/aws/vendedlogs/states/g");
+        assert_eq!(group(arn), None);
         assert_eq!(group("arn:aws:s3:::bucket"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Express executions: in memory from start to end, as on AWS.
+//! Express executions: in memory from start to end, as on AWS, and for a while after it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,6 +11,7 @@ use super::{
     actor::{Actor, Record},
     message::MAILBOX,
     pace,
+    recent::Past,
     run::Run,
 };
 use crate::{fault, limits::EXPRESS_SECONDS_MAX};
@@ -40,19 +41,17 @@ impl Engine {
             Arc::clone(&self.shared),
             &origin.execution_arn,
             run,
-            Record::Memory,
+            Record::Memory { events: Vec::new() },
             sender,
         );
-        let mut batch = actor.open(origin, step).await.map_err(ApiError::internal)?;
+        let mut batch = actor.open(origin.clone(), step).await.map_err(ApiError::internal)?;
         actor.log(&mut batch);
         if let Some(outcome) = actor.outcome() {
-            drop(end.send(Ended {
-                outcome: outcome.clone(),
-                stopped: self.shared.clock.now(),
-            }));
+            self.end_express(origin, &actor, outcome.clone(), end);
             return Ok(ended);
         }
-        let shared = Arc::clone(&self.shared);
+        self.shared.recent.put(Past::running(origin.clone()));
+        let engine = self.clone();
         self.shared.tracker.spawn(async move {
             let _place = place;
             let life = async {
@@ -68,12 +67,18 @@ impl Engine {
                 Some(actor.expire())
             };
             if let Some(outcome) = outcome {
-                drop(end.send(Ended {
-                    outcome,
-                    stopped: shared.clock.now(),
-                }));
+                engine.end_express(origin, &actor, outcome, end);
             }
         });
         Ok(ended)
+    }
+
+    /// Tells whoever waits for the end, and keeps the execution for a while.
+    fn end_express(&self, origin: Origin, actor: &Actor, outcome: Outcome, end: oneshot::Sender<Ended>) {
+        let stopped = self.shared.clock.now();
+        let past = Past::ended(origin, outcome.clone(), stopped, actor.events());
+        self.shared.recent.put(past);
+        // Nobody has to wait.
+        drop(end.send(Ended { outcome, stopped }));
     }
 }

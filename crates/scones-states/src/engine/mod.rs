@@ -13,6 +13,7 @@ mod journal;
 mod map_run;
 mod message;
 pub(crate) mod pace;
+mod recent;
 mod redrive;
 mod replay;
 mod run;
@@ -51,6 +52,7 @@ pub(crate) use self::{
     journal::history_name,
     map_run::{Counts, MapRunRecord, MapRunStatus, child_prefix, key as map_run_key},
     message::{Answer, Command, Refusal, Reply},
+    recent::Past,
     start::{Description, Started},
 };
 
@@ -78,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) permits: Arc<Semaphore>,
     /// One for each Express execution.
     express_places: Arc<Semaphore>,
+    /// Express executions, for a while.
+    pub(crate) recent: recent::Recent,
     pub(crate) index: index::Index,
     pub(crate) stopping: CancellationToken,
     pub(crate) map_runs: map_run::MapRuns,
@@ -245,6 +249,7 @@ impl Engine {
             runner,
             permits: Arc::new(Semaphore::new(options.tasks_max)),
             express_places: Arc::new(Semaphore::new(options.express_max)),
+            recent: recent::Recent::default(),
             options,
             stopping,
             logs,

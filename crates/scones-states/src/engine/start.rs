@@ -158,6 +158,9 @@ impl Engine {
 
     /// An execution's origin and end.
     pub(crate) async fn describe(&self, execution_arn: &str) -> Result<Option<Description>, Error> {
+        if let Some(past) = self.shared.recent.get(execution_arn) {
+            return Ok(Some(past.description()));
+        }
         let history = journal::history_name(execution_arn);
         let damaged = |problem: String| Error::History {
             execution: execution_arn.to_owned(),

@@ -40,6 +40,9 @@ impl Integrations<'_> {
     /// Performs a task's call and gives its result as JSON text; for `.sync`
     /// and `.waitForTaskToken` that is the response of the request.
     pub(crate) async fn perform(&self, task: &TaskCall) -> Result<String, TaskFailure> {
+        if let Some(problem) = parameter_problem(task) {
+            return Err(refused(problem));
+        }
         match &task.resource {
             Resource::Lambda { arn } => self.invoke_by_arn(arn, task).await,
             Resource::Activity { arn } => Err(refused(format!("activity '{arn}' is not called but polled for"))),
@@ -61,6 +64,18 @@ impl Integrations<'_> {
             }
         }
     }
+}
+
+/// The first parameter that the task's operation does not take or lacks.
+fn parameter_problem(task: &TaskCall) -> Option<String> {
+    let given = task.parameters.as_object()?;
+    let names: Vec<&str> = given
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let problems = task.resource.parameter_problems(&names);
+    problems.first().map(ToString::to_string)
 }
 
 /// A task that cannot be run as it stands. Neither `Retry` nor `Catch` of

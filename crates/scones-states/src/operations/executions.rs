@@ -264,11 +264,11 @@ impl States {
             self.engine.settled(&input.execution_arn).await;
         }
         let redrive = there.redrive;
-        let is_child = there.origin.child_of.is_some();
+        let kind = Redrivable::of(&there.origin);
         let (outcome, stop_date) = there.ending.unzip();
         let status = Status::of(outcome.as_ref());
         let (error, cause) = outcome.as_ref().map(failure).unwrap_or_default();
-        let (redrive_status, redrive_status_reason) = redrive_status(status, is_child);
+        let (redrive_status, redrive_status_reason) = redrive_status(status, kind);
         Ok(DescribedExecution {
             execution_arn: input.execution_arn,
             state_machine_version_arn: there.origin.version_arn(),
@@ -428,13 +428,13 @@ impl States {
         }
     }
 
-    /// The standard execution that an ARN names.
+    /// The execution that an ARN names.
     pub(crate) async fn found(&self, arn: &str) -> Result<crate::engine::Description, ApiError> {
-        self.execution_name(arn)?;
+        names::parse_any_execution(&self.owner, arn)?;
         self.engine.describe(arn).await?.ok_or_else(|| fault::no_execution(arn))
     }
 
-    /// Checks that `arn` names a standard execution of this owner.
+    /// Checks that `arn` names an execution of this owner that a request may change.
     pub(crate) fn execution_name(&self, arn: &str) -> Result<ExecutionName, ApiError> {
         names::parse_execution(&self.owner, arn)
     }
@@ -459,15 +459,37 @@ impl Data {
     }
 }
 
+/// What may redrive an execution that did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Redrivable {
+    /// A request.
+    Itself,
+    /// The redrive of the execution whose map run it is a child of.
+    ByMapRun,
+    /// Nothing: an Express execution leaves nothing to go on with.
+    Never,
+}
+
+impl Redrivable {
+    fn of(origin: &Origin) -> Self {
+        match (&origin.child_of, origin.express) {
+            (Some(_), _) => Self::ByMapRun,
+            (None, true) => Self::Never,
+            (None, false) => Self::Itself,
+        }
+    }
+}
+
 /// Whether an execution can be redriven, as the API says it, and why not.
-pub(crate) fn redrive_status(status: Status, is_child: bool) -> (&'static str, Option<String>) {
-    match status {
-        Status::Running | Status::Succeeded => (
-            "NOT_REDRIVABLE",
-            Some(format!("Execution is {} and cannot be redriven", status.as_str())),
-        ),
-        Status::Failed | Status::TimedOut | Status::Aborted if is_child => ("REDRIVABLE_BY_MAP_RUN", None),
-        Status::Failed | Status::TimedOut | Status::Aborted => ("REDRIVABLE", None),
+pub(crate) fn redrive_status(status: Status, redrivable: Redrivable) -> (&'static str, Option<String>) {
+    let never = |reason: String| ("NOT_REDRIVABLE", Some(reason));
+    match (status, redrivable) {
+        (Status::Running | Status::Succeeded, _) => {
+            never(format!("Execution is {} and cannot be redriven", status.as_str()))
+        }
+        (_, Redrivable::Never) => never("Express executions cannot be redriven".to_owned()),
+        (_, Redrivable::ByMapRun) => ("REDRIVABLE_BY_MAP_RUN", None),
+        (_, Redrivable::Itself) => ("REDRIVABLE", None),
     }
 }
 

@@ -1,13 +1,16 @@
 //! GetExecutionHistory.
 
+use std::sync::Arc;
+
 use scones_api::{ApiError, PageToken, RequestContext};
+use scones_store::Store;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     States,
-    engine::{Events, history_name},
-    fault, limits,
+    engine::{Events, Past, history_name},
+    fault, limits, names,
 };
 
 /// Entries that are read from the store at a time.
@@ -49,13 +52,10 @@ impl States {
         _: &RequestContext,
     ) -> Result<ExecutionHistory, ApiError> {
         let arn = input.execution_arn.as_str();
-        self.execution_name(arn)?;
+        names::parse_any_execution(&self.owner, arn)?;
         let limit = limits::page_size(input.max_results)?;
-        let history = history_name(arn);
-        let length = self.store.length(&history).await?;
-        if length == 0 {
-            return Err(fault::no_execution(arn));
-        }
+        let history = self.history(arn).await?;
+        let length = history.length;
         let scope = format!("GetExecutionHistory/{}/{arn}", input.reverse_order);
         let from = match &input.next_token {
             None => Position {
@@ -65,8 +65,8 @@ impl States {
             Some(token) => PageToken::decode(&scope, token).ok_or_else(fault::invalid_token)?,
         };
         let (mut events, next) = match input.reverse_order {
-            false => self.forward(&history, from, limit).await?,
-            true => self.backward(&history, from, limit).await?,
+            false => history.forward(from, limit).await?,
+            true => history.backward(from, limit).await?,
         };
         if input.include_execution_data == Some(false) {
             events = events
@@ -78,16 +78,63 @@ impl States {
         Ok(ExecutionHistory { events, next_token })
     }
 
-    async fn forward(&self, history: &str, from: Position, limit: usize) -> Result<Page, ApiError> {
+    async fn history(&self, arn: &str) -> Result<History<'_>, ApiError> {
+        if let Some(past) = self.engine.shared.recent.get(arn) {
+            return Ok(History {
+                length: 1,
+                source: Source::Memory(past),
+            });
+        }
+        let name = history_name(arn);
+        let length = self.store.length(&name).await?;
+        if length == 0 {
+            return Err(fault::no_execution(arn));
+        }
+        let store = &*self.store;
+        Ok(History {
+            length,
+            source: Source::Store { store, name },
+        })
+    }
+}
+
+/// The history of an execution, in entries of several events.
+struct History<'a> {
+    length: u64,
+    source: Source<'a>,
+}
+
+enum Source<'a> {
+    Store {
+        store: &'a dyn Store,
+        name: String,
+    },
+    /// One entry.
+    Memory(Arc<Past>),
+}
+
+impl History<'_> {
+    /// The events of up to `count` entries.
+    async fn read(&self, from: u64, count: usize) -> Result<Vec<Vec<Box<RawValue>>>, ApiError> {
+        match &self.source {
+            Source::Store { store, name } => {
+                let entries = store.read(name, from, count).await?;
+                entries.iter().map(|entry| events(entry)).collect()
+            }
+            Source::Memory(past) if from == 0 && count > 0 => Ok(vec![past.events().map_err(ApiError::internal)?]),
+            Source::Memory(_) => Ok(Vec::new()),
+        }
+    }
+
+    async fn forward(&self, from: Position, limit: usize) -> Result<Page, ApiError> {
         let mut page = Vec::new();
         let mut at = from;
         loop {
-            let entries = self.store.read(history, at.entry, ENTRIES).await?;
+            let entries = self.read(at.entry, ENTRIES).await?;
             if entries.is_empty() {
                 return Ok((page, None));
             }
-            for entry in &entries {
-                let events = events(entry)?;
+            for events in entries {
                 let room = limit - page.len();
                 let left = events.len().saturating_sub(at.skip);
                 page.extend(events.into_iter().skip(at.skip).take(room));
@@ -108,17 +155,17 @@ impl States {
         }
     }
 
-    async fn backward(&self, history: &str, from: Position, limit: usize) -> Result<Page, ApiError> {
+    async fn backward(&self, from: Position, limit: usize) -> Result<Page, ApiError> {
         let mut page = Vec::new();
         let mut skip = from.skip;
         let mut end = from.entry + 1;
         while end > 0 {
             let start = end.saturating_sub(ENTRIES as u64);
             let count = usize::try_from(end - start).unwrap_or(ENTRIES);
-            let entries = self.store.read(history, start, count).await?;
-            for entry in entries.iter().rev() {
+            let entries = self.read(start, count).await?;
+            let none = entries.is_empty();
+            for events in entries.into_iter().rev() {
                 end -= 1;
-                let events = events(entry)?;
                 let room = limit - page.len();
                 let left = events.len().saturating_sub(skip);
                 page.extend(events.into_iter().rev().skip(skip).take(room));
@@ -133,7 +180,7 @@ impl States {
                 }
                 skip = 0;
             }
-            if entries.is_empty() {
+            if none {
                 break;
             }
         }

@@ -471,6 +471,11 @@ fn check_logging(logging: &Logging) -> Result<(), ApiError> {
     if destinations > 1 || (destinations == 0 && logging.level != "OFF") {
         return Err(fault::invalid_logging("Must specify exactly one Log Destination."));
     }
+    if logging.group_arn().is_some_and(|arn| !arn.ends_with(":*")) {
+        return Err(fault::invalid_logging(
+            "Log Group ARN must be provided with '*' qualifier.",
+        ));
+    }
     Ok(())
 }
 

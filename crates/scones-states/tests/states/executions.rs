@@ -344,19 +344,57 @@ async fn express_executions_answer_at_once() {
             % 100,
         0
     );
-    let started = server.ok("StartExecution", start).await;
-    let described = server
-        .refused("DescribeExecution", json!({"executionArn": started["executionArn"]}))
-        .await;
-    assert_eq!(
-        described,
-        "InvalidArn: Invalid Arn: 'Resource type not valid in this context: express'"
-    );
     let standard = server.machine("standard", &passes(1)).await;
     let refused = server
         .refused("StartSyncExecution", json!({"stateMachineArn": standard}))
         .await;
     assert!(refused.starts_with("StateMachineTypeNotSupported"), "{refused}");
+}
+
+#[tokio::test]
+async fn express_executions_have_a_history_for_a_while() {
+    let go = Arc::new(Semaphore::new(0));
+    let functions = Functions::new([("hold", Script::Hold(Arc::clone(&go)))]);
+    let server = Server::new(Arc::clone(&functions) as _).await;
+    let definition = json!({"StartAt": "A", "States": {"A": invoke("hold", None)}});
+    let create = json!({"name": "e", "definition": definition.to_string(), "roleArn": ROLE, "type": "EXPRESS"});
+    let machine = server.ok("CreateStateMachine", create).await["stateMachineArn"].clone();
+    let start = json!({"stateMachineArn": machine, "input": "[1]", "name": "n"});
+    let execution = server.ok("StartExecution", start).await["executionArn"].clone();
+    let arn = json!({"executionArn": execution});
+    while functions.count() < 1 {
+        functions.called.notified().await;
+    }
+    let described = server.ok("DescribeExecution", arn.clone()).await;
+    assert_eq!(
+        (&described["status"], &described["input"]),
+        (&json!("RUNNING"), &json!("[1]"))
+    );
+    go.add_permits(1);
+    let described = server.ended(execution.as_str().unwrap()).await;
+    assert_eq!(
+        (&described["status"], &described["output"], &described["redriveStatus"]),
+        (&json!("SUCCEEDED"), &json!("[1]"), &json!("NOT_REDRIVABLE"))
+    );
+    let events = server.history(execution.as_str().unwrap()).await;
+    assert_eq!(events.first().unwrap(), "1 0 ExecutionStarted");
+    assert_eq!(events.last().unwrap(), "7 6 ExecutionSucceeded");
+    let last = json!({"executionArn": execution, "reverseOrder": true, "maxResults": 2});
+    let page = server.ok("GetExecutionHistory", last.clone()).await;
+    assert_eq!(page["events"][1]["id"], 6);
+    let mut next = last;
+    next["nextToken"] = page["nextToken"].clone();
+    assert_eq!(server.ok("GetExecutionHistory", next).await["events"][0]["id"], 5);
+    let machine = server.ok("DescribeStateMachineForExecution", arn.clone()).await;
+    assert_eq!(machine["name"], "e");
+    // It is never changed by a request, as on AWS, and gone with the server.
+    let refusal = "InvalidArn: Invalid Arn: 'Resource type not valid in this context: express'";
+    for operation in ["StopExecution", "RedriveExecution"] {
+        assert_eq!(server.refused(operation, arn.clone()).await, refusal);
+    }
+    let server = server.restarted(functions).await;
+    let gone = server.refused("DescribeExecution", arn).await;
+    assert!(gone.starts_with("ExecutionDoesNotExist"), "{gone}");
 }
 
 #[tokio::test]

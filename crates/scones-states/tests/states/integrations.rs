@@ -173,7 +173,8 @@ fn task(resource: &str, parameters: Value) -> Value {
 }
 
 fn training(name: &str) -> Value {
-    task("sagemaker:createTrainingJob.sync", json!({"TrainingJobName": name}))
+    let parameters = json!({"TrainingJobName": name, "RoleArn": "r", "OutputDataConfig": {}});
+    task("sagemaker:createTrainingJob.sync", parameters)
 }
 
 fn parsed(value: &Value) -> Value {
@@ -292,10 +293,7 @@ async fn a_training_job_is_waited_for() {
     check("completed", "Completed", "SUCCEEDED").await;
     check("failed", "Failed", "FAILED").await;
     check("stopped", "Stopped", "FAILED").await;
-    let submitted = json!({"TrainingJobName": "completed"});
-    let machine = server
-        .machine("again", &task("sagemaker:createTrainingJob.sync", submitted))
-        .await;
+    let machine = server.machine("again", &training("completed")).await;
     let described = server.run(&machine, json!({})).await;
     assert_eq!(described["error"], "SageMaker.ResourceInUseException");
 }
@@ -491,22 +489,20 @@ async fn refusals_have_the_names_of_their_integration() {
         "Scones does not implement CreateTransformJob",
     )
     .await;
-    check(
-        "no-job",
-        "sagemaker:createModel.sync",
-        json!({}),
-        "States.Runtime",
-        "'sagemaker:createModel' has no '.sync' form",
-    )
-    .await;
-    check(
-        "spelling",
-        "aws-sdk:sfn:describeExecution",
-        json!({"executionArn": "x"}),
-        "States.Runtime",
-        "The field 'executionArn' is not supported by Step Functions",
-    )
-    .await;
+    let described = {
+        let resource = "arn:aws:states:::aws-sdk:sfn:describeExecution";
+        let state = json!({"Type": "Task", "Resource": resource, "Arguments": "{% $states.input %}", "End": true});
+        let definition = json!({"QueryLanguage": "JSONata", "StartAt": "S", "States": {"S": state}});
+        let machine = server.machine("computed", &definition).await;
+        server.run(&machine, json!({"executionArn": "x"})).await
+    };
+    assert_eq!(
+        (&described["error"], &described["cause"]),
+        (
+            &json!("States.Runtime"),
+            &json!("The field 'executionArn' is not supported by Step Functions")
+        )
+    );
 }
 
 #[tokio::test]
@@ -578,10 +574,10 @@ async fn mocking_server(services: &Arc<Services>) -> Server {
 async fn mocked(resource: &str, case: &str) -> (String, Vec<String>) {
     let services = Arc::new(Services::default());
     let server = mocking_server(&services).await;
-    let mut definition = task(
-        resource,
-        json!({"QueueUrl": "q", "TrainingJobName": "j", "StateMachineArn": "s"}),
-    );
+    let mut definition = match resource.starts_with("sagemaker:") {
+        true => training("j"),
+        false => task(resource, json!({"StateMachineArn": "s"})),
+    };
     definition["States"]["S"]["Retry"] = json!([{"ErrorEquals": ["Busy"], "IntervalSeconds": 1, "BackoffRate": 1}]);
     let machine = server.machine("m", &definition).await;
     let execution = server.start(&format!("{machine}#{case}"), json!({})).await;

@@ -125,12 +125,16 @@ async fn a_group_that_is_not_there() {
     let server = Server::new(Functions::new([])).await;
     let create = |logging: Value| json!({"name": "m", "definition": fails().to_string(), "roleArn": ROLE, "loggingConfiguration": logging});
     let mut odd = logging("g", "ALL", true);
-    odd["destinations"][0]["cloudWatchLogsLogGroup"]["logGroupArn"] = json!("arn:aws:s3:::b");
-    for wrong in [logging("missing", "ALL", true), odd] {
+    odd["destinations"][0]["cloudWatchLogsLogGroup"]["logGroupArn"] = json!("arn:aws:s3:::b:*");
+    let mut plain = logging("g", "ALL", true);
+    plain["destinations"][0]["cloudWatchLogsLogGroup"]["logGroupArn"] = json!(arn("g").trim_end_matches(":*"));
+    for (wrong, expect) in [
+        (logging("missing", "ALL", true), "Log Destination not found."),
+        (odd, "Log Destination not found."),
+        (plain, "Log Group ARN must be provided with '*' qualifier."),
+    ] {
         let refused = server.refused("CreateStateMachine", create(wrong)).await;
-        assert_eq!(
-            refused,
-            "InvalidLoggingConfiguration: Invalid Logging Configuration: Log Destination not found."
-        );
+        let expect = format!("InvalidLoggingConfiguration: Invalid Logging Configuration: {expect}");
+        assert_eq!(refused, expect);
     }
 }

@@ -40,6 +40,23 @@ impl Server {
         self.ok("DescribeMapRun", json!({"mapRunArn": arn})).await
     }
 
+    /// Whether a run that has ended counts its children as they are listed.
+    async fn check_counts(&self, run: &Value) {
+        let counts = &run["executionCounts"];
+        for (count, status) in [
+            ("succeeded", "SUCCEEDED"),
+            ("failed", "FAILED"),
+            ("timedOut", "TIMED_OUT"),
+        ] {
+            assert_eq!(counts[count], self.children(run, status).await.len(), "{run}");
+        }
+        let ended: u64 = ["succeeded", "failed", "timedOut", "aborted"]
+            .iter()
+            .map(|count| counts[count].as_u64().unwrap())
+            .sum();
+        assert_eq!(counts["total"], ended, "{run}");
+    }
+
     async fn children(&self, map_run: &Value, status: &str) -> Vec<Value> {
         let list = json!({"mapRunArn": map_run["mapRunArn"], "statusFilter": status});
         let list = self.ok("ListExecutions", list).await;
@@ -151,6 +168,7 @@ async fn failures_are_tolerated_up_to_a_threshold() {
         let run = server.map_run(&execution).await;
         assert_eq!(run["status"], status, "{run}");
         assert_eq!(run["itemCounts"]["failed"], failed, "{run}");
+        server.check_counts(&run).await;
         described
     };
     let failed = check(json!({"MaxConcurrency": 1}), "FAILED", 1).await;
@@ -162,6 +180,20 @@ async fn failures_are_tolerated_up_to_a_threshold() {
     let output: Value = serde_json::from_str(succeeded["output"].as_str().unwrap()).unwrap();
     assert_eq!((&output[0], &output[1]["Status"]), (&json!(2), &json!("FAILED")));
     assert_eq!(output[1]["Input"], "null");
+}
+
+#[tokio::test]
+async fn children_that_end_while_the_run_fails_are_counted() {
+    let server = Server::new(Functions::new([])).await;
+    for number in 0..10 {
+        let machine = server.machine(&format!("m{number}"), &map(picky(), json!({}))).await;
+        let execution = server.start(&machine, json!([1, null, null, 2, 3])).await;
+        assert_eq!(server.ended(&execution).await["status"], "FAILED");
+        server.check_counts(&server.map_run(&execution).await).await;
+        server.ok("RedriveExecution", json!({"executionArn": execution})).await;
+        assert_eq!(server.ended(&execution).await["status"], "FAILED");
+        server.check_counts(&server.map_run(&execution).await).await;
+    }
 }
 
 #[tokio::test]

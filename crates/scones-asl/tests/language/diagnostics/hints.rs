@@ -3,7 +3,7 @@
 use scones_asl::Machine;
 use serde_json::{Value, json};
 
-use super::{accept, check_state, pass};
+use super::{accept, check_state, pass, task};
 
 #[test]
 fn names_that_are_nearly_right() {
@@ -61,6 +61,46 @@ fn resources_that_are_nearly_right() {
     assert_eq!(hint("arn:aws:s3:::bucket/key"), "");
     assert_eq!(hint("arn:aws:lambda:eu-west-1:1:function:a b"), "");
     assert_eq!(hint("arn:aws:states:::"), "");
+}
+
+#[test]
+fn parameters_that_are_nearly_right() {
+    let check = |state: Value, expect: &[&str]| {
+        let problems = Machine::check(&json!({"StartAt": "S", "States": {"S": state}}).to_string(), false);
+        let shown: Vec<_> = problems
+            .iter()
+            .map(|problem| {
+                let hint = problem
+                    .hint
+                    .as_ref()
+                    .map(|hint| format!("; {hint}"))
+                    .unwrap_or_default();
+                format!(
+                    "{} at {}{hint}",
+                    problem.message,
+                    problem.location.as_deref().unwrap_or("null")
+                )
+            })
+            .collect();
+        assert_eq!(shown, expect, "{state}");
+    };
+    check(
+        task(json!({"Parameters": {"FunctionNam.$": "$.f", "Bogus": 1}})),
+        &[
+            "The field 'FunctionNam' is not supported by Step Functions at /States/S/Parameters/FunctionNam.$; did you mean `FunctionName`?",
+            "The field 'Bogus' is not supported by Step Functions at /States/S/Parameters/Bogus",
+            "The field 'FunctionName' is required but was missing at /States/S/Parameters",
+        ],
+    );
+    check(
+        task(json!({"QueryLanguage": "JSONata", "Arguments": {"Payload": 1}})),
+        &["The field 'FunctionName' is required but was missing at /States/S/Arguments"],
+    );
+    check(
+        task(json!({"QueryLanguage": "JSONata", "Arguments": "{% $states.input %}"})),
+        &[],
+    );
+    check(task(json!({"Parameters": {"FunctionName": "f"}})), &[]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     engine::{Description, Status},
     limits::PAYLOAD_BYTES_MAX,
-    operations::executions::redrive_status,
+    operations::executions::{Redrivable, redrive_status},
 };
 
 /// The children's results in the order of the items, within the limit of a payload.
@@ -95,7 +95,7 @@ pub(crate) fn described(child: &Description) -> Value {
     let origin = &child.origin;
     let outcome = child.ending.as_ref().map(|(outcome, _)| outcome);
     let status = Status::of(outcome);
-    let (redrive_status, reason) = redrive_status(status, true);
+    let (redrive_status, reason) = redrive_status(status, Redrivable::ByMapRun);
     let mut described = json!({
         "ExecutionArn": origin.execution_arn,
         "Input": origin.input,

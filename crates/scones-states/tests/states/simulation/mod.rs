@@ -89,6 +89,12 @@ async fn check_map_runs(server: &Server, execution: &str, succeeded: bool, seed:
         let running = json!({"mapRunArn": run["mapRunArn"], "statusFilter": "RUNNING"});
         let running = server.ok("ListExecutions", running).await;
         assert_eq!(running["executions"], json!([]), "seed {seed}: a child without a run");
+        for (count, status) in [("succeeded", "SUCCEEDED"), ("failed", "FAILED")] {
+            let listed = json!({"mapRunArn": run["mapRunArn"], "statusFilter": status});
+            let listed = server.ok("ListExecutions", listed).await;
+            let listed = listed["executions"].as_array().unwrap().len();
+            assert_eq!(run["executionCounts"][count], listed, "seed {seed}: {status} {run}");
+        }
         let arn = text(&run["mapRunArn"]);
         if succeeded && arn.contains("/D:") {
             let children = server.ok("ListExecutions", of).await;

@@ -24,7 +24,8 @@ fn branch(name: &str, state: Value) -> Value {
 
 fn training(timeout: u64) -> Value {
     json!({"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createTrainingJob.sync", "ResultPath": null,
-           "TimeoutSeconds": timeout, "Parameters": {"TrainingJobName.$": "States.Format('j-{}', States.UUID())"}})
+           "TimeoutSeconds": timeout, "Parameters": {
+               "TrainingJobName.$": "States.Format('j-{}', States.UUID())", "RoleArn": "r", "OutputDataConfig": {}}})
 }
 
 /// Comes to its end whatever fails on the way.
