@@ -119,7 +119,7 @@ def test_rows_of_parquet_are_items(own):
     own.s3.create_bucket(Bucket="data")
     own.s3.create_bucket(Bucket="results")
     # A column of numbers, and one of texts that is null in every second row.
-    body = (ROOT / "crates/scones-states/tests/item_readers/packed/zstd.parquet").read_bytes()
+    body = (ROOT / "crates/scones-states/tests/states/item_readers/packed/zstd.parquet").read_bytes()
     own.s3.put_object(Bucket="data", Key="rows.parquet", Body=body)
     reader = {
         "Resource": "arn:aws:states:::s3:getObject",

@@ -47,7 +47,6 @@ pub const JSONATA_MILLISECONDS_MAX: u64 = 10_000;
 pub const DIAGNOSTICS_MAX: usize = 200;
 /// Problems after which misspelt names get no suggestion any more.
 pub const SUGGESTIONS_MAX: usize = 50;
-
 /// Longest name that is looked for among others, in characters (Scones's own
 /// bound: comparing two takes the product of their lengths).
 pub const SUGGESTED_CHARS_MAX: usize = 200;

@@ -5,11 +5,8 @@
 use std::time::Duration;
 
 use scones_api::{ApiError, Constraints};
+pub use scones_asl::limits::{DEFINITION_BYTES_MAX, PAYLOAD_BYTES_MAX};
 
-/// Largest input of an execution and output of a task, in UTF-8 bytes.
-pub const PAYLOAD_BYTES_MAX: usize = 262_144;
-/// Largest definition, in UTF-8 bytes.
-pub const DEFINITION_BYTES_MAX: usize = 1_048_576;
 /// Longest name of a state machine, alias, activity, execution or worker, in characters.
 pub const NAME_CHARS_MAX: usize = 80;
 /// Longest ARN of anything but a map run, in characters.
@@ -77,6 +74,16 @@ pub const RESULT_FILE_BYTES_MAX: u64 = 5_000_000_000;
 /// its length in UTF-8 bytes.
 pub(crate) fn payload_length(member: &str, value: Option<&str>, maximum: usize) -> Result<(), ApiError> {
     at_most(member, value.map_or(0, str::len), maximum)
+}
+
+/// Refuses a definition that is empty or too long.
+pub(crate) fn definition_length(definition: &str) -> Result<(), ApiError> {
+    if definition.is_empty() {
+        return Constraints::new()
+            .length("definition", definition, 1, DEFINITION_BYTES_MAX)
+            .check();
+    }
+    payload_length("definition", Some(definition), DEFINITION_BYTES_MAX)
 }
 
 /// Refuses an error or a cause of a client's, by its length in characters.

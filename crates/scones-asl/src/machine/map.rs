@@ -5,21 +5,9 @@ use serde_json::Value;
 use super::diagnostic::{Code, Severity};
 use super::fields::Fields;
 use super::parse::{Context, Names, nested};
-use super::{Batcher, Distributed, Items, Map, Percentage, QueryLanguage, StateKind, Workflow, datasets, flow};
+use super::{Batcher, Distributed, Items, Map, Percentage, QueryLanguage, StateKind, Workflow, datasets, flow, schema};
 use crate::limits::LABEL_CHARS_MAX;
 use std::sync::Arc;
-
-/// Fields that a distributed Map state has and an inline one has not.
-const DISTRIBUTED_FIELDS: &[&str] = &[
-    "Label",
-    "ItemReader",
-    "ItemBatcher",
-    "ResultWriter",
-    "ToleratedFailureCount",
-    "ToleratedFailureCountPath",
-    "ToleratedFailurePercentage",
-    "ToleratedFailurePercentagePath",
-];
 
 pub(super) fn parse(fields: &Fields<'_>, names: &Names<'_>, context: Context) -> Option<StateKind> {
     fields.exclusive("ItemProcessor", "Iterator");
@@ -53,7 +41,7 @@ pub(super) fn parse(fields: &Fields<'_>, names: &Names<'_>, context: Context) ->
 /// What an inline map has no use for: datasets and results of its own would
 /// be missed, the rest changes nothing.
 fn refuse_distributed(fields: &Fields<'_>) {
-    for field in DISTRIBUTED_FIELDS.iter().filter(|field| fields.has(field)) {
+    for field in schema::DISTRIBUTED.iter().filter(|field| fields.has(field)) {
         let message = format!("The field '{field}' is only supported for distributed Map states");
         if field.starts_with("Item") || field.starts_with("Result") {
             fields.wrong(field, message);

@@ -12,6 +12,18 @@ const FLOW: &[&str] = &["Next", "End", "Assign", "Output", "InputPath", "OutputP
 /// Fields of a state that does work which may fail.
 const WORK: &[&str] = &["ResultSelector", "ResultPath", "Retry", "Catch"];
 
+/// Fields of a distributed Map state, but not of an inline one.
+pub(super) const DISTRIBUTED: &[&str] = &[
+    "Label",
+    "ItemReader",
+    "ItemBatcher",
+    "ResultWriter",
+    "ToleratedFailureCount",
+    "ToleratedFailureCountPath",
+    "ToleratedFailurePercentage",
+    "ToleratedFailurePercentagePath",
+];
+
 /// Fields that only JSONata has.
 const JSONATA: &[&str] = &["Arguments", "Output", "Items", "Condition"];
 /// Fields that only JSONPath has.
@@ -73,15 +85,8 @@ fn groups(kind: &str) -> &'static [&'static [&'static str]] {
                 "ItemsPath",
                 "MaxConcurrency",
                 "MaxConcurrencyPath",
-                "Label",
-                "ItemReader",
-                "ItemBatcher",
-                "ResultWriter",
-                "ToleratedFailureCount",
-                "ToleratedFailureCountPath",
-                "ToleratedFailurePercentage",
-                "ToleratedFailurePercentagePath",
             ],
+            DISTRIBUTED,
         ],
     }
 }

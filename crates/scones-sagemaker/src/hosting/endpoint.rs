@@ -311,9 +311,7 @@ impl SageMaker {
             input.retain_all_variant_properties == Some(true)
                 && !excluded.any(|excluded| excluded.variant_property_type == property)
         };
-        let now = self.clock.now();
-        let update = |record: &mut EndpointRecord| -> Result<(), ApiError> {
-            not_in_progress(record)?;
+        let plan = |record: &EndpointRecord| {
             let mut pending = resolved.clone();
             if let Some(current) = &record.current {
                 retain(
@@ -326,14 +324,9 @@ impl SageMaker {
                     pending.capture.clone_from(&current.capture);
                 }
             }
-            record.update_to(pending, now);
-            Ok(())
+            Ok(pending)
         };
-        let record = self.change(&name, update).await?;
-        self.start_deployment(&name);
-        Ok(EndpointArnOutput {
-            endpoint_arn: record.arn,
-        })
+        self.redeploy(&name, plan).await
     }
 
     pub(crate) async fn update_endpoint_weights_and_capacities(
@@ -354,9 +347,7 @@ impl SageMaker {
         }
         constraints.check()?;
         let name = EndpointRecord::name(input.endpoint_name)?;
-        let now = self.clock.now();
-        let update = |record: &mut EndpointRecord| -> Result<(), ApiError> {
-            not_in_progress(record)?;
+        let plan = |record: &EndpointRecord| {
             let Some(mut pending) = record.current.clone() else {
                 return Err(ApiError::validation(format!(
                     "Cannot update failed endpoint \"{}\".",
@@ -377,11 +368,25 @@ impl SageMaker {
                 variant.weight = wish.desired_weight.unwrap_or(variant.weight);
                 variant.instance_count = wish.desired_instance_count.unwrap_or(variant.instance_count);
             }
-            record.update_to(pending, now);
+            Ok(pending)
+        };
+        self.redeploy(&name, plan).await
+    }
+
+    /// Begins to deploy what `plan` makes of an endpoint, unless it is changing already.
+    async fn redeploy(
+        &self,
+        name: &str,
+        plan: impl Fn(&EndpointRecord) -> Result<Deployment, ApiError> + Send + Sync,
+    ) -> Result<EndpointArnOutput, ApiError> {
+        let now = self.clock.now();
+        let update = |record: &mut EndpointRecord| {
+            not_in_progress(record)?;
+            record.update_to(plan(record)?, now);
             Ok(())
         };
-        let record = self.change(&name, update).await?;
-        self.start_deployment(&name);
+        let record = self.change(name, update).await?;
+        self.start_deployment(name);
         Ok(EndpointArnOutput {
             endpoint_arn: record.arn,
         })

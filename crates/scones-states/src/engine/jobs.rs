@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Command, Engine, Refusal};
 use crate::{
     Error,
-    integration::{Integrations, Job, JobName},
+    integration::{Job, JobName},
     runner::TaskIdentity,
 };
 
@@ -94,16 +94,11 @@ impl Engine {
         let Some(job) = Job::named(&mark.job) else {
             return Ok(());
         };
-        let integrations = Integrations {
-            runner: &*self.shared.runner,
-            identity: &TaskIdentity {
-                role_arn: mark.role_arn.as_str().into(),
-                execution_arn: mark.execution_arn.as_str().into(),
-            },
-            clock: &*self.shared.clock,
-            ids: &self.shared.ids,
+        let identity = TaskIdentity {
+            role_arn: mark.role_arn.as_str().into(),
+            execution_arn: mark.execution_arn.as_str().into(),
         };
-        integrations.stop(&job, mark.since).await
+        self.shared.integrations(&identity).stop(&job, mark.since).await
     }
 
     /// Stops the jobs that their executions do not wait for, and that a server

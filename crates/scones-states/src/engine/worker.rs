@@ -287,12 +287,7 @@ impl Work {
     }
 
     fn integrations(&self) -> Integrations<'_> {
-        Integrations {
-            runner: &*self.shared.runner,
-            identity: &self.assignment.identity,
-            clock: &*self.shared.clock,
-            ids: &self.shared.ids,
-        }
+        self.shared.integrations(&self.assignment.identity)
     }
 
     fn mark(&self, job: &Job) -> Mark {
@@ -335,6 +330,18 @@ fn outcome(call: &TaskCall, performed: Result<String, TaskFailure>, is_result: b
     }
 }
 
+impl Shared {
+    /// What calls are made with as `identity`.
+    pub(super) fn integrations<'a>(&'a self, identity: &'a TaskIdentity) -> Integrations<'a> {
+        Integrations {
+            runner: &*self.runner,
+            identity,
+            clock: &*self.clock,
+            ids: &self.ids,
+        }
+    }
+}
+
 impl Engine {
     /// Makes a call that belongs to no execution, when there is room for it.
     pub(crate) async fn call(
@@ -347,9 +354,7 @@ impl Engine {
         let _permit = self.shared.permits.acquire().await;
         let integrations = Integrations {
             runner,
-            identity,
-            clock: &*self.shared.clock,
-            ids: &self.shared.ids,
+            ..self.shared.integrations(identity)
         };
         guarded(call, integrations.perform(call)).await.map_err(shortened)
     }

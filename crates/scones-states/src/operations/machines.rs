@@ -430,12 +430,7 @@ impl States {
 
 /// Reads a definition for a state machine of the given type.
 fn checked_definition(text: &str, machine_type: MachineType) -> Result<Machine, ApiError> {
-    if text.is_empty() {
-        Constraints::new()
-            .length("definition", text, 1, limits::DEFINITION_BYTES_MAX)
-            .check()?;
-    }
-    limits::payload_length("definition", Some(text), limits::DEFINITION_BYTES_MAX)?;
+    limits::definition_length(text)?;
     let problems = match Machine::parse(text) {
         Ok(machine) if machine_type == MachineType::Standard => return Ok(machine),
         Ok(machine) => match machine.express_problems() {

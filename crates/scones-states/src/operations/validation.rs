@@ -46,12 +46,7 @@ impl States {
             .range("maxResults", wished, 0, 100)
             .check()?;
         let machine_type = machine_type(input.machine_type.as_deref())?;
-        if input.definition.is_empty() {
-            Constraints::new()
-                .length("definition", "", 1, limits::DEFINITION_BYTES_MAX)
-                .check()?;
-        }
-        limits::payload_length("definition", Some(&input.definition), limits::DEFINITION_BYTES_MAX)?;
+        limits::definition_length(&input.definition)?;
         let mut problems = Machine::check(&input.definition, machine_type == MachineType::Express);
         let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
         if severity == "ERROR" {

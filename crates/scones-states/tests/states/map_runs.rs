@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 /// A distributed map over `$.items` (or the input) whose children are `processor`.
-fn map(processor: Value, fields: Value) -> Value {
+pub fn map(processor: Value, fields: Value) -> Value {
     let mut state = json!({
         "Type": "Map",
         "Label": "L",
@@ -24,12 +24,12 @@ fn map(processor: Value, fields: Value) -> Value {
     json!({"StartAt": "M", "States": {"M": state}})
 }
 
-fn pass() -> Value {
+pub fn pass() -> Value {
     json!({"Type": "Pass", "End": true})
 }
 
 /// Fails for items that are `null`.
-fn picky() -> Value {
+pub fn picky() -> Value {
     json!({"Type": "Pass", "Parameters": {"v.$": "States.MathAdd($, 1)"}, "OutputPath": "$.v", "End": true})
 }
 

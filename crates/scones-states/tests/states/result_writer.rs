@@ -2,41 +2,24 @@
 
 use std::sync::Arc;
 
-use crate::common::{Functions, Script, Server, invoke, objects::Objects, text};
 use serde_json::{Value, json};
 
+use crate::{
+    common::{Functions, Script, Server, invoke, objects::Objects, text},
+    map_runs::{self, pass, picky},
+};
+
 /// A distributed map over its input that exports its results below `PREFIX/`.
-fn map(processor: Value, writer: Value, fields: Value) -> Value {
-    let mut state = json!({
-        "Type": "Map",
-        "Label": "L",
-        "ItemProcessor": {
-            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
-            "StartAt": "P",
-            "States": {"P": processor},
-        },
-        "ResultWriter": {
-            "Resource": "arn:aws:states:::s3:putObject",
-            "Parameters": {"Bucket": "results", "Prefix": "runs"},
-        },
-        "End": true,
+fn map(processor: Value, writer: Value, mut fields: Value) -> Value {
+    let mut exports = json!({
+        "Resource": "arn:aws:states:::s3:putObject",
+        "Parameters": {"Bucket": "results", "Prefix": "runs"},
     });
     for (name, value) in writer.as_object().unwrap() {
-        state["ResultWriter"][name] = value.clone();
+        exports[name] = value.clone();
     }
-    for (name, value) in fields.as_object().unwrap() {
-        state[name] = value.clone();
-    }
-    json!({"StartAt": "M", "States": {"M": state}})
-}
-
-fn pass() -> Value {
-    json!({"Type": "Pass", "End": true})
-}
-
-/// Fails for items that are `null`.
-fn picky() -> Value {
-    json!({"Type": "Pass", "Parameters": {"v.$": "States.MathAdd($, 1)"}, "OutputPath": "$.v", "End": true})
+    fields["ResultWriter"] = exports;
+    map_runs::map(processor, fields)
 }
 
 struct Exported {

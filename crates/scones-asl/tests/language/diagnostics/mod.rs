@@ -268,6 +268,15 @@ fn many_mistakes_are_reported_in_bounded_time() {
     let definition = json!({"StartAt": "State0", "States": states}).to_string();
     let problems = Machine::parse(&definition).unwrap_err();
     assert_eq!(problems.len(), scones_asl::limits::DIAGNOSTICS_MAX);
+    // The product of their lengths would take minutes.
+    let (long, longer) = ("x".repeat(300_000), "x".repeat(300_001));
+    let states = json!({long.clone(): {"Type": "Pass", "Next": longer}});
+    let problems = Machine::parse(&json!({"StartAt": long, "States": states}).to_string()).unwrap_err();
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.message.starts_with("Missing 'Next' target"))
+    );
 }
 
 /// JSON with the language's words in it.
