@@ -36,6 +36,12 @@ def own_server(tmp_path):
 
 
 @pytest.fixture
+def own(own_server):
+    """Its clients; it comes back on the same port."""
+    return Clients(own_server)
+
+
+@pytest.fixture
 def endpoint(server):
     return server.endpoint
 

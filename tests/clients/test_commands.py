@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import BIN, PROGRAM, Clients, clean_environment, run_program
+from harness import PROGRAM, Clients, Server, clean_environment, run_program
 from story_data import JPEG
 
 
@@ -193,27 +193,14 @@ def test_wrong_arguments_are_named(arguments, named):
 
 def test_account_and_region_are_those_asked_for(tmp_path):
     """In what `env` says and in what the server answers."""
-    process = subprocess.Popen(
-        [PROGRAM, "up", "--json", "--listen", "127.0.0.1:0", "--data-dir", tmp_path / "data"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=clean_environment(SCONES_ACCOUNT="123456789012", SCONES_REGION="eu-central-1"),
-    )
+    server = Server(tmp_path / "data")
+    server.variables = {"SCONES_ACCOUNT": "123456789012", "SCONES_REGION": "eu-central-1"}
+    server.start()
     try:
-        json.loads(process.stdout.readline())
-        variables = json.loads(run_program("env", "--json", "--data-dir", tmp_path / "data").stdout)
-        assert variables["AWS_REGION"] == "eu-central-1"
-        identity = subprocess.run(
-            [BIN / "aws", "sts", "get-caller-identity"],
-            check=True,
-            capture_output=True,
-            text=True,
-            env=clean_environment(**variables, HOME=str(tmp_path)),
-        )
-        assert json.loads(identity.stdout)["Account"] == "123456789012"
+        assert server.environment["AWS_REGION"] == "eu-central-1"
+        assert server.client("sts").get_caller_identity()["Account"] == "123456789012"
     finally:
-        process.terminate()
-        process.wait(30)
+        server.stop()
 
 
 # data import
@@ -438,10 +425,3 @@ def test_an_output_that_is_not_empty_is_left_alone(tmp_path, photos):
     )
     assert "not an empty folder" in stderr
     assert [path.name for path in (tmp_path / "output").iterdir()] == ["mine"]
-
-
-def test_help_has_examples():
-    for command in ("up", "env", "doctor", "demo"):
-        text = run_program(command, "--help").stdout
-        assert f"scones {command}" in text, command
-        assert "Examples:" in text, command

@@ -166,18 +166,17 @@ def test_an_event_runs_later(aws, make):
     wait_for(line, what="the line of the event")
 
 
-def test_eight_at_once_run_at_once(make, call):
+def test_eight_at_once_run_at_once(make, call, tmp_path):
     """Each waits for all the others, so one after another would never end."""
-    source = handler(
-        "open(os.path.join(event['folder'], str(event['number'])), 'w').close()",
-        "while len(os.listdir(event['folder'])) < 8: time.sleep(0.01)",
-        "return [event['number'], os.getpid()]",
+    name = make(
+        handler(
+            "open(os.path.join(event['folder'], str(event['number'])), 'w').close()",
+            "while len(os.listdir(event['folder'])) < 8: time.sleep(0.01)",
+            "return [event['number'], os.getpid()]",
+        )
     )
-    name = make("import tempfile\n" + source + "\ndef folder(event, context):\n    return tempfile.mkdtemp()\n")
-    folder_name = make("import tempfile\n\ndef handler(event, context):\n    return tempfile.mkdtemp()\n")
-    folder, _ = call(folder_name)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(lambda number: call(name, {"folder": folder, "number": number}), range(8)))
+        results = list(pool.map(lambda number: call(name, {"folder": str(tmp_path), "number": number}), range(8)))
     assert [result[0] for result, _ in results] == list(range(8))
     assert len({result[1] for result, _ in results}) == 8
 

@@ -14,15 +14,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 import story_data
-from harness import ROLE, Clients, create_function, create_machine, ended, history, refused, wait_for
+from harness import ROLE, create_function, create_machine, ended, history, refused, wait_for
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def own(own_server):
-    """Clients of the server that the test kills; it comes back on the same port."""
-    return Clients(own_server)
 
 
 def descendants(server):
@@ -282,6 +276,17 @@ def test_an_accepted_event_runs_after_the_restart(own_server, own, tmp_path):
 # Training and hosting
 
 
+def training_log(own):
+    """The log of the job so far."""
+    try:
+        pages = own.logs.get_paginator("filter_log_events").paginate(
+            logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="killed/"
+        )
+        return "\n".join(event["message"] for page in pages for event in page["events"])
+    except own.logs.exceptions.ResourceNotFoundException:
+        return ""
+
+
 def kill(processes):
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):  # It ended by itself.
@@ -295,16 +300,7 @@ def job(request, own_server, own, images):
     images.upload(own.s3, "training")
     epochs = getattr(request, "param", 15)
     own.sagemaker.create_training_job(**story_data.training_job("killed", "training", {"epochs": str(epochs)}))
-    group = "/aws/sagemaker/TrainingJobs"
-
-    def has_begun():
-        try:
-            events = own.logs.filter_log_events(logGroupName=group, logStreamNamePrefix="killed/")["events"]
-        except own.logs.exceptions.ResourceNotFoundException:
-            return False
-        return any("Epoch[0]" in event["message"] for event in events)
-
-    wait_for(has_begun, 120, "the first epoch")
+    wait_for(lambda: "Epoch[0]" in training_log(own), 120, "the first epoch")
     return descendants(own_server)
 
 
@@ -344,18 +340,13 @@ def test_a_power_cut_during_training(own_server, own, job):
 def test_a_training_process_that_is_killed_is_replaced_three_times(own_server, own, job):
     """Each goes on from the checkpoint of the one before; in the end the job fails with the reason."""
 
-    def log():
-        group = "/aws/sagemaker/TrainingJobs"
-        events = own.logs.filter_log_events(logGroupName=group, logStreamNamePrefix="killed/")["events"]
-        return [event["message"] for event in events]
+    def replaced():
+        return training_log(own).count("where a checkpoint was kept")
 
-    def goes_on(times):
-        return sum("where a checkpoint was kept" in message for message in log()) == times
-
-    wait_for(lambda: any("Epoch[1]" in message for message in log()), 120, "an epoch after the first checkpoint")
+    wait_for(lambda: "Epoch[1]" in training_log(own), 120, "an epoch after the first checkpoint")
     kill(job)
     for times in range(1, 4):
-        wait_for(lambda times=times: goes_on(times), 120, f"process {times} after the first")
+        wait_for(lambda times=times: replaced() == times, 120, f"process {times} after the first")
         assert own.sagemaker.describe_training_job(TrainingJobName="killed")["TrainingJobStatus"] == "InProgress"
         kill(descendants(own_server))
     description = ends_with_a_reason_or_a_model(own, "killed")

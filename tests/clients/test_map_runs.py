@@ -5,15 +5,9 @@ import json
 
 import pytest
 
-from harness import ROOT, Clients, create_machine, ended, wait_for
+from harness import ROOT, create_machine, ended, wait_for
 
 ROWS = 200
-
-
-@pytest.fixture
-def own(own_server):
-    """Clients of the server that the test kills; it comes back on the same port."""
-    return Clients(own_server)
 
 
 def definition(processor, **fields):

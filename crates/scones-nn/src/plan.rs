@@ -171,52 +171,30 @@ impl Plan {
                 frames.push(frame);
                 frames.len() - 1
             });
-            let before = |distance: usize| {
-                nodes
-                    .len()
-                    .checked_sub(distance)
-                    .map_or(image, |index| nodes[index].frame)
+            let (is_projection, ends_branch) = match shape.place {
+                Place::Stem => (false, false),
+                Place::Block { part, .. } => (part == Part::Projection, part as usize + 1 == block_length),
             };
-            let index = units.len();
-            match shape.place {
-                Place::Stem => {
-                    let convolution = Convolution::new(&shape, image, frame);
-                    units.push(Unit::new(&shape, false, convolution, &mut tensors));
-                    nodes.push(Node {
-                        frame,
-                        frame_index,
-                        main: index,
-                        shortcut: Shortcut::Nothing,
-                        is_kept: false,
-                    });
-                }
-                Place::Block {
-                    part: Part::Projection, ..
-                } => {
-                    // Its node, the last of the block, is already there.
-                    let convolution = Convolution::new(&shape, before(block_length + 1), frame);
-                    units.push(Unit::new(&shape, false, convolution, &mut tensors));
-                    if let Some(node) = nodes.last_mut() {
-                        node.shortcut = Shortcut::Projection(index);
-                    }
-                }
-                Place::Block { part, .. } => {
-                    let convolution = Convolution::new(&shape, before(1), frame);
-                    let ends_branch = part as usize + 1 == block_length;
-                    units.push(Unit::new(&shape, ends_branch, convolution, &mut tensors));
-                    let shortcut = if ends_branch {
+            let distance = if is_projection { block_length + 1 } else { 1 };
+            let source = nodes.len().checked_sub(distance);
+            let source = source.map_or(image, |index| nodes[index].frame);
+            let convolution = Convolution::new(&shape, source, frame);
+            let unit = units.len();
+            units.push(Unit::new(&shape, ends_branch, convolution, &mut tensors));
+            match nodes.last_mut() {
+                // Its node, the last of the block, is already there.
+                Some(node) if is_projection => node.shortcut = Shortcut::Projection(unit),
+                _ => nodes.push(Node {
+                    frame,
+                    frame_index,
+                    main: unit,
+                    shortcut: if ends_branch {
                         Shortcut::Identity
                     } else {
                         Shortcut::Nothing
-                    };
-                    nodes.push(Node {
-                        frame,
-                        frame_index,
-                        main: index,
-                        shortcut,
-                        is_kept: false,
-                    });
-                }
+                    },
+                    is_kept: false,
+                }),
             }
         }
         for index in block_length..nodes.len() {

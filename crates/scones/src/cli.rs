@@ -4,7 +4,10 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{DataArgs, ServerArgs};
+use crate::{
+    config::{DataArgs, ServerArgs},
+    source::SourceArgs,
+};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -115,16 +118,11 @@ pub(crate) enum DataCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// `cifar100`, `synthetic`, or the path of an archive, an image list or a folder
-    pub(crate) source: String,
     /// Where to write `train/`, `test/` and their lists; must not exist or be empty
     #[arg(long, value_name = "DIR")]
     pub(crate) output: PathBuf,
-    /// The classes to take from an archive, in the order of their labels [default: bicycle,motorcycle]
-    #[arg(long, value_delimiter = ',', value_name = "CLASS,CLASS")]
-    pub(crate) classes: Option<Vec<String>>,
     #[command(flatten)]
-    pub(crate) data: DataArgs,
+    pub(crate) images: SourceArgs,
     /// Print a JSON document instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -132,14 +130,11 @@ pub(crate) struct ImportArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainArgs {
-    /// `cifar100`, `synthetic`, or the path of an archive, an image list or a folder
-    pub(crate) source: String,
     /// Where to write the model; must not exist
     #[arg(long, value_name = "FILE", default_value = MODEL)]
     pub(crate) output: PathBuf,
-    /// The classes to take from an archive, in the order of their labels [default: bicycle,motorcycle]
-    #[arg(long, value_delimiter = ',', value_name = "CLASS,CLASS")]
-    pub(crate) classes: Option<Vec<String>>,
+    #[command(flatten)]
+    pub(crate) images: SourceArgs,
     /// A hyperparameter of the built-in image classification algorithm; may be repeated. Without
     /// use_pretrained_model=0, training begins with the network that ships with Scones
     #[arg(short = 'H', long = "hyperparameter", value_name = "NAME=VALUE", value_parser = hyperparameter)]
@@ -150,8 +145,6 @@ pub(crate) struct TrainArgs {
     /// Threads [default: as many as there are processors]
     #[arg(long)]
     pub(crate) threads: Option<std::num::NonZeroUsize>,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
     /// Print a JSON document instead of text
     #[arg(long)]
     pub(crate) json: bool,

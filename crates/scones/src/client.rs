@@ -174,13 +174,9 @@ impl Client {
         parsed(operation, &self.send(call)?)
     }
 
-    /// Calls a Lambda operation other than `Invoke`.
+    /// Calls a Lambda operation that takes a body of JSON, other than `Invoke`.
     pub(crate) fn lambda(&self, operation: &str, method: Method, path: &str, input: &Value) -> Result<Value, Error> {
-        let body = if input.is_null() {
-            String::new()
-        } else {
-            input.to_string()
-        };
+        let body = input.to_string();
         let call = Call {
             headers: vec![("content-type", "application/json".to_owned())],
             body: body.as_bytes(),

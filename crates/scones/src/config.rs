@@ -41,6 +41,11 @@ impl DataArgs {
             None => default_directory().context("there is no home directory; name a data directory with --data-dir"),
         }
     }
+
+    /// The folder in it for downloads.
+    pub(crate) fn downloads(&self) -> anyhow::Result<PathBuf> {
+        Ok(self.directory()?.join("downloads"))
+    }
 }
 
 /// What a server is started with.

@@ -24,25 +24,19 @@ impl<T, E: Into<anyhow::Error>> WithHint<T> for Result<T, E> {
     }
 }
 
-/// The error with its causes and hints, ready to print.
+/// The error with its causes and its hint, ready to print.
 pub(crate) fn text(error: &anyhow::Error) -> String {
-    let mut causes = Vec::new();
-    let mut hints = Vec::new();
-    // `anyhow` gives contexts as links of the chain; a hint's text is marked by its type only.
-    for cause in error.chain() {
-        causes.push(cause.to_string());
-    }
-    if let Some(hint) = error.downcast_ref::<Hint>() {
-        causes.retain(|cause| *cause != hint.0);
-        hints.push(hint.0.clone());
-    }
+    // `anyhow` makes a hint a link of the chain like any other.
+    let hint = error.downcast_ref::<Hint>().map(Hint::to_string);
+    let causes = error.chain().map(ToString::to_string);
+    let causes = causes.filter(|cause| hint.as_ref() != Some(cause));
     let mut text = String::new();
-    for (depth, cause) in causes.iter().enumerate() {
+    for (depth, cause) in causes.enumerate() {
         text += if depth == 0 { "error: " } else { "  because: " };
-        text += cause;
+        text += &cause;
         text.push('\n');
     }
-    for hint in hints {
+    if let Some(hint) = hint {
         text += &format!("hint: {hint}\n");
     }
     text

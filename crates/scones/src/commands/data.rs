@@ -10,7 +10,6 @@ use anyhow::{Context as _, bail};
 use scones_vision::dataset::{Dataset, list};
 use serde_json::json;
 
-use super::demo::CLASSES;
 use crate::{
     cli::ImportArgs,
     source::{self, Source},
@@ -25,16 +24,13 @@ pub(crate) fn import(arguments: &ImportArgs) -> anyhow::Result<ExitCode> {
             output.display()
         );
     }
-    let cache = arguments.data.directory()?.join("downloads");
-    let classes = match &arguments.classes {
-        Some(named) => named.clone(),
-        None => CLASSES.map(str::to_owned).to_vec(),
-    };
-    let source = source::load(Some(&arguments.source), &cache, &classes)?;
-    if arguments.classes.is_some() && classes != source.train.classes {
+    let source = arguments.images.load()?;
+    if let Some(classes) = &arguments.images.classes
+        && *classes != source.train.classes
+    {
         bail!(
             "{} has the classes {}, not {}: --classes takes some of an archive's; leave it out here",
-            arguments.source,
+            arguments.images.source,
             source.train.classes.join(", "),
             classes.join(", ")
         );

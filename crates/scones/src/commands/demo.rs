@@ -14,9 +14,6 @@ use crate::{
     source, terminal,
 };
 
-/// The classes of the story.
-pub(super) const CLASSES: [&str; 2] = ["bicycle", "motorcycle"];
-
 /// The exit code of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
@@ -37,7 +34,7 @@ async fn tell(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
     let telling = Telling {
         client,
         dataset: arguments.dataset.clone(),
-        cache: arguments.server.data.directory()?.join("downloads"),
+        cache: arguments.server.data.downloads()?,
         data_option: arguments.server.data.option(),
         account: instance.owner.account.to_string(),
         region: instance.owner.region.to_string(),
@@ -88,7 +85,7 @@ struct Telling {
 
 impl Telling {
     fn tell(&self) -> anyhow::Result<Story> {
-        let classes = CLASSES.map(str::to_owned);
+        let classes = source::CLASSES.map(str::to_owned);
         let source = source::load(self.dataset.as_deref(), &self.cache, &classes)?;
         let stage = Stage {
             client: &self.client,

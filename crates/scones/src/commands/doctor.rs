@@ -8,7 +8,7 @@ use std::{
 use scones_store::{Condition, Error, SqliteStore};
 use serde::Serialize;
 
-use crate::{cli::DoctorArgs, client::Client, credentials, server, terminal};
+use crate::{cli::DoctorArgs, client::Client, credentials, server, source, terminal};
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
         data_directory(&directory),
         database(&directory),
         running_server(&directory, &arguments.data.option()),
-        dataset(&directory),
+        dataset(&arguments.data.downloads()?),
     ];
     if arguments.json {
         terminal::print(serde_json::to_string_pretty(&checks)?);
@@ -171,8 +171,8 @@ fn running_server(directory: &Path, option: &str) -> Check {
     }
 }
 
-fn dataset(directory: &Path) -> Check {
-    let archive = directory.join("downloads").join("cifar-100-python.tar.gz");
+fn dataset(downloads: &Path) -> Check {
+    let archive = source::archive_in(downloads);
     if archive.exists() {
         Check::new("images", Verdict::Ok, format!("CIFAR-100 is in {}", archive.display()))
     } else {

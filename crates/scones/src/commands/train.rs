@@ -25,7 +25,7 @@ use scones_vision::{
 use serde_json::{Value, json};
 use signal_hook::consts::SIGINT;
 
-use super::{demo::CLASSES, evaluate};
+use super::evaluate;
 use crate::{
     cli::TrainArgs,
     picture,
@@ -37,12 +37,7 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<ExitCode> {
     if arguments.output.exists() {
         bail!("{} exists; name another file with --output", arguments.output.display());
     }
-    let cache = arguments.data.directory()?.join("downloads");
-    let classes = arguments
-        .classes
-        .clone()
-        .unwrap_or_else(|| CLASSES.map(str::to_owned).to_vec());
-    let source = source::load(Some(&arguments.source), &cache, &classes)?;
+    let source = arguments.images.load()?;
     for warning in &source.warnings {
         terminal::say(format_args!("warning: {warning}"));
     }

@@ -6,7 +6,7 @@ use anyhow::bail;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{NAME, Stage, aws_cli, images::ImagesSection, role, section::Section, training::TrainingSection};
+use super::{NAME, Stage, aws_cli, images::ImagesSection, role, section::Section, text, training::TrainingSection};
 use crate::{
     client::{Client, JsonApi},
     terminal::{self, quoted},
@@ -133,7 +133,7 @@ fn wait(client: &Client) -> anyhow::Result<String> {
         match endpoint["EndpointStatus"].as_str() {
             Some("InService") => {
                 spinner.finish_and_clear();
-                return super::training::text(&endpoint, "/EndpointArn");
+                return text(&endpoint, "/EndpointArn");
             }
             Some("Creating" | "Updating" | "RollingBack") => thread::sleep(POLL),
             status => bail!(

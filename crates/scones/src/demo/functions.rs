@@ -7,7 +7,7 @@ use scones_functions::NAMES;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{NAME, Stage, aws_cli, images::ImagesSection, role, section::Section, training::text};
+use super::{NAME, Stage, aws_cli, images::ImagesSection, role, section::Section, text};
 use crate::{
     client::{Client, Error},
     terminal::quoted,

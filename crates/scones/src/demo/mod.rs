@@ -10,7 +10,9 @@ mod section;
 mod training;
 mod workflow;
 
+use anyhow::Context as _;
 use serde::Serialize;
+use serde_json::Value;
 
 use self::{
     capture::CaptureSection, endpoint::EndpointSection, functions::FunctionsSection, images::ImagesSection,
@@ -25,6 +27,14 @@ const NAME: &str = "scones-unlimited";
 /// The role that the story's resources name.
 fn role(account: &str) -> String {
     format!("arn:aws:iam::{account}:role/service-role/AmazonSageMaker-ExecutionRole")
+}
+
+/// The text at a place in an answer.
+fn text(answer: &Value, place: &str) -> anyhow::Result<String> {
+    let text = answer.pointer(place).and_then(Value::as_str);
+    Ok(text
+        .with_context(|| format!("the answer has no text at {place}"))?
+        .to_owned())
 }
 
 /// Who tells the story to whom.

@@ -5,13 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use chrono::Utc;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{NAME, Stage, aws_cli, images::ImagesSection, role, section::Section};
+use super::{NAME, Stage, aws_cli, images::ImagesSection, role, section::Section, text};
 use crate::{
     client::{Client, JsonApi},
     picture, terminal,
@@ -158,14 +158,6 @@ fn request(stage: &Stage<'_>, images: &ImagesSection, job: &str, image: &str) ->
         "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
         "HyperParameters": hyperparameters,
     })
-}
-
-/// The text at a place in an answer.
-pub(super) fn text(answer: &Value, place: &str) -> anyhow::Result<String> {
-    let text = answer.pointer(place).and_then(Value::as_str);
-    Ok(text
-        .with_context(|| format!("the answer has no text at {place}"))?
-        .to_owned())
 }
 
 fn metrics(description: &Value) -> Vec<(String, f64)> {

@@ -8,9 +8,7 @@ use scones_vision::dataset::Sample;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{
-    NAME, Stage, aws_cli, functions::FunctionsSection, images::test_key, role, section::Section, training::text,
-};
+use super::{NAME, Stage, aws_cli, functions::FunctionsSection, images::test_key, role, section::Section, text};
 use crate::{
     client::{Client, JsonApi},
     picture,

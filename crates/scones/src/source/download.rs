@@ -28,9 +28,14 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one request may go on; what is then missing is asked for anew, unless nothing came.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Where the archive lies in the cache, once it is there.
+pub(crate) fn archive_in(cache: &Path) -> PathBuf {
+    cache.join(FILE)
+}
+
 /// The archive in the cache, if it is there and whole.
 pub(crate) fn cached(cache: &Path) -> anyhow::Result<Option<PathBuf>> {
-    let path = cache.join(FILE);
+    let path = archive_in(cache);
     if !path.exists() {
         return Ok(None);
     }
@@ -62,7 +67,7 @@ fn fetch_from(url: &str, expected: &str, cache: &Path) -> anyhow::Result<PathBuf
         fs::remove_file(&part).with_context(|| format!("cannot remove {}", part.display()))?;
         bail!("what {url} gave has the MD5 {found}, not {expected}; it was thrown away");
     }
-    let path = cache.join(FILE);
+    let path = archive_in(cache);
     fs::rename(&part, &path).with_context(|| format!("cannot move the archive to {}", path.display()))?;
     Ok(path)
 }

@@ -3,6 +3,8 @@
 
 mod download;
 
+pub(crate) use self::download::archive_in;
+
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
@@ -18,7 +20,7 @@ use scones_vision::{
     evaluation,
 };
 
-use crate::{failure::WithHint as _, terminal};
+use crate::{config::DataArgs, failure::WithHint as _, terminal};
 
 /// How many images are drawn: as many as the official archive has of the two
 /// classes.
@@ -31,9 +33,33 @@ const TEST_FOLDS: usize = 5;
 /// The seed of drawings and splits, so that two runs see the same images.
 const SEED: u64 = 1;
 
+/// The classes of the story, taken from archives unless others are asked for.
+pub(crate) const CLASSES: [&str; 2] = ["bicycle", "motorcycle"];
+
 /// The names of sources that are no paths.
 const SYNTHETIC: &str = "synthetic";
 const CIFAR_100: &str = "cifar100";
+
+/// Which images a command works on.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SourceArgs {
+    /// `cifar100`, `synthetic`, or the path of an archive, an image list or a folder
+    pub(crate) source: String,
+    /// The classes to take from an archive, in the order of their labels [default: bicycle,motorcycle]
+    #[arg(long, value_delimiter = ',', value_name = "CLASS,CLASS")]
+    pub(crate) classes: Option<Vec<String>>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+impl SourceArgs {
+    /// Reads them; downloads are kept in the data directory.
+    pub(crate) fn load(&self) -> anyhow::Result<Source> {
+        let classes = self.classes.clone();
+        let classes = classes.unwrap_or_else(|| CLASSES.map(str::to_owned).to_vec());
+        load(Some(&self.source), &self.data.downloads()?, &classes)
+    }
+}
 
 /// Images to train on and images to test with.
 pub(crate) struct Source {
@@ -87,7 +113,7 @@ pub(crate) fn check_name(name: Option<&str>) -> anyhow::Result<()> {
 pub(crate) fn load(name: Option<&str>, cache: &Path, classes: &[String]) -> anyhow::Result<Source> {
     check_name(name)?;
     let (argument, (description, train, test)) = match name {
-        Some("synthetic") => (SYNTHETIC, drawn()),
+        Some(SYNTHETIC) => (SYNTHETIC, drawn()),
         Some(CIFAR_100) => {
             let archive = archive(cache).hint("`synthetic` needs no download")?;
             (CIFAR_100, official(&archive, classes)?)
