@@ -87,15 +87,6 @@ impl Direct {
         Self { from, to, phases }
     }
 
-    /// What is written.
-    pub(super) fn to(&self) -> Frame {
-        self.to
-    }
-
-    pub(super) fn blocks(&self) -> usize {
-        self.to.depth / LANES
-    }
-
     pub(super) fn block_weights(&self) -> usize {
         self.phases.iter().map(|phase| phase.walk.block_weights()).sum()
     }

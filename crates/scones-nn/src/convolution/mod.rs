@@ -38,6 +38,8 @@ pub(crate) struct Convolution {
 #[derive(Clone, Debug)]
 pub(crate) struct Pass {
     packing: Packing,
+    /// What is written.
+    to: Frame,
     method: Method,
 }
 
@@ -71,6 +73,7 @@ impl Convolution {
         let uses_winograd = Winograd::suits(shape, input);
         let forward = |output| Pass {
             packing: Packing::forward(shape),
+            to: output,
             method: if uses_winograd {
                 Method::Winograd(Winograd::new(input, output))
             } else {
@@ -80,6 +83,7 @@ impl Convolution {
         // Gradients are of whole vectors; the channels of an input image are not.
         let backward = input.depth.is_multiple_of(LANES).then(|| Pass {
             packing: Packing::backward(shape),
+            to: input.plain(),
             method: if uses_winograd {
                 Method::Winograd(Winograd::new(output, input.plain()))
             } else {
@@ -115,7 +119,7 @@ impl Convolution {
     where
         P: Iterator<Item = &'a [f32]> + Clone + Send + Sync,
     {
-        let Pass { packing, method } = &self.forward;
+        let Pass { packing, method, .. } = &self.forward;
         let length = self.forward.block_weights();
         let blocks = weights.par_chunks_mut(LANES * self.fan_in).enumerate();
         blocks.for_each(|(block, weights)| {
@@ -136,11 +140,7 @@ impl Convolution {
 impl Pass {
     /// Floats of its packed weights.
     pub(crate) fn weights(&self) -> usize {
-        let blocks = match &self.method {
-            Method::Direct(direct) => direct.blocks(),
-            Method::Winograd(winograd) => winograd.blocks(),
-        };
-        blocks * self.block_weights()
+        self.to.depth / LANES * self.block_weights()
     }
 
     /// Floats of packed weights for sixteen channels of the result.
@@ -169,10 +169,7 @@ impl Pass {
     /// the current pool, at most one a workspace. The result is that of
     /// [`run`](Self::run).
     pub(crate) fn run_split(&self, level: SimdLevel, weights: &[f32], image: Images<'_>, workspaces: &mut [Buffer]) {
-        let to = match &self.method {
-            Method::Direct(direct) => direct.to(),
-            Method::Winograd(winograd) => winograd.to(),
-        };
+        let to = self.to;
         // Winograd's tiles are two rows high.
         let rows = to.height.div_ceil(workspaces.len()).next_multiple_of(2);
         let length = rows * to.row_length();

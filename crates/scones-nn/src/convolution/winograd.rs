@@ -40,15 +40,6 @@ impl Winograd {
         Self { from, to }
     }
 
-    /// What is written.
-    pub(super) fn to(&self) -> Frame {
-        self.to
-    }
-
-    pub(super) fn blocks(&self) -> usize {
-        self.to.depth / LANES
-    }
-
     /// `[position][channel read][lane]`.
     pub(super) fn block_weights(&self) -> usize {
         POSITIONS * self.from.depth * LANES
