@@ -138,9 +138,12 @@ fn classes_are_chosen_from_archives_only() {
         "--classes",
         "apple,pear",
     ];
-    let shown = scones(directory.path(), &import);
-    assert!(shown.contains("bicycle, motorcycle, not apple, pear"), "{shown}");
-    assert!(!directory.path().join("out").exists());
+    let train = ["train", "synthetic", "--output", "out", "--classes", "apple,pear"];
+    for command in [&import[..], &train] {
+        let shown = scones(directory.path(), command);
+        assert!(shown.contains("bicycle, motorcycle, not apple, pear"), "{shown}");
+        assert!(!directory.path().join("out").exists());
+    }
 }
 
 #[test]

@@ -25,16 +25,6 @@ pub(crate) fn import(arguments: &ImportArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let source = arguments.images.load()?;
-    if let Some(classes) = &arguments.images.classes
-        && *classes != source.train.classes
-    {
-        bail!(
-            "{} has the classes {}, not {}: --classes takes some of an archive's; leave it out here",
-            arguments.images.source,
-            source.train.classes.join(", "),
-            classes.join(", ")
-        );
-    }
     write(output, &source).with_context(|| format!("cannot write {}", output.display()))?;
     for warning in &source.warnings {
         terminal::say(format_args!("warning: {warning}"));

@@ -55,9 +55,19 @@ pub(crate) struct SourceArgs {
 impl SourceArgs {
     /// Reads them; downloads are kept in the data directory.
     pub(crate) fn load(&self) -> anyhow::Result<Source> {
-        let classes = self.classes.clone();
-        let classes = classes.unwrap_or_else(|| CLASSES.map(str::to_owned).to_vec());
-        load(Some(&self.source), &self.data.downloads()?, &classes)
+        let wanted = self.classes.clone();
+        let classes = wanted.unwrap_or_else(|| CLASSES.map(str::to_owned).to_vec());
+        let source = load(Some(&self.source), &self.data.downloads()?, &classes)?;
+        let found = &source.train.classes;
+        if self.classes.as_ref().is_some_and(|wanted| wanted != found) {
+            bail!(
+                "{} has the classes {}, not {}: --classes takes some of an archive's; leave it out here",
+                self.source,
+                found.join(", "),
+                classes.join(", ")
+            );
+        }
+        Ok(source)
     }
 }
 
