@@ -1,4 +1,4 @@
-//! The score that may rise and must not fall: `score.json`.
+//! The score that may rise and must not fall.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,7 +34,7 @@ impl Tally {
 }
 
 fn compare_with_file(suite: &str, rates: &Rates) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/score.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(super::SCORE);
     let read = || -> BTreeMap<String, Rates> {
         let text = std::fs::read_to_string(&path).unwrap_or_else(|_| "{}".to_owned());
         serde_json::from_str(&text).unwrap()

@@ -7,6 +7,7 @@
 )]
 
 mod common;
+mod corpus;
 mod executions;
 mod integrations;
 mod item_readers;

@@ -118,13 +118,21 @@ impl Server {
     pub async fn with_objects(functions: Arc<dyn TaskRunner>, objects: Arc<dyn ObjectStore>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(directory.path()).unwrap();
-        let clock = Arc::new(SystemClock);
-        let random = Arc::new(SystemRandom);
-        let mut server = Self::start_over(store, clock, functions, Options::default(), objects, random)
-            .await
-            .unwrap();
+        let mut server = Self::with_objects_over(store, Arc::new(SystemClock), functions, objects).await;
         server.directory = Some(directory);
         server
+    }
+
+    pub async fn with_objects_over(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        functions: Arc<dyn TaskRunner>,
+        objects: Arc<dyn ObjectStore>,
+    ) -> Self {
+        let random = Arc::new(SystemRandom);
+        Self::start_over(store, clock, functions, Options::default(), objects, random)
+            .await
+            .unwrap()
     }
 
     pub async fn over(
@@ -321,7 +329,8 @@ pub fn invoke(function: &str, next: Option<&str>) -> Value {
     state
 }
 
-/// A clock that follows tokio's, so that paused time moves it too.
+/// A clock that follows tokio's, so that paused time moves it too. It begins in
+/// 2027, after all that recorded cases take for the past.
 pub struct TokioClock(tokio::time::Instant);
 
 impl TokioClock {
@@ -332,6 +341,6 @@ impl TokioClock {
 
 impl Clock for TokioClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_700_000_000_000) + self.0.elapsed()
+        Timestamp::from_millis(1_800_000_000_000) + self.0.elapsed()
     }
 }
