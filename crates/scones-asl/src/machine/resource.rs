@@ -83,7 +83,7 @@ impl Resource {
             .find_map(|(suffix, pattern)| Some((text.strip_suffix(suffix)?, suffix, pattern)))?;
         let (service, action) = text.rsplit_once(':')?;
         let known = match service.strip_prefix("aws-sdk:") {
-            Some(service) => !service.is_empty() && !service.contains(':'),
+            Some(service) => is_sdk(service, action),
             None => is_optimised(service, action),
         };
         let has_pattern = match pattern {
@@ -252,6 +252,47 @@ fn runs_jobs(service: &str, action: &str) -> bool {
     }
 }
 
+/// Whether names are spelt as those of the SDK integrations, of which there
+/// are thousands: `cloudwatchlogs`, `createLogStream`.
+fn is_sdk(service: &str, action: &str) -> bool {
+    let is_service = |c: char| c != ':' && !c.is_uppercase();
+    !service.is_empty() && service.chars().all(is_service) && !action.starts_with(char::is_uppercase)
+}
+
+/// The SDK integration that is meant by a service and an action in any case.
+fn as_sdk(call: &str) -> Option<String> {
+    let (service, action) = call.strip_prefix("aws-sdk:").unwrap_or(call).split_once(':')?;
+    let mut action = action.chars();
+    let first = action.next()?.to_lowercase();
+    Some(format!("aws-sdk:{}:{first}{}", service.to_lowercase(), action.as_str()))
+}
+
+/// The optimised integration that is meant by `service:action.pattern`, or the
+/// SDK integration where none is near.
+fn near_call(fields: &Fields<'_>, call: &str) -> Option<String> {
+    if call.starts_with("aws-sdk:") {
+        return as_sdk(call);
+    }
+    let known = PATTERNS.iter().map(|(suffix, _)| *suffix);
+    let suffix = known.clone().find(|suffix| call.ends_with(suffix)).unwrap_or_default();
+    let name = call.strip_suffix(suffix).unwrap_or(call);
+    let actions = OPTIMISED
+        .iter()
+        .flat_map(|(service, actions)| actions.iter().map(move |action| format!("{service}:{action}")));
+    let names: Vec<String> = if name.contains('.') {
+        // The pattern is misspelt.
+        actions
+            .flat_map(|action| known.clone().map(move |suffix| format!("{action}{suffix}")))
+            .collect()
+    } else {
+        actions.collect()
+    };
+    match fields.meant(name, names.iter().map(String::as_str)) {
+        Some(meant) => Some(format!("{meant}{suffix}")),
+        None => as_sdk(call),
+    }
+}
+
 /// What may be meant by an ARN that names nothing a task can call.
 pub(super) fn hint(fields: &Fields<'_>, arn: &str) -> Option<String> {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
@@ -264,15 +305,7 @@ pub(super) fn hint(fields: &Fields<'_>, arn: &str) -> Option<String> {
     };
     let service = fields.meant(service, ["lambda", "states"].into_iter())?;
     if service == "states" && region.is_empty() {
-        let actions = OPTIMISED.iter().flat_map(|(service, actions)| {
-            let patterned = move |action| PATTERNS.map(|(suffix, _)| format!("{service}:{action}{suffix}"));
-            actions.iter().flat_map(patterned)
-        });
-        let actions: Vec<String> = actions.collect();
-        return match fields.meant(rest, actions.iter().map(String::as_str)) {
-            Some(meant) => did_you_mean(service, meant),
-            None => did_you_mean(service, &format!("aws-sdk:{rest}")),
-        };
+        return did_you_mean(service, &near_call(fields, rest)?);
     }
     let (kind, name) = rest.split_once(':')?;
     let kind = fields.meant(kind, ["function", "activity"].into_iter())?;
@@ -322,6 +355,8 @@ mod tests {
         check("arn:aws:states:::lambda:invoke.sync", "none");
         check("arn:aws:states:::aws-sdk:s3:getObject.sync", "none");
         check("arn:aws:states:::glue:startJobRun.sync:2", "none");
+        check("arn:aws:states:::aws-sdk:s3:GetObject", "none");
+        check("arn:aws:states:::aws-sdk:S3:getObject", "none");
         check("arn:aws:states:::dynamodb:scan", "none");
         check("arn:aws:states:::nothing:here", "none");
         check("image:classify", "image classify RequestResponse");

@@ -58,6 +58,18 @@ fn resources_that_are_nearly_right() {
         "arn:aws:states:eu-west-1:1:actvity:a",
         "arn:aws:states:eu-west-1:1:activity:a",
     );
+    check(
+        "arn:aws:states:::aws-sdk:CloudWatchLogs:CreateLogStream",
+        "arn:aws:states:::aws-sdk:cloudwatchlogs:createLogStream",
+    );
+    check(
+        "arn:aws:states:::aws-sdk:sagemaker:CreateTrainingJob",
+        "arn:aws:states:::aws-sdk:sagemaker:createTrainingJob",
+    );
+    check(
+        "arn:aws:states:::DynamoDB:Query.waitForTaskToken",
+        "arn:aws:states:::aws-sdk:dynamodb:query.waitForTaskToken",
+    );
     assert_eq!(hint("arn:aws:s3:::bucket/key"), "");
     assert_eq!(hint("arn:aws:lambda:eu-west-1:1:function:a b"), "");
     assert_eq!(hint("arn:aws:states:::"), "");
