@@ -71,14 +71,14 @@ def test_the_services_refusals_are_named(aws):
     assert check("aws-sdk:s3:headObject", {"Bucket": unique("none"), "Key": "k"}, "S3.NoSuchBucketException")
     unsupported = failure(aws.states, "aws-sdk:s3:putObject", {"Bucket": bucket, "Key": "k", "ServerSideEncryption": "aws:kms"})
     assert unsupported == ("States.Runtime", "The field 'ServerSideEncryption' is not supported by Step Functions")
-    missing = failure(aws.states, "aws-sdk:s3:getObject", {"Bucket": bucket})
-    assert missing == ("States.Runtime", "The field 'Key' is required but was missing")
+    with pytest.raises(aws.states.exceptions.InvalidDefinition, match="The field 'Key' is required but was missing"):
+        failure(aws.states, "aws-sdk:s3:getObject", {"Bucket": bucket})
     assert check("sagemaker:createEndpoint", {"EndpointName": "e", "EndpointConfigName": "none"}, "SageMaker.AmazonSageMakerException")
     assert check("aws-sdk:sagemaker:describeModel", {"ModelName": "none"}, "SageMaker.SageMakerException")
     assert check("aws-sdk:lambda:getFunction", {"FunctionName": "none"}, "Lambda.ResourceNotFoundException")
     assert check("lambda:invoke", {"FunctionName": "none"}, "Lambda.ResourceNotFoundException")
     assert check("aws-sdk:iam:getRole", {"RoleName": "none"}, "Iam.NoSuchEntityException")
-    assert check("aws-sdk:sagemakerruntime:invokeEndpoint", {"EndpointName": "none"}, "SageMakerRuntime.ValidationErrorException")
+    assert check("aws-sdk:sagemakerruntime:invokeEndpoint", {"EndpointName": "none", "Body": ""}, "SageMakerRuntime.ValidationErrorException")
     error, cause = failure(aws.states, "sagemaker:createTransformJob.sync", {"TransformJobName": "t"})
     assert error == "States.Runtime" and "CreateTransformJob" in cause
     error, cause = failure(aws.states, "aws-sdk:dynamodb:getItem", {})
