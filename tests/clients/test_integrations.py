@@ -61,6 +61,21 @@ def test_objects_are_put_read_copied_listed_and_deleted(aws):
     assert call("deleteBucket", Bucket=bucket) == {}
 
 
+def test_objects_are_uploaded_in_parts_and_described(aws):
+    bucket = unique("tasks")
+    aws.s3.create_bucket(Bucket=bucket)
+    call = lambda action, **parameters: result(aws.states, f"aws-sdk:s3:{action}", {"Bucket": bucket, "Key": "k", **parameters})
+    upload = call("createMultipartUpload", ContentType="application/json")["UploadId"]
+    part = call("uploadPart", UploadId=upload, PartNumber=1, Body={"n": 1})["ETag"]
+    assert [one["ETag"] for one in call("listParts", UploadId=upload)["Parts"]] == [part]
+    whole = call("completeMultipartUpload", UploadId=upload, MultipartUpload={"Parts": [{"ETag": part, "PartNumber": 1}]})
+    assert aws.s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b'{"n":1}'
+    assert call("getObjectAttributes", ObjectAttributes=["ObjectSize"])["ObjectSize"] == 7
+    assert call("getObjectTagging") == {"TagSet": []}
+    versions = result(aws.states, "aws-sdk:s3:listObjectVersions", {"Bucket": bucket})["Versions"]
+    assert [(one["Key"], one["VersionId"], one["ETag"]) for one in versions] == [("k", "null", whole["ETag"])]
+
+
 def test_the_services_refusals_are_named(aws):
     bucket = unique("tasks")
     aws.s3.create_bucket(Bucket=bucket)
@@ -69,16 +84,20 @@ def test_the_services_refusals_are_named(aws):
     assert check("aws-sdk:s3:getObject", {"Bucket": bucket, "Key": "missing"}, "S3.NoSuchKeyException")
     assert check("aws-sdk:s3:getObject", {"Bucket": bucket, "Key": "large"}, "States.DataLimitExceeded")
     assert check("aws-sdk:s3:headObject", {"Bucket": unique("none"), "Key": "k"}, "S3.NoSuchBucketException")
-    unsupported = failure(aws.states, "aws-sdk:s3:putObject", {"Bucket": bucket, "Key": "k", "ServerSideEncryption": "aws:kms"})
-    assert unsupported == ("States.Runtime", "The field 'ServerSideEncryption' is not supported by Step Functions")
-    with pytest.raises(aws.states.exceptions.InvalidDefinition, match="The field 'Key' is required but was missing"):
-        failure(aws.states, "aws-sdk:s3:getObject", {"Bucket": bucket})
+    unsupported = failure(aws.states, "aws-sdk:s3:putObject", {"Bucket": bucket, "Key": "k", "SSEKMSKeyId": "key"})
+    assert unsupported == ("States.Runtime", "The field 'SSEKMSKeyId' is not supported by Step Functions")
+    encrypted = failure(aws.states, "aws-sdk:s3:putObject", {"Bucket": bucket, "Key": "k", "ServerSideEncryption": "aws:kms"})
+    assert encrypted[0] == "States.Runtime" and "does not implement server-side encryption" in encrypted[1]
+    unbuilt = failure(aws.states, "aws-sdk:s3:putBucketPolicy", {"Bucket": bucket, "Policy": "{}"})
+    assert unbuilt[0] == "States.Runtime" and "does not implement PutBucketPolicy" in unbuilt[1]
+    missing = failure(aws.states, "aws-sdk:s3:getObject", {"Bucket": bucket})
+    assert missing == ("States.Runtime", "The field 'Key' is required but was missing")
     assert check("sagemaker:createEndpoint", {"EndpointName": "e", "EndpointConfigName": "none"}, "SageMaker.AmazonSageMakerException")
     assert check("aws-sdk:sagemaker:describeModel", {"ModelName": "none"}, "SageMaker.SageMakerException")
     assert check("aws-sdk:lambda:getFunction", {"FunctionName": "none"}, "Lambda.ResourceNotFoundException")
     assert check("lambda:invoke", {"FunctionName": "none"}, "Lambda.ResourceNotFoundException")
     assert check("aws-sdk:iam:getRole", {"RoleName": "none"}, "Iam.NoSuchEntityException")
-    assert check("aws-sdk:sagemakerruntime:invokeEndpoint", {"EndpointName": "none", "Body": ""}, "SageMakerRuntime.ValidationErrorException")
+    assert check("aws-sdk:sagemakerruntime:invokeEndpoint", {"EndpointName": "none"}, "SageMakerRuntime.ValidationErrorException")
     error, cause = failure(aws.states, "sagemaker:createTransformJob.sync", {"TransformJobName": "t"})
     assert error == "States.Runtime" and "CreateTransformJob" in cause
     error, cause = failure(aws.states, "aws-sdk:dynamodb:getItem", {})

@@ -42,16 +42,7 @@ impl S3 {
     /// This store behind S3's REST protocol, for the keys that `credentials`
     /// knows.
     pub fn http_service(&self, credentials: Arc<dyn CredentialSource>) -> S3Http {
-        let mut config = S3Config::default();
-        config.xml_max_body_size = XML_BYTES_MAX;
-        config.presigned_url_max_skew_time_secs = CLOCK_SKEW_SECONDS_MAX;
-        let config = Arc::new(StaticConfigProvider::new(Arc::new(config)));
-        let builder = || {
-            let mut builder = S3ServiceBuilder::new(operations::Operations(self.clone()));
-            builder.set_config(config.clone());
-            builder
-        };
-        let mut guarded = builder();
+        let mut guarded = self.service_builder();
         guarded.set_auth(auth::Keys(Arc::clone(&credentials)));
         guarded.set_access(refuse::Guard {
             credentials,
@@ -59,9 +50,19 @@ impl S3 {
         });
         S3Http {
             guarded: guarded.build(),
-            unguarded: builder().build(),
+            unguarded: self.service_builder().build(),
             region: self.owner.region.to_string().into(),
         }
+    }
+
+    /// This store behind `s3s`, without any checks.
+    fn service_builder(&self) -> S3ServiceBuilder {
+        let mut config = S3Config::default();
+        config.xml_max_body_size = XML_BYTES_MAX;
+        config.presigned_url_max_skew_time_secs = CLOCK_SKEW_SECONDS_MAX;
+        let mut builder = S3ServiceBuilder::new(operations::Operations(self.clone()));
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
+        builder
     }
 }
 

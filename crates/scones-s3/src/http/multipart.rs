@@ -186,14 +186,12 @@ pub(super) async fn complete(
     let object = s3
         .complete_upload(&input.bucket, &input.key, &input.upload_id, completion)
         .await?;
-    let host = request
-        .headers
-        .get("host")
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
+    // A call from inside has no host.
+    let host = request.headers.get("host").and_then(|host| host.to_str().ok());
+    let origin = host.map_or(String::new(), |host| format!("http://{host}"));
     let key = printable(&input.key);
     let mut output = dto::CompleteMultipartUploadOutput {
-        location: Some(format!("http://{host}/{}/{key}", input.bucket)),
+        location: Some(format!("{origin}/{}/{key}", input.bucket)),
         bucket: Some(input.bucket),
         key: Some(key),
         e_tag: etag(&object.etag),

@@ -147,4 +147,11 @@ mod tests {
         check("PutBucketPolicy", false);
         check("SelectObjectContent", false);
     }
+
+    #[test]
+    fn all_of_them_can_be_called_with_json() {
+        let called: Vec<_> = S3::operations().filter(|name| is_built(name)).collect();
+        assert_eq!(called.len(), BUILT.len());
+        assert_eq!(called.len(), S3::operations().count());
+    }
 }

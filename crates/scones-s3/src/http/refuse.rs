@@ -36,10 +36,7 @@ impl S3Access for Guard {
             .map_err(s3_error)?;
         check_signature_form(context.headers(), query)
             .and_then(|()| check_signed_headers(context.headers(), query))
-            .and_then(|()| self.check_owner(context.headers()))
-            .and_then(|()| check_operation(context.s3_op().name()))
-            .and_then(|()| check_headers(context.s3_op().name(), context.headers()))
-            .and_then(|()| check_query(context.method(), context.s3_op().name(), query))
+            .and_then(|()| check_request(context, &self.account))
             .map_err(s3_error)?;
         let reads_object = matches!(context.s3_op().name(), "GetObject" | "HeadObject");
         if let Some(admission) = context.extensions_mut().get::<Admission>().filter(|_| reads_object) {
@@ -64,15 +61,25 @@ impl Guard {
             "The provided token is malformed or otherwise invalid.",
         ))
     }
+}
 
-    fn check_owner(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        for name in ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"] {
-            if headers.get(name).is_some_and(|owner| owner != self.account.as_str()) {
-                return Err(ApiError::new(403, "AccessDenied", "Access Denied"));
-            }
+/// What a request is refused for whoever sends it, where every bucket is
+/// `account`'s.
+pub(super) fn check_request(context: &S3AccessContext<'_>, account: &str) -> Result<(), ApiError> {
+    let operation = context.s3_op().name();
+    check_owner(context.headers(), account)?;
+    check_operation(operation)?;
+    check_headers(operation, context.headers())?;
+    check_query(context.method(), operation, context.uri().query().unwrap_or_default())
+}
+
+fn check_owner(headers: &HeaderMap, account: &str) -> Result<(), ApiError> {
+    for name in ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"] {
+        if headers.get(name).is_some_and(|owner| owner != account) {
+            return Err(ApiError::new(403, "AccessDenied", "Access Denied"));
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// SigV2 is accepted in presigned URLs only, and no URL lives longer than AWS

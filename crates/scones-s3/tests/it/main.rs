@@ -5,6 +5,7 @@
 mod auth;
 mod crash;
 mod http;
+mod json;
 mod listing;
 mod objects;
 mod support;
