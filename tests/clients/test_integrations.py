@@ -85,7 +85,7 @@ def test_the_services_refusals_are_named(aws):
     assert check("aws-sdk:s3:getObject", {"Bucket": bucket, "Key": "large"}, "States.DataLimitExceeded")
     assert check("aws-sdk:s3:headObject", {"Bucket": unique("none"), "Key": "k"}, "S3.NoSuchBucketException")
     unsupported = failure(aws.states, "aws-sdk:s3:putObject", {"Bucket": bucket, "Key": "k", "SSEKMSKeyId": "key"})
-    assert unsupported == ("States.Runtime", "The field 'SSEKMSKeyId' is not supported by Step Functions")
+    assert unsupported[0] == "States.Runtime" and "does not implement `SSEKMSKeyId` of PutObject" in unsupported[1]
     encrypted = failure(aws.states, "aws-sdk:s3:putObject", {"Bucket": bucket, "Key": "k", "ServerSideEncryption": "aws:kms"})
     assert encrypted[0] == "States.Runtime" and "does not implement server-side encryption" in encrypted[1]
     unbuilt = failure(aws.states, "aws-sdk:s3:putBucketPolicy", {"Bucket": bucket, "Policy": "{}"})

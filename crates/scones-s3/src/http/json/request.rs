@@ -6,7 +6,7 @@ use s3s::{
     Body,
     dto::{Timestamp, TimestampFormat},
 };
-use scones_api::ApiError;
+use scones_api::{ApiError, Constraints};
 use serde_json::{Map, Value};
 
 use super::{
@@ -23,18 +23,18 @@ const PLAIN_PATH: AsciiSet = PLAIN.remove(b'/');
 /// The request of an operation, unsigned.
 ///
 /// # Errors
-/// `SerializationException` for members that the operation does not have, that
-/// must be there, or that are of another kind; `InvalidArgument` for values
-/// that no request can have.
+/// `NotImplemented` for members that are not here, `ValidationException` for
+/// those that must be given and are not, `SerializationException` for values
+/// of another kind, `InvalidArgument` for those that no request can have.
 pub(super) fn request(operation: &Operation, mut input: Map<String, Value>) -> Result<Request<Body>, ApiError> {
     input.retain(|_, value| !value.is_null());
     let path = path(operation.path, &mut input)?;
     let mut query = operation.subresource.to_owned();
     let mut headers = HeaderMap::new();
     let mut body = None;
-    missing(&operation.input, &input)?;
+    check_required(&operation.input, &input)?;
     for (name, value) in &input {
-        let member = member_of(&operation.input, name)?;
+        let member = member_of(operation.name, &operation.input, name)?;
         match member.place {
             _ if matches!(member.kind, Kind::Body) => body = Some(check(name, &member.kind, value)?),
             Place::Header(header) => add_headers(&mut headers, header, member, value)?,
@@ -62,8 +62,9 @@ pub(super) fn request(operation: &Operation, mut input: Map<String, Value>) -> R
 /// Takes the members that name a bucket and an object.
 fn path(path: Path, input: &mut Map<String, Value>) -> Result<String, ApiError> {
     let mut take = |name: &'static str, unnamed: &[char]| {
-        let value = input.remove(name).ok_or_else(|| missing_field(name))?;
-        let value = check(name, &Kind::Text, &value)?;
+        let value = input.remove(name);
+        Constraints::new().required(name, value.as_ref()).check()?;
+        let value = check(name, &Kind::Text, &value.unwrap_or_default())?;
         // The path would name something else.
         if value.is_empty() || value.contains(unnamed) {
             return Err(invalid_argument(format!("{name} is not valid: '{value}'")));
@@ -130,23 +131,24 @@ fn http_date(text: &str) -> Option<String> {
     String::from_utf8(date).ok()
 }
 
+/// The member of an operation, or of a structure, that is called so.
+///
 /// # Errors
-/// `SerializationException` if no member is called so.
-pub(super) fn member_of<'a>(members: &'a [Member], name: &str) -> Result<&'a Member, ApiError> {
+/// `NotImplemented` if there is none: tasks have been checked for members that
+/// AWS does not have.
+pub(super) fn member_of<'a>(owner: &str, members: &'a [Member], name: &str) -> Result<&'a Member, ApiError> {
     let known = members.iter().find(|member| member.name == name);
-    known.ok_or_else(|| serialization(format!("unknown field `{name}`")))
+    known.ok_or_else(|| ApiError::not_implemented(format_args!("`{name}` of {owner}")))
 }
 
 /// # Errors
-/// `SerializationException` for the first member that must be there and is not.
-pub(super) fn missing(members: &[Member], input: &Map<String, Value>) -> Result<(), ApiError> {
-    let given = |name: &str| input.get(name).is_some_and(|value| !value.is_null());
-    let missing = members.iter().find(|member| member.required && !given(member.name));
-    missing.map_or(Ok(()), |member| Err(missing_field(member.name)))
-}
-
-fn missing_field(name: &str) -> ApiError {
-    serialization(format!("missing field `{name}`"))
+/// `ValidationException` if a member that must be there is not.
+pub(super) fn check_required(members: &[Member], input: &Map<String, Value>) -> Result<(), ApiError> {
+    let mut constraints = Constraints::new();
+    for member in members.iter().filter(|member| member.required) {
+        constraints.required(member.name, input.get(member.name).filter(|value| !value.is_null()));
+    }
+    constraints.check()
 }
 
 pub(super) fn mismatch(name: &str, expected: &str) -> ApiError {

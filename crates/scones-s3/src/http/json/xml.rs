@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     notation::{Kind, Member, Place},
-    request::{check, member_of, mismatch, missing},
+    request::{check, check_required, member_of, mismatch},
 };
 
 /// An element of a document.
@@ -92,7 +92,7 @@ fn text<'a>(event: &'a Event<'_>) -> Option<Cow<'a, str>> {
 /// Writes a member of an input as an element.
 ///
 /// # Errors
-/// `SerializationException` for a value that is not of its kind.
+/// As a request's.
 pub(super) fn write(xml: &mut String, member: &Member, value: &Value) -> Result<(), ApiError> {
     let Place::Element(name) = member.place else {
         return Ok(());
@@ -112,10 +112,10 @@ fn write_element(xml: &mut String, element: &str, name: &str, kind: &Kind, value
         let Value::Object(fields) = value else {
             return Err(mismatch(name, "a structure"));
         };
-        for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
-            write(xml, member_of(members, name)?, value)?;
+        check_required(members, fields)?;
+        for (field, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+            write(xml, member_of(name, members, field)?, value)?;
         }
-        missing(members, fields)?;
     } else {
         // Parsers make line feeds of carriage returns that are not references.
         *xml += &escape(check(name, kind, value)?).replace('\r', "&#13;");
