@@ -90,14 +90,16 @@ def test_the_services_refusals_are_named(aws):
     assert encrypted[0] == "States.Runtime" and "does not implement server-side encryption" in encrypted[1]
     unbuilt = failure(aws.states, "aws-sdk:s3:putBucketPolicy", {"Bucket": bucket, "Policy": "{}"})
     assert unbuilt[0] == "States.Runtime" and "does not implement PutBucketPolicy" in unbuilt[1]
-    missing = failure(aws.states, "aws-sdk:s3:getObject", {"Bucket": bucket})
+    with pytest.raises(aws.states.exceptions.InvalidDefinition, match="The field 'Key' is required but was missing"):
+        failure(aws.states, "aws-sdk:s3:getObject", {"Bucket": bucket})
+    missing = failure(aws.states, "aws-sdk:s3:deleteObjects", {"Bucket": bucket, "Delete": {"Objects": [{}]}})
     assert missing == ("States.Runtime", "The field 'Key' is required but was missing")
     assert check("sagemaker:createEndpoint", {"EndpointName": "e", "EndpointConfigName": "none"}, "SageMaker.AmazonSageMakerException")
     assert check("aws-sdk:sagemaker:describeModel", {"ModelName": "none"}, "SageMaker.SageMakerException")
     assert check("aws-sdk:lambda:getFunction", {"FunctionName": "none"}, "Lambda.ResourceNotFoundException")
     assert check("lambda:invoke", {"FunctionName": "none"}, "Lambda.ResourceNotFoundException")
     assert check("aws-sdk:iam:getRole", {"RoleName": "none"}, "Iam.NoSuchEntityException")
-    assert check("aws-sdk:sagemakerruntime:invokeEndpoint", {"EndpointName": "none"}, "SageMakerRuntime.ValidationErrorException")
+    assert check("aws-sdk:sagemakerruntime:invokeEndpoint", {"EndpointName": "none", "Body": ""}, "SageMakerRuntime.ValidationErrorException")
     error, cause = failure(aws.states, "sagemaker:createTransformJob.sync", {"TransformJobName": "t"})
     assert error == "States.Runtime" and "CreateTransformJob" in cause
     error, cause = failure(aws.states, "aws-sdk:dynamodb:getItem", {})
