@@ -20,8 +20,21 @@ struct Member {
 
 impl Member {
     fn is_called(&self, name: &str) -> bool {
-        name.starts_with(char::is_uppercase) && name.eq_ignore_ascii_case(self.name)
+        name == self.name || (name.eq_ignore_ascii_case(self.name) && name == with_words(self.name))
     }
+}
+
+/// A name whose abbreviations are spelt as words: `SSEKMSKeyId` is
+/// `SsekmsKeyId`, as in the SDK for Java.
+fn with_words(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    let is_upper = |at: usize| letters.get(at).is_some_and(char::is_ascii_uppercase);
+    let is_lower = |at: usize| letters.get(at).is_some_and(char::is_ascii_lowercase);
+    let spelt = letters.iter().enumerate().map(|(at, letter)| {
+        let goes_on = at > 0 && is_upper(at - 1) && !is_lower(at + 1);
+        if goes_on { letter.to_ascii_lowercase() } else { *letter }
+    });
+    spelt.collect()
 }
 
 /// What is wrong with a task's parameters, in AWS's words.
@@ -37,9 +50,8 @@ pub enum ParameterProblem {
 
 impl Resource {
     /// Compares the names of a task's parameters with those that its operation
-    /// takes. Operations that are not known take anything. After the first
-    /// letter, upper and lower case are the same: SDKs differ in how they write
-    /// abbreviations.
+    /// takes. Operations that are not known take anything. Abbreviations may be
+    /// spelt as words: SDKs differ in that.
     #[must_use]
     pub fn parameter_problems(&self, names: &[&str]) -> Vec<ParameterProblem> {
         let Some(members) = self.members() else {
@@ -53,6 +65,15 @@ impl Resource {
             .map(|name| ParameterProblem::Unknown((*name).to_owned()))
             .chain(missing.map(|member| ParameterProblem::Missing(member.name)))
             .collect()
+    }
+
+    /// The API's own spelling of a parameter's name.
+    #[must_use]
+    pub fn parameter_name<'n>(&self, name: &'n str) -> &'n str {
+        let mut members = self.members().unwrap_or_default().iter();
+        members
+            .find(|member| member.is_called(name))
+            .map_or(name, |member| member.name)
     }
 
     fn members(&self) -> Option<&'static [Member]> {
@@ -164,7 +185,20 @@ mod tests {
                 "The field 'FunctionName' is required but was missing",
             ],
         );
-        check("aws-sdk:s3:putObject", &["Bucket", "Key", "Acl"], &[]);
+        check("aws-sdk:s3:putObject", &["Bucket", "Key", "Acl", "SsekmsKeyId"], &[]);
+        check("aws-sdk:s3:putObject", &["Bucket", "Key", "ACL", "SSEKMSKeyId"], &[]);
+        check(
+            "aws-sdk:s3:putObject",
+            &["BUCKET", "Bucket", "Key"],
+            &["The field 'BUCKET' is not supported by Step Functions"],
+        );
+        let put = Resource::parse("arn:aws:states:::aws-sdk:s3:putObject").unwrap();
+        let spelt = ["Acl", "SsekmsKeyId", "ChecksumCrc32", "ContentMd5", "Bucket", "Bogus"]
+            .map(|name| put.parameter_name(name));
+        assert_eq!(
+            spelt,
+            ["ACL", "SSEKMSKeyId", "ChecksumCRC32", "ContentMD5", "Bucket", "Bogus"]
+        );
         check(
             "aws-sdk:sts:getCallerIdentity",
             &["Bogus"],

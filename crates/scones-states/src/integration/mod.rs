@@ -15,8 +15,11 @@ mod lambda;
 mod service;
 mod spelling;
 
+use std::borrow::Cow;
+
 use scones_api::Clock;
 use scones_asl::{Pattern, Resource, TaskCall};
+use serde_json::Value;
 
 pub(crate) use self::{
     http::status_text,
@@ -43,6 +46,7 @@ impl Integrations<'_> {
         if let Some(problem) = parameter_problem(task) {
             return Err(refused(problem));
         }
+        let task = &*spelt(task);
         match &task.resource {
             Resource::Lambda { arn } => self.invoke_by_arn(arn, task).await,
             Resource::Activity { arn } => Err(refused(format!("activity '{arn}' is not called but polled for"))),
@@ -76,6 +80,21 @@ fn parameter_problem(task: &TaskCall) -> Option<String> {
         .collect();
     let problems = task.resource.parameter_problems(&names);
     problems.first().map(ToString::to_string)
+}
+
+/// The task with its parameters' names as the API spells them.
+fn spelt(task: &TaskCall) -> Cow<'_, TaskCall> {
+    let name = |name: &String| task.resource.parameter_name(name).to_owned();
+    match &task.parameters {
+        Value::Object(given) if given.keys().any(|key| name(key) != *key) => {
+            let parameters = given.iter().map(|(key, value)| (name(key), value.clone())).collect();
+            Cow::Owned(TaskCall {
+                parameters: Value::Object(parameters),
+                ..task.clone()
+            })
+        }
+        _ => Cow::Borrowed(task),
+    }
 }
 
 /// A task that cannot be run as it stands. Neither `Retry` nor `Catch` of

@@ -89,7 +89,7 @@ async fn check_map_runs(server: &Server, execution: &str, succeeded: bool, seed:
         let running = json!({"mapRunArn": run["mapRunArn"], "statusFilter": "RUNNING"});
         let running = server.ok("ListExecutions", running).await;
         assert_eq!(running["executions"], json!([]), "seed {seed}: a child without a run");
-        for (count, status) in [("succeeded", "SUCCEEDED"), ("failed", "FAILED")] {
+        for (count, status) in [("succeeded", "SUCCEEDED"), ("failed", "FAILED"), ("aborted", "ABORTED")] {
             let listed = json!({"mapRunArn": run["mapRunArn"], "statusFilter": status});
             let listed = server.ok("ListExecutions", listed).await;
             let listed = listed["executions"].as_array().unwrap().len();
