@@ -24,6 +24,7 @@ use super::{
     map_run,
     message::{Answer, Command, Mailbox, Message, Refusal, Reply},
     pace,
+    recent::Events,
     run::{Run, Waiting, Work},
     worker::{Assignment, Worker},
 };
@@ -38,7 +39,7 @@ pub(crate) enum Record {
     /// They are appended to a history, and the execution is listed.
     Durable { journal: Journal, summary: Box<Summary> },
     /// They are in memory, as those of Express executions.
-    Memory { events: Vec<HistoryEvent> },
+    Memory { events: Events },
 }
 
 /// Why an actor ends.
@@ -348,7 +349,7 @@ impl Actor {
                 };
                 batch.entries.push(entry.encode()?);
             }
-            Record::Memory { events } => events.extend(step.events),
+            Record::Memory { events } => step.events.iter().for_each(|event| events.push(event)),
         }
         let calls: Vec<TaskId> = step.effects.iter().filter_map(called).collect();
         batch.effects.extend(step.effects);
@@ -448,16 +449,16 @@ impl Actor {
             ..Batch::default()
         });
         if let Record::Memory { events } = &mut self.record {
-            events.push(event);
+            events.push(&event);
         }
         Outcome::TimedOut
     }
 
-    /// The events of an execution in memory.
-    pub(crate) fn events(&self) -> &[HistoryEvent] {
-        match &self.record {
-            Record::Durable { .. } => &[],
-            Record::Memory { events } => events,
+    /// Takes the events of an execution in memory out.
+    pub(crate) fn take_events(&mut self) -> Events {
+        match &mut self.record {
+            Record::Durable { .. } => Events::default(),
+            Record::Memory { events } => std::mem::take(events),
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
     actor::{Actor, Record},
     message::MAILBOX,
     pace,
-    recent::Past,
+    recent::{Events, Past},
     run::Run,
 };
 use crate::{fault, limits::EXPRESS_SECONDS_MAX};
@@ -41,13 +41,15 @@ impl Engine {
             Arc::clone(&self.shared),
             &origin.execution_arn,
             run,
-            Record::Memory { events: Vec::new() },
+            Record::Memory {
+                events: Events::default(),
+            },
             sender,
         );
         let mut batch = actor.open(origin.clone(), step).await.map_err(ApiError::internal)?;
         actor.log(&mut batch);
-        if let Some(outcome) = actor.outcome() {
-            self.end_express(origin, &actor, outcome.clone(), end);
+        if let Some(outcome) = actor.outcome().cloned() {
+            self.end_express(origin, actor.take_events(), outcome, end);
             return Ok(ended);
         }
         self.shared.recent.put(Past::running(origin.clone()));
@@ -67,16 +69,16 @@ impl Engine {
                 Some(actor.expire())
             };
             if let Some(outcome) = outcome {
-                engine.end_express(origin, &actor, outcome, end);
+                engine.end_express(origin, actor.take_events(), outcome, end);
             }
         });
         Ok(ended)
     }
 
     /// Tells whoever waits for the end, and keeps the execution for a while.
-    fn end_express(&self, origin: Origin, actor: &Actor, outcome: Outcome, end: oneshot::Sender<Ended>) {
+    fn end_express(&self, origin: Origin, events: Events, outcome: Outcome, end: oneshot::Sender<Ended>) {
         let stopped = self.shared.clock.now();
-        let past = Past::ended(origin, outcome.clone(), stopped, actor.events());
+        let past = Past::ended(origin, outcome.clone(), stopped, events);
         self.shared.recent.put(past);
         // Nobody has to wait.
         drop(end.send(Ended { outcome, stopped }));

@@ -18,13 +18,40 @@ const EXECUTIONS_MAX: usize = 10_000;
 /// Most bytes that their inputs, outputs and events may take.
 const BYTES_MAX: usize = 64 << 20;
 
+/// Most bytes of one execution's events: an Express execution may write any
+/// number of them, and only the first are kept.
+const EVENTS_BYTES_MAX: usize = 1 << 20;
+
+/// The first events of an execution in memory, as JSON.
+#[derive(Default)]
+pub(crate) struct Events {
+    json: Vec<u8>,
+    /// One had no room: none after it is kept.
+    full: bool,
+}
+
+impl Events {
+    pub(super) fn push(&mut self, event: &HistoryEvent) {
+        if self.full {
+            return;
+        }
+        let length = self.json.len();
+        self.json.push(if length == 0 { b'[' } else { b',' });
+        let written = serde_json::to_writer(&mut self.json, event);
+        if written.is_err() || self.json.len() > EVENTS_BYTES_MAX {
+            self.json.truncate(length);
+            self.full = true;
+        }
+    }
+}
+
 /// An Express execution that runs, or ran a while ago.
 pub(crate) struct Past {
     origin: Origin,
     /// Nothing while it runs.
     ended: Option<(Outcome, ApiTimestamp)>,
-    /// A JSON array; empty while it runs.
-    events: Vec<u8>,
+    /// None while it runs.
+    events: Events,
 }
 
 impl Past {
@@ -32,16 +59,15 @@ impl Past {
         Self {
             origin,
             ended: None,
-            events: b"[]".to_vec(),
+            events: Events::default(),
         }
     }
 
-    pub(super) fn ended(origin: Origin, outcome: Outcome, stopped: ApiTimestamp, events: &[HistoryEvent]) -> Self {
+    pub(super) fn ended(origin: Origin, outcome: Outcome, stopped: ApiTimestamp, events: Events) -> Self {
         Self {
             origin,
             ended: Some((outcome, stopped)),
-            // What cannot be written is left out: nothing depends on it.
-            events: serde_json::to_vec(events).unwrap_or_else(|_| b"[]".to_vec()),
+            events,
         }
     }
 
@@ -54,7 +80,10 @@ impl Past {
     }
 
     pub(crate) fn events(&self) -> Result<Vec<Box<RawValue>>, serde_json::Error> {
-        serde_json::from_slice(&self.events)
+        match self.events.json.as_slice() {
+            [] => Ok(Vec::new()),
+            json => serde_json::from_slice(&[json, b"]"].concat()),
+        }
     }
 
     fn bytes(&self) -> usize {
@@ -62,7 +91,7 @@ impl Past {
             Some((Outcome::Succeeded { output }, _)) => output.len(),
             _ => 0,
         };
-        self.origin.input.len() + output + self.events.len()
+        self.origin.input.len() + output + self.events.json.len()
     }
 }
 
@@ -109,9 +138,33 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
+    use scones_asl::{
+        Timestamp,
+        event::{EventKind, Failure},
+    };
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_first_events_are_kept() {
+        let event = |id: u64, cause: usize| HistoryEvent {
+            id,
+            previous_event_id: id - 1,
+            timestamp: Timestamp(0),
+            kind: EventKind::ExecutionFailed(Failure {
+                error: None,
+                cause: Some("x".repeat(cause)),
+            }),
+        };
+        let mut events = Events::default();
+        for (id, cause) in [(1, 8), (2, EVENTS_BYTES_MAX / 2), (3, EVENTS_BYTES_MAX / 2), (4, 8)] {
+            events.push(&event(id, cause));
+        }
+        assert!(events.json.len() <= EVENTS_BYTES_MAX);
+        let kept: Vec<serde_json::Value> = serde_json::from_slice(&[&events.json[..], b"]"].concat()).unwrap();
+        assert_eq!(kept.iter().map(|event| &event["id"]).collect::<Vec<_>>(), [1, 2]);
+    }
 
     #[test]
     fn the_oldest_go() {
@@ -131,10 +184,10 @@ mod tests {
         for name in ["a", "b", "c", "b", "d"] {
             kept.put(past(name, 8), 3, 1000);
         }
-        assert_eq!((shown(&kept).as_str(), kept.by_arn.len(), kept.bytes), ("b c d", 3, 30));
-        kept.put(past("e", 18), 3, 35);
-        assert_eq!((shown(&kept).as_str(), kept.bytes), ("d e", 30));
-        kept.put(past("f", 1000), 3, 35);
+        assert_eq!((shown(&kept).as_str(), kept.by_arn.len(), kept.bytes), ("b c d", 3, 24));
+        kept.put(past("e", 18), 3, 30);
+        assert_eq!((shown(&kept).as_str(), kept.bytes), ("d e", 26));
+        kept.put(past("f", 1000), 3, 30);
         assert_eq!((shown(&kept).as_str(), kept.bytes), ("", 0));
     }
 }
