@@ -6,7 +6,6 @@
 //! for their activations to stay in the cache, and as many as the wide layers
 //! need for their weights to be worth fetching.
 
-use std::iter::repeat_n;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -17,10 +16,11 @@ use crate::convolution::Images;
 use crate::error::{Error, check_length, check_values};
 use crate::kernels::convolve::Start;
 use crate::kernels::dense::Dense;
-use crate::kernels::pool::AveragePool;
+use crate::kernels::norm::{Activate, Addend, Normalised};
+use crate::kernels::pool::{AveragePool, MaxPool};
 use crate::network::Network;
 use crate::norm::EPSILON;
-use crate::plan::{Plan, Shortcut, Unit, group_of, runs};
+use crate::plan::{Plan, Pooled, Shortcut, Unit, runs};
 use crate::simd::SimdLevel;
 
 /// Images that go through the network together: few for their activations to
@@ -49,30 +49,52 @@ pub struct Inference {
     slot_frames: Vec<Frame>,
 }
 
-/// A convolution that does its normalisation's work.
+/// A convolution that does its normalisation's work, or one that is pooled
+/// before.
 struct Folded {
     weights: Buffer,
     bias: Buffer,
+    /// What the convolution has not done.
+    norm: Option<FixedNorm>,
+}
+
+/// `(input - mean) * scale + shift`, by channel.
+struct FixedNorm {
+    mean: Buffer,
+    scale: Buffer,
+    shift: Buffer,
 }
 
 impl Folded {
-    fn new(unit: &Unit, values: &[f32]) -> Self {
+    fn new(unit: &Unit, is_pooled: bool, values: &[f32]) -> Self {
         let channels = unit.gamma.len();
         let mut weights = values[unit.weights.clone()].to_vec();
-        let mut bias = Buffer::zeros(padded(channels));
+        let zeros = || Buffer::zeros(padded(channels));
+        let mut bias = zeros();
+        let [mut mean, mut scale, mut shift] = [zeros(), zeros(), zeros()];
         let rows = weights.chunks_exact_mut(unit.fan_in);
         for (channel, row) in rows.enumerate() {
             let value = |range: &std::ops::Range<usize>| f64::from(values[range.start + channel]);
-            let scale = value(&unit.gamma) / (value(&unit.running_variance) + EPSILON).sqrt();
-            bias[channel] = (value(&unit.beta) - value(&unit.running_mean) * scale) as f32;
-            for weight in row {
-                *weight = (f64::from(*weight) * scale) as f32;
+            let factor = value(&unit.gamma) / (value(&unit.running_variance) + EPSILON).sqrt();
+            mean[channel] = values[unit.running_mean.start + channel];
+            scale[channel] = factor as f32;
+            shift[channel] = values[unit.beta.start + channel];
+            // A negative factor would make the largest the smallest.
+            if !is_pooled {
+                bias[channel] = (value(&unit.beta) - value(&unit.running_mean) * factor) as f32;
+                for weight in row {
+                    *weight = (f64::from(*weight) * factor) as f32;
+                }
             }
         }
         let pass = &unit.convolution.forward;
         let mut packed = Buffer::zeros(pass.weights());
         pass.pack(&weights, &mut packed);
-        Self { weights: packed, bias }
+        Self {
+            weights: packed,
+            bias,
+            norm: is_pooled.then_some(FixedNorm { mean, scale, shift }),
+        }
     }
 }
 
@@ -91,6 +113,31 @@ struct Worker {
     features: Buffer,
     /// Of the convolutions; more than one where one image is split.
     workspaces: Vec<Buffer>,
+    pooling: Pooling,
+}
+
+/// What the largest pixels are taken of, and what they are.
+struct Pooling {
+    before: Buffer,
+    after: Buffer,
+    choices: Vec<u8>,
+}
+
+impl Pooling {
+    /// For at most so many images.
+    fn new(plan: &Plan, images: usize) -> Self {
+        let lengths = plan.nodes.iter().filter_map(|node| {
+            let pooled = node.pooled?;
+            let before = node.group().min(images) * pooled.frame.length();
+            Some((before, node.frame.plain().length()))
+        });
+        let (before, after) = lengths.fold((0, 0), |most, of| (most.0.max(of.0), most.1.max(of.1)));
+        Self {
+            before: Buffer::zeros(before),
+            after: Buffer::zeros(after),
+            choices: vec![0; after],
+        }
+    }
 }
 
 impl Inference {
@@ -100,11 +147,15 @@ impl Inference {
         let mut head_weights = Buffer::zeros(plan.head.packed_weights());
         plan.head.pack(values, &mut head_weights);
         let (slots, slot_frames) = assign_slots(plan);
+        let is_pooled = |unit| (plan.nodes.iter()).any(|node| node.main == unit && node.pooled.is_some());
+        let units = plan.units.iter().enumerate();
+        let units = units.map(|(index, unit)| Folded::new(unit, is_pooled(index), values));
+        let units = units.collect();
         Self {
             architecture: network.architecture().clone(),
             plan: Arc::clone(plan),
             level,
-            units: plan.units.iter().map(|unit| Folded::new(unit, values)).collect(),
+            units,
             head_weights,
             head_bias: values[plan.head.bias.clone()].to_vec(),
             slots,
@@ -147,6 +198,7 @@ impl Inference {
             activations: frames.map(|&frame| Batch::zeros(frame, images)).collect(),
             features: Buffer::zeros(padded(self.plan.head.features)),
             workspaces: vec![Buffer::zeros(self.plan.workspace()); workspaces],
+            pooling: Pooling::new(&self.plan, images),
         }
     }
 
@@ -243,6 +295,7 @@ impl Inference {
             images,
             activations,
             workspaces,
+            pooling,
             ..
         } = worker;
         // Taken out while the others are read; put back below.
@@ -260,7 +313,19 @@ impl Inference {
             }
         };
         let main = &self.units[node.main];
-        for group in runs(count, group_of(node.frame)) {
+        for group in runs(count, node.group()) {
+            if let (Some(pooled), Some(norm)) = (node.pooled, &main.norm) {
+                let length = group.len() * pooled.frame.length();
+                let images = Images {
+                    input: before(1).images(&group),
+                    output: &mut pooling.before[..length],
+                    start: Start::Zero,
+                    rectify: false,
+                };
+                run(node.main, images);
+                self.pool(pooled, node.frame, norm, pooling, output.images_mut(&group));
+                continue;
+            }
             let start = match node.shortcut {
                 Shortcut::Nothing => Start::Bias(&main.bias),
                 Shortcut::Identity => Start::BiasAndImage(&main.bias, before(self.plan.block_length).images(&group)),
@@ -286,14 +351,46 @@ impl Inference {
         }
         activations[slot] = output;
     }
+
+    /// Activations of what a convolution gave before it is pooled.
+    fn pool(&self, from: Pooled, frame: Frame, norm: &FixedNorm, pooling: &mut Pooling, outputs: &mut [f32]) {
+        let Pooling { before, after, choices } = pooling;
+        let length = frame.plain().length();
+        let inputs = before.chunks_exact(from.frame.length());
+        for (input, output) in inputs.zip(outputs.chunks_exact_mut(frame.length())) {
+            self.level.run(MaxPool {
+                frame: from.frame,
+                input,
+                output: &mut after[..length],
+                choices: &mut choices[..length],
+            });
+            self.level.run(Activate {
+                frame,
+                main: Normalised {
+                    input: &after[..length],
+                    mean: &norm.mean,
+                    scale: &norm.scale,
+                    shift: &norm.shift,
+                },
+                addend: Addend::Nothing,
+                output,
+            });
+        }
+    }
 }
 
 /// For each node a buffer that no activation still to be read shares, and the
 /// frame of each buffer. Buffers are shared only between equal frames, whose
 /// borders stay zero.
 fn assign_slots(plan: &Plan) -> (Vec<usize>, Vec<Frame>) {
-    let slots = plan.nodes.iter().enumerate();
-    let slots = slots.map(|(index, node)| node.frame_index * plan.alive() + index % plan.alive());
-    let frames = plan.frames.iter().flat_map(|&frame| repeat_n(frame, plan.alive()));
-    (slots.collect(), frames.collect())
+    let mut taken: Vec<(usize, usize)> = Vec::new();
+    let slots = plan.nodes.iter().enumerate().map(|(index, node)| {
+        let slot = (node.frame_index, index % plan.alive());
+        taken.iter().position(|&other| other == slot).unwrap_or_else(|| {
+            taken.push(slot);
+            taken.len() - 1
+        })
+    });
+    let slots = slots.collect();
+    (slots, taken.iter().map(|&(frame, _)| plan.frames[frame]).collect())
 }

@@ -42,7 +42,7 @@ mod trainer; // one step per batch
 
 pub use architecture::{
     ACTIVATION_MAX, Architecture, BLOCKS_MAX, Block, CHANNELS_MAX, CLASSES_MAX, PARAMETERS_MAX, SIDE_MAX, STAGES_MAX,
-    Shape, Stage,
+    Shape, Stage, Transition,
 };
 pub use error::Error;
 pub use inference::{Inference, Scratch};

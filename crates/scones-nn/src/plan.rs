@@ -2,9 +2,9 @@
 //! and where each tensor lies among the network's numbers.
 //!
 //! The network is a chain of nodes. A node convolves the activation of the node
-//! before it, normalises, adds a shortcut from the end of the block before, and
-//! rectifies. The stem is the first node; each residual block is two, or three
-//! if it is a bottleneck.
+//! before it, pools, normalises, adds a shortcut from the end of the block
+//! before, and rectifies. The stem is the first node; a transition is one; each
+//! residual block is two, or three if it is a bottleneck.
 
 use std::ops::Range;
 
@@ -41,6 +41,8 @@ pub(crate) struct Node {
     pub(crate) frame: Frame,
     /// Its index among the plan's.
     pub(crate) frame_index: usize,
+    /// What the main unit's convolution gives, where that is pooled.
+    pub(crate) pooled: Option<Pooled>,
     /// Index of the unit that reads the activation before.
     pub(crate) main: usize,
     pub(crate) shortcut: Shortcut,
@@ -48,6 +50,14 @@ pub(crate) struct Node {
     /// not, it computes the activation again of the node's own convolutions'
     /// results and, behind an identity, of the activation there, which is kept.
     pub(crate) is_kept: bool,
+}
+
+/// Images of which the largest of each 2×2 pixels become a node's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pooled {
+    pub(crate) frame: Frame,
+    /// Its index among the plan's.
+    pub(crate) frame_index: usize,
 }
 
 /// How many images of `frame` are convolved together, into it.
@@ -80,6 +90,11 @@ impl Node {
             Shortcut::Nothing | Shortcut::Identity => None,
         };
         std::iter::once(self.main).chain(projection)
+    }
+
+    /// How many images are convolved together.
+    pub(crate) fn group(&self) -> usize {
+        group_of(self.pooled.map_or(self.frame, |pooled| pooled.frame))
     }
 }
 
@@ -158,43 +173,39 @@ impl Plan {
         let block_length = architecture.block.length();
         let mut tensors = Tensors::default();
         let mut nodes: Vec<Node> = Vec::new();
-        let mut frames: Vec<Frame> = Vec::new();
+        let mut frames = Frames::default();
         let mut units = Vec::new();
         for shape in architecture.convolutions() {
-            let frame = Frame {
-                height: shape.height,
-                width: shape.width,
-                depth: padded(shape.outputs),
-                border: BORDER,
-            };
-            let frame_index = frames.iter().position(|known| *known == frame).unwrap_or_else(|| {
-                frames.push(frame);
-                frames.len() - 1
-            });
             let (is_projection, ends_branch) = match shape.place {
-                Place::Stem => (false, false),
+                Place::Stem | Place::Transition { .. } => (false, false),
                 Place::Block { part, .. } => (part == Part::Projection, part as usize + 1 == block_length),
             };
             let distance = if is_projection { block_length + 1 } else { 1 };
             let source = nodes.len().checked_sub(distance);
             let source = source.map_or(image, |index| nodes[index].frame);
-            let convolution = Convolution::new(&shape, source, frame);
+            let output = frames.of((shape.height, shape.width), shape.outputs);
             let unit = units.len();
+            let convolution = Convolution::new(&shape, source, output.frame);
             units.push(Unit::new(&shape, ends_branch, convolution, &mut tensors));
             match nodes.last_mut() {
                 // Its node, the last of the block, is already there.
                 Some(node) if is_projection => node.shortcut = Shortcut::Projection(unit),
-                _ => nodes.push(Node {
-                    frame,
-                    frame_index,
-                    main: unit,
-                    shortcut: if ends_branch {
-                        Shortcut::Identity
-                    } else {
-                        Shortcut::Nothing
-                    },
-                    is_kept: false,
-                }),
+                _ => {
+                    let Pooled { frame, frame_index } = frames.of(shape.pooled(), shape.outputs);
+                    nodes.push(Node {
+                        frame,
+                        frame_index,
+                        // Of a single pixel there is nothing to pool.
+                        pooled: (output.frame != frame).then_some(output),
+                        main: unit,
+                        shortcut: if ends_branch {
+                            Shortcut::Identity
+                        } else {
+                            Shortcut::Nothing
+                        },
+                        is_kept: false,
+                    });
+                }
             }
         }
         for index in block_length..nodes.len() {
@@ -211,7 +222,7 @@ impl Plan {
             image,
             nodes,
             block_length,
-            frames,
+            frames: frames.0,
             units,
             head,
             tensors: tensors.list,
@@ -268,6 +279,7 @@ impl Unit {
     fn new(shape: &ConvolutionShape, ends_branch: bool, convolution: Convolution, tensors: &mut Tensors) -> Self {
         let (convolution_name, norm) = match shape.place {
             Place::Stem => ("stem.conv".to_owned(), "stem.norm".to_owned()),
+            Place::Transition { stage } => (format!("stage{stage}.conv"), format!("stage{stage}.norm")),
             Place::Block { stage, block, part } => {
                 let block = format!("stage{stage}.block{block}");
                 match part {
@@ -290,6 +302,27 @@ impl Unit {
             running_mean: tensors.push(&format!("{norm}.running_mean"), &channels, Role::Mean),
             running_variance: tensors.push(&format!("{norm}.running_var"), &channels, Role::Variance),
         }
+    }
+}
+
+/// The different frames, as they are met.
+#[derive(Default)]
+struct Frames(Vec<Frame>);
+
+impl Frames {
+    /// The frame of activations, and its index.
+    fn of(&mut self, (height, width): (usize, usize), channels: usize) -> Pooled {
+        let frame = Frame {
+            height,
+            width,
+            depth: padded(channels),
+            border: BORDER,
+        };
+        let frame_index = self.0.iter().position(|known| *known == frame).unwrap_or_else(|| {
+            self.0.push(frame);
+            self.0.len() - 1
+        });
+        Pooled { frame, frame_index }
     }
 }
 

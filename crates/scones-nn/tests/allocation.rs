@@ -5,7 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use scones_nn::{Architecture, Block, Network, Optimizer, Shape, StepSettings, Trainer};
+use scones_nn::{Architecture, Block, Network, Optimizer, Shape, StepSettings, Trainer, Transition};
 
 /// The system's allocator, counted.
 struct Counting;
@@ -60,7 +60,11 @@ fn steps_and_inference_allocate_nothing_and_a_trainer_little() {
         block: Block::Bottleneck,
         ..Architecture::resnet(8, input, 4).unwrap()
     };
-    for architecture in [basic, bottleneck] {
+    let pooled = Architecture {
+        transition: Transition::Pooled,
+        ..basic.clone()
+    };
+    for architecture in [basic, bottleneck, pooled] {
         let network = Network::new(architecture.clone(), 1).unwrap();
         let images = vec![0.5; 2 * input.length()];
         let targets = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0];

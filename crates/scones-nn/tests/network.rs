@@ -6,7 +6,7 @@ mod reference;
 
 use proptest::prelude::*;
 use reference::{Mode, Reference};
-use scones_nn::{Architecture, Block, Network, Optimizer, Shape, SimdLevel, Stage, StepSettings, Trainer};
+use scones_nn::{Architecture, Block, Network, Optimizer, Shape, SimdLevel, Stage, StepSettings, Trainer, Transition};
 
 const PLAIN: Optimizer = Optimizer::Sgd {
     momentum: 0.0,
@@ -32,6 +32,7 @@ fn architecture(
         },
         stem_channels,
         block: Block::Basic,
+        transition: Transition::Strided,
         stages: stages.collect(),
         classes,
     }
@@ -50,12 +51,23 @@ fn architectures() -> Vec<Architecture> {
         architecture((4, 6, 1), 5, &[(17, 1, 1), (3, 1, 2)], 2),
         bottleneck(architecture((6, 5, 3), 4, &[(2, 2, 1), (3, 2, 2)], 3)),
         bottleneck(architecture((4, 6, 2), 3, &[(5, 1, 2), (2, 1, 1)], 2)),
+        pooled(architecture((6, 5, 3), 4, &[(4, 0, 1), (6, 2, 2)], 3)),
+        pooled(architecture((7, 4, 2), 17, &[(18, 1, 2), (3, 0, 2)], 2)),
+        pooled(architecture((3, 1, 2), 3, &[(3, 1, 2), (4, 0, 2), (5, 1, 2)], 2)),
+        pooled(bottleneck(architecture((4, 6, 2), 3, &[(5, 1, 2), (2, 1, 1)], 2))),
     ]
 }
 
 fn bottleneck(architecture: Architecture) -> Architecture {
     Architecture {
         block: Block::Bottleneck,
+        ..architecture
+    }
+}
+
+fn pooled(architecture: Architecture) -> Architecture {
+    Architecture {
+        transition: Transition::Pooled,
         ..architecture
     }
 }
@@ -198,8 +210,10 @@ proptest! {
         stages in prop::collection::vec((1..20_usize, 1..3_usize, 1..3_usize), 1..4),
         classes in 1..5_usize,
         has_bottlenecks: bool,
+        pools: bool,
     ) {
         let basic = architecture((height, width, channels), stem_channels, &stages, classes);
-        check_forward(&if has_bottlenecks { bottleneck(basic) } else { basic });
+        let of_blocks = if has_bottlenecks { bottleneck(basic) } else { basic };
+        check_forward(&if pools { pooled(of_blocks) } else { of_blocks });
     }
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use scones_nn::{
-    Architecture, Block, Error, Network, Optimizer, Shape, SimdLevel, Stage, StepSettings, Trainer, softmax,
+    Architecture, Block, Error, Network, Optimizer, Shape, SimdLevel, Stage, StepSettings, Trainer, Transition, softmax,
 };
 
 const INPUT: Shape = Shape {
@@ -27,6 +27,7 @@ fn architecture() -> Architecture {
         input: INPUT,
         stem_channels: 8,
         block: Block::Basic,
+        transition: Transition::Strided,
         stages: vec![stage(8, 1), stage(20, 2)],
         classes: CLASSES,
     }

@@ -258,6 +258,7 @@ mod tests {
                 stride,
                 height: out_height,
                 width: out_width,
+                pool: 1,
             };
             let depth = if pads_channels { padded(inputs) } else { inputs };
             let border = (kernel / 2).max(1);

@@ -10,10 +10,10 @@ use crate::convolution::{Images, WeightSlopes};
 use crate::kernels::convolve::Start;
 use crate::kernels::dense::{Dense, DenseGradient};
 use crate::kernels::norm::{Activate, Addend, GradientSums, Moments, NormGradient, Normalised};
-use crate::kernels::pool::{AveragePool, SpreadGradient};
+use crate::kernels::pool::{AveragePool, ChosenGradient, MaxPool, SpreadGradient};
 use crate::loss::{argmax, cross_entropy};
 use crate::norm::{GradientTotals, Norm, Statistics};
-use crate::plan::{Head, Plan, Shortcut, group_of, runs};
+use crate::plan::{Head, Node, Plan, Pooled, Shortcut, group_of, runs};
 use crate::simd::SimdLevel;
 
 pub(super) struct Shard {
@@ -26,6 +26,8 @@ pub(super) struct Shard {
     /// together.
     activations: Vec<Batch>,
     memory: Memory,
+    /// By node: which pixels were the largest, where it pools; for all images.
+    choices: Vec<Vec<u8>>,
     /// By frame of the plan: the gradients of a convolution's outputs, of the
     /// images that are convolved together.
     slopes: Vec<Batch>,
@@ -70,6 +72,11 @@ impl Shard {
                 .map(|index| activations(plan, index, images))
                 .collect(),
             memory: Memory::new(layout, images),
+            choices: plan
+                .nodes
+                .iter()
+                .map(|node| vec![0; node.pooled.map_or(0, |_| images * node.frame.plain().length())])
+                .collect(),
             slopes: plan
                 .frames
                 .iter()
@@ -154,7 +161,7 @@ impl Shard {
     /// known by now, and convolves it with the packed weights of its units.
     pub(super) fn forward(&mut self, plan: &Plan, index: usize, norms: &[Norm], packed: &[Buffer; 2]) {
         let node = &plan.nodes[index];
-        for group in runs(self.count, group_of(node.frame)) {
+        for group in runs(self.count, node.group()) {
             if let Some(before) = index.checked_sub(1) {
                 self.activate(plan, before, norms, &group);
             }
@@ -164,14 +171,26 @@ impl Shard {
                 if !is_main {
                     self.require(plan, source, norms, &group);
                 }
+                let input = source_images(plan, &self.images, &self.activations, source, &group);
+                let convolution = &plan.units[unit].convolution;
+                // What is pooled lies where its gradient will.
+                let (pass, output) = match node.pooled {
+                    Some(Pooled { frame_index, .. }) => (
+                        &convolution.forward,
+                        self.slopes[frame_index].images_mut(&(0..group.len())),
+                    ),
+                    None => (&convolution.forward_plain, self.memory.results_mut(unit, &group)),
+                };
                 let images = Images {
-                    input: source_images(plan, &self.images, &self.activations, source, &group),
-                    output: self.memory.results_mut(unit, &group),
+                    input,
+                    output,
                     start: Start::Zero,
                     rectify: false,
                 };
-                let pass = &plan.units[unit].convolution.forward_plain;
                 pass.run(self.level, packed, images, &mut self.workspace);
+                if let Some(pooled) = node.pooled {
+                    self.pool(plan, index, pooled, &group);
+                }
                 let frame = node.frame.plain();
                 let [mean, deviation] = self.row.each_mut().map(|row| &mut row[..frame.depth]);
                 for image in group.clone() {
@@ -184,6 +203,40 @@ impl Shard {
                     self.sums[unit].statistics.add_image(frame.pixels(), mean, deviation);
                 }
             }
+        }
+    }
+
+    /// Pools what the convolution of node `index` gave.
+    fn pool(&mut self, plan: &Plan, index: usize, pooled: Pooled, group: &Range<usize>) {
+        let unit = plan.nodes[index].main;
+        let length = plan.nodes[index].frame.plain().length();
+        for (place, image) in group.clone().enumerate() {
+            self.level.run(MaxPool {
+                frame: pooled.frame,
+                input: self.slopes[pooled.frame_index].image(place),
+                output: self.memory.results_mut(unit, &(image..image + 1)),
+                choices: &mut self.choices[index][image * length..][..length],
+            });
+        }
+    }
+
+    /// Gives the gradient of the pooled images of node `index` to the pixels
+    /// that were the largest.
+    fn unpool(&mut self, plan: &Plan, index: usize, pooled: Pooled, group: &Range<usize>) {
+        let node = &plan.nodes[index];
+        let length = node.frame.plain().length();
+        #[expect(clippy::expect_used, reason = "a pooled image is smaller")]
+        let [gradients, outputs] = (self.slopes)
+            .get_disjoint_mut([node.frame_index, pooled.frame_index])
+            .expect("two frames");
+        for (place, image) in group.clone().enumerate() {
+            self.level.run(ChosenGradient {
+                frame: pooled.frame,
+                pooled: node.frame,
+                gradient: gradients.image(place),
+                choices: &self.choices[index][image * length..][..length],
+                output: outputs.image_mut(place),
+            });
         }
     }
 
@@ -274,7 +327,7 @@ impl Shard {
         for (unit, gradient) in node.units().zip(&mut self.weight_gradients) {
             gradient[..plan.units[unit].convolution.forward.weights()].fill(0.0);
         }
-        for group in runs(self.count, group_of(node.frame)) {
+        for group in runs(self.count, node.group()) {
             for (slot, unit) in node.units().enumerate() {
                 let source = index.checked_sub(plan.distance(unit == node.main));
                 self.require(plan, source, norms, &group);
@@ -311,8 +364,12 @@ impl Shard {
                 output: slopes.image_mut(place),
             });
         }
+        if let Some(pooled) = node.pooled {
+            self.unpool(plan, index, pooled, group);
+        }
         let convolution = &plan.units[unit].convolution;
-        let slopes = slopes.images(&(0..group.len()));
+        let frame_index = node.pooled.map_or(node.frame_index, |pooled| pooled.frame_index);
+        let slopes = self.slopes[frame_index].images(&(0..group.len()));
         let of = WeightSlopes {
             input: source_images(plan, &self.images, &self.activations, source, group),
             slopes,
@@ -366,7 +423,7 @@ fn activations(plan: &Plan, index: usize, images: usize) -> Batch {
         Shortcut::Identity | Shortcut::Projection(_) => plan.block_length + 1,
     };
     let readers = plan.nodes[index + 1..].iter().take(readers);
-    let together = readers.map(|reader| group_of(reader.frame)).max().unwrap_or(1);
+    let together = readers.map(Node::group).max().unwrap_or(1);
     let room = if node.is_kept { images } else { together.min(images) };
     Batch::zeros(node.frame, room)
 }

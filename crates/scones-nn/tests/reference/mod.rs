@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use scones_nn::{Architecture, Block, Network};
+use scones_nn::{Architecture, Block, Network, Transition};
 
 /// One image: `[row][column][channel]`, flattened.
 #[derive(Clone)]
@@ -65,9 +65,16 @@ impl Reference {
         let stem = self.unit(&images.collect::<Vec<_>>(), "stem", "", stem_stride, mode);
         let mut activation = rectify(stem);
         for (stage, of) in self.architecture.stages.iter().enumerate() {
+            let pools = self.architecture.transition == Transition::Pooled;
+            if pools {
+                let prefix = format!("stage{}.", stage + 1);
+                let convolved = self.convolve(&activation, &format!("{prefix}conv.weight"), 1);
+                let largest = convolved.iter().map(|image| largest(image, of.stride)).collect();
+                activation = rectify(self.normalise(largest, &format!("{prefix}norm"), mode));
+            }
             for block in 0..of.blocks {
                 let name = format!("stage{}.block{block}.", stage + 1);
-                let stride = if block == 0 { of.stride } else { 1 };
+                let stride = if block == 0 && !pools { of.stride } else { 1 };
                 let mut output = match self.architecture.block {
                     Block::Basic => {
                         let hidden = rectify(self.unit(&activation, &name, "1", stride, mode));
@@ -196,6 +203,24 @@ pub(crate) fn moments(images: &[Image], channel: usize) -> (f64, f64) {
     let count = values().count() as f64;
     let mean = values().sum::<f64>() / count;
     (mean, values().map(|value| (value - mean).powi(2)).sum::<f64>() / count)
+}
+
+/// The largest of each square of `side` times `side` pixels.
+fn largest(image: &Image, side: usize) -> Image {
+    let (height, width) = (image.height.div_ceil(side), image.width.div_ceil(side));
+    let mut data = vec![f64::NEG_INFINITY; height * width * image.channels];
+    for (index, &value) in image.data.iter().enumerate() {
+        let (pixel, channel) = (index / image.channels, index % image.channels);
+        let (row, column) = (pixel / image.width / side, pixel % image.width / side);
+        let most = &mut data[(row * width + column) * image.channels + channel];
+        *most = most.max(value);
+    }
+    Image {
+        height,
+        width,
+        channels: image.channels,
+        data,
+    }
 }
 
 fn rectify(mut images: Vec<Image>) -> Vec<Image> {

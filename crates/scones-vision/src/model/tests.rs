@@ -20,6 +20,7 @@ fn model() -> Model {
         input,
         stem_channels: 4,
         block: Block::Basic,
+        transition: Transition::Strided,
         stages,
         classes: 2,
     };
