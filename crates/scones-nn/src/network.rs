@@ -26,7 +26,9 @@ impl Network {
     /// Convolutions are drawn after He et al., "Delving Deep into Rectifiers",
     /// 2015; the dense layer with deviation 0.01. The last normalisation of
     /// each block starts at zero, so that every block starts as the identity
-    /// (Goyal et al., "Accurate, Large Minibatch SGD", 2017).
+    /// (Goyal et al., "Accurate, Large Minibatch SGD", 2017). The first filters
+    /// of a pooled transition start as the identity too, one for each channel
+    /// that it reads (Jordan, "94% on CIFAR-10 in 3.29 Seconds", 2024).
     ///
     /// # Errors
     /// What [`Architecture::validate`] finds.
@@ -38,6 +40,9 @@ impl Network {
         for unit in &plan.units {
             let deviation = (2.0 / unit.fan_in as f64).sqrt();
             values[unit.weights.clone()].fill_with(|| normal.draw(deviation));
+            if unit.is_transition {
+                keep_channels(&mut values[unit.weights.clone()], unit.fan_in);
+            }
             values[unit.gamma.clone()].fill(if unit.ends_branch { 0.0 } else { 1.0 });
             values[unit.running_variance.clone()].fill(1.0);
         }
@@ -158,5 +163,16 @@ impl Network {
     /// The same for chosen instructions.
     pub fn compile_for(&self, level: SimdLevel) -> Inference {
         Inference::new(self, level)
+    }
+}
+
+/// Turns the first filters of 3×3 weights into those that leave a channel each
+/// as it is.
+fn keep_channels(weights: &mut [f32], fan_in: usize) {
+    const TAPS: usize = 9;
+    let filters = weights.chunks_exact_mut(fan_in).take(fan_in / TAPS);
+    for (channel, filter) in filters.enumerate() {
+        filter.fill(0.0);
+        filter[channel * TAPS + TAPS / 2] = 1.0;
     }
 }

@@ -106,6 +106,8 @@ pub(crate) struct Unit {
     pub(crate) fan_in: usize,
     /// Whether the unit ends the residual branch of a block.
     pub(crate) ends_branch: bool,
+    /// Whether the unit is all of a pooled transition.
+    pub(crate) is_transition: bool,
     pub(crate) weights: Range<usize>,
     pub(crate) gamma: Range<usize>,
     pub(crate) beta: Range<usize>,
@@ -296,6 +298,7 @@ impl Unit {
             convolution,
             fan_in: shape.inputs * shape.kernel * shape.kernel,
             ends_branch,
+            is_transition: matches!(shape.place, Place::Transition { .. }),
             weights: tensors.push(&format!("{convolution_name}.weight"), &weights, Role::Weight),
             gamma: tensors.push(&format!("{norm}.weight"), &channels, Role::Offset),
             beta: tensors.push(&format!("{norm}.bias"), &channels, Role::Offset),

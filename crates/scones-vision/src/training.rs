@@ -8,6 +8,7 @@ mod early_stopping;
 mod log;
 mod schedule;
 mod settings;
+mod whitening;
 
 use std::{collections::HashMap, ops::ControlFlow};
 
@@ -237,6 +238,10 @@ impl<'a> Training<'a> {
             }
         };
         let batches = pool.install(|| Batches::new(training, &preprocessing, settings));
+        let network = match start {
+            Start::Scratch if settings.whitened_stem => pool.install(|| whitening::whitened(&network, &batches))?,
+            Start::Scratch | Start::Model(_) => network,
+        };
         let trainer = Trainer::new(network.clone(), batches.largest(), settings.optimizer, threads)?;
         Ok(Self {
             settings,

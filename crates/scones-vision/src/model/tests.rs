@@ -1,6 +1,6 @@
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
-use scones_nn::{Block, Shape, Stage};
+use scones_nn::{Block, Shape, Stage, Transition};
 
 use super::*;
 use crate::{dataset::synthetic, predict::Classifier};

@@ -66,6 +66,21 @@ impl<'a> Batches<'a> {
         self.fitted.len().div_ceil(self.per_epoch)
     }
 
+    /// At most so many images, evenly spread, as they are when nothing is varied.
+    pub(super) fn plain(&self, most: usize) -> Vec<Vec<f32>> {
+        let images: Vec<_> = self
+            .fitted
+            .iter()
+            .step_by(self.fitted.len().div_ceil(most).max(1))
+            .collect();
+        let plain = images.par_iter().map(|image| {
+            let mut out = vec![0.0; self.preprocessing.length()];
+            self.preprocessing.write(image, false, &mut out);
+            out
+        });
+        plain.collect()
+    }
+
     /// The images and the targets of a batch. Every image comes once an epoch, in an order and in
     /// variations that the seed, the epoch and the position decide.
     pub(super) fn prepare(&mut self, epoch: u32, batch: usize) -> (&[f32], &[f32]) {

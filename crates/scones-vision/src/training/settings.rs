@@ -1,6 +1,6 @@
 //! What a training run is told.
 
-use scones_nn::{Architecture, Block, Optimizer, Shape, Stage};
+use scones_nn::{Architecture, Block, Optimizer, Shape, Stage, Transition};
 
 use super::augmentation::Augmentation;
 use crate::backbone;
@@ -32,6 +32,8 @@ pub enum NetworkChoice {
     Stages {
         /// Channels after the first convolution.
         stem_channels: usize,
+        /// How the stages begin.
+        transition: Transition,
         /// The residual stages.
         stages: Vec<Stage>,
     },
@@ -49,6 +51,7 @@ impl Default for NetworkChoice {
         });
         Self::Stages {
             stem_channels: 16,
+            transition: Transition::Strided,
             stages: stages.to_vec(),
         }
     }
@@ -62,13 +65,17 @@ impl NetworkChoice {
     pub fn architecture(&self, input: Shape, classes: usize) -> Result<Architecture, scones_nn::Error> {
         match self {
             Self::Depth(depth) => Architecture::resnet(*depth, input, classes),
-            Self::Stages { stem_channels, stages } => {
-                let (stem_channels, stages) = (*stem_channels, stages.clone());
+            Self::Stages {
+                stem_channels,
+                transition,
+                stages,
+            } => {
                 let architecture = Architecture {
                     input,
-                    stem_channels,
+                    stem_channels: *stem_channels,
                     block: Block::Basic,
-                    stages,
+                    transition: *transition,
+                    stages: stages.clone(),
                     classes,
                 };
                 architecture.validate()?;
@@ -83,6 +90,8 @@ impl NetworkChoice {
 pub struct Settings {
     /// The network.
     pub network: NetworkChoice,
+    /// Whether a small stem begins as filters that whiten the training images.
+    pub whitened_stem: bool,
     /// Width of the network's input, in pixels.
     pub width: u32,
     /// Height of the network's input, in pixels.
@@ -128,6 +137,7 @@ impl Settings {
         let epochs = (IMAGES_DEFAULT / training_samples.max(1)) as u32;
         Self {
             network: NetworkChoice::default(),
+            whitened_stem: false,
             width: 32,
             height: 32,
             resize: None,

@@ -1,4 +1,4 @@
-use scones_nn::{Optimizer, Stage};
+use scones_nn::{Optimizer, Stage, Transition};
 
 use super::*;
 use crate::{
@@ -14,6 +14,7 @@ fn settings(epochs: u32) -> Settings {
         stride,
     };
     let network = NetworkChoice::Stages {
+        transition: Transition::Strided,
         stem_channels: 8,
         stages: vec![stage(8, 2), stage(16, 2)],
     };
