@@ -15,7 +15,7 @@ const HEAD_DEVIATION: f64 = 0.01;
 /// A classifier: an [`Architecture`] and the numbers that fill it.
 #[derive(Clone, Debug)]
 pub struct Network {
-    architecture: Architecture,
+    pub(crate) architecture: Architecture,
     pub(crate) plan: Arc<Plan>,
     pub(crate) values: Vec<f32>,
 }

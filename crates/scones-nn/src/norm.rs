@@ -143,19 +143,12 @@ impl Norm {
         }
     }
 
-    /// Takes the totals of `parts`, in that order; writes the gradients of
-    /// gamma and beta.
+    /// Takes the totals of `parts`, in that order.
     ///
     /// With x the input, g the output's gradient, i the inverse deviation and
     /// N the values a channel, the input's gradient is
     /// γi (g − Σg/N − (x − mean) i² Σg(x − mean)/N).
-    pub(crate) fn set_backward<'a>(
-        &mut self,
-        parts: impl Iterator<Item = &'a GradientTotals>,
-        gamma: &[f32],
-        gamma_gradient: &mut [f32],
-        beta_gradient: &mut [f32],
-    ) {
+    pub(crate) fn set_backward<'a>(&mut self, parts: impl Iterator<Item = &'a GradientTotals>, gamma: &[f32]) {
         self.totals.clear();
         parts.for_each(|part| self.totals.merge(part));
         let count = self.statistics.count;
@@ -163,10 +156,16 @@ impl Norm {
             let inverse = self.inverse_deviation[channel];
             let (sum, product) = (self.totals.sum[channel], self.totals.product[channel]);
             let scale = f64::from(gamma) * inverse;
-            gamma_gradient[channel] = (inverse * product) as f32;
-            beta_gradient[channel] = sum as f32;
             self.tilt[channel] = (-scale * inverse * inverse * product / count) as f32;
             self.offset[channel] = (-scale * sum / count) as f32;
+        }
+    }
+
+    /// Writes the gradients of gamma and beta.
+    pub(crate) fn gradients(&self, gamma: &mut [f32], beta: &mut [f32]) {
+        for (channel, (gamma, beta)) in gamma.iter_mut().zip(beta).enumerate() {
+            *gamma = (self.inverse_deviation[channel] * self.totals.product[channel]) as f32;
+            *beta = self.totals.sum[channel] as f32;
         }
     }
 

@@ -265,6 +265,16 @@ impl Plan {
         })
     }
 
+    /// Most numbers that are updated at once: those of a layer.
+    pub(crate) fn trained_length_max(&self) -> usize {
+        let units = self
+            .units
+            .iter()
+            .map(|unit| unit.weights.len().max(2 * unit.gamma.len()));
+        let head = self.head.weights.len() + self.head.bias.len();
+        units.max().unwrap_or(0).max(head)
+    }
+
     /// Floats of working memory that any convolution needs.
     pub(crate) fn workspace(&self) -> usize {
         let units = self.units.iter().map(|unit| unit.convolution.workspace());

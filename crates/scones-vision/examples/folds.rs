@@ -6,15 +6,18 @@
 
 #![expect(clippy::print_stdout, reason = "it is a command-line program")]
 
-use std::{collections::HashMap, error::Error, ops::ControlFlow, path::Path, str::FromStr, time::Instant};
+use std::{
+    collections::HashMap, error::Error, num::ParseIntError, ops::ControlFlow, path::Path, str::FromStr, time::Instant,
+};
 
+use scones_nn::{Stage, Transition};
 use scones_vision::{
     backbone,
     dataset::{Dataset, list},
     evaluation::{Evaluation, expected_calibration_error, fit_temperature, probabilities, stratified_folds},
     model::Model,
     predict::Classifier,
-    training::{Settings, Start, train},
+    training::{NetworkChoice, Settings, Start, train},
 };
 
 const USAGE: &str = "usage: folds --data FOLDER --lst FILE [--folds 5] [--seeds 1] [--split-seed 0] [--threads 2] \
@@ -49,6 +52,28 @@ impl Options {
             Some("shipped") => Some(backbone::model()?),
             Some(path) => Some(Model::read(std::fs::File::open(path)?)?),
         })
+    }
+
+    /// Pooled stages of `--channels A,B,C` with `--blocks N` each, behind a stem of `--stem N`.
+    fn network(&self, settings: &mut Settings) -> Result<(), Box<dyn Error>> {
+        let Some(channels) = self.0.get("channels") else {
+            return Ok(());
+        };
+        let blocks = self.number("blocks", 1)?;
+        let stages = channels.split(',').map(|channels| {
+            Ok(Stage {
+                channels: channels.parse()?,
+                blocks,
+                stride: 2,
+            })
+        });
+        settings.network = NetworkChoice::Stages {
+            stem_channels: self.number("stem", 32)?,
+            transition: Transition::Pooled,
+            stages: stages.collect::<Result<_, ParseIntError>>()?,
+        };
+        settings.whitened_stem = true;
+        Ok(())
     }
 }
 
@@ -118,6 +143,7 @@ fn run(dataset: &Dataset, fold: &[usize], seed: u64, options: &Options) -> Resul
         Some(_) => Settings::fine_tuning(count, seed, threads),
         None => Settings::new(count, seed, threads),
     };
+    options.network(&mut settings)?;
     settings.epochs = options.number("epochs", settings.epochs)?;
     settings.batch_size = options.number("batch-size", settings.batch_size)?;
     settings.learning_rate = options.number("learning-rate", settings.learning_rate)?;
@@ -125,6 +151,7 @@ fn run(dataset: &Dataset, fold: &[usize], seed: u64, options: &Options) -> Resul
     settings.averaging = options.number("averaging", settings.averaging)?;
     settings.label_smoothing = options.number("label-smoothing", settings.label_smoothing)?;
     settings.augmentation.mixup = options.number("mixup", settings.augmentation.mixup)?;
+    settings.augmentation.cutout_side = options.number("cutout-side", settings.augmentation.cutout_side)?;
     settings.augmentation.cutout = options.number("cutout", settings.augmentation.cutout)?;
     settings.augmentation.rotation = options.number("rotation", settings.augmentation.rotation)?;
     settings.augmentation.scale = options.number("scale", settings.augmentation.scale)?;

@@ -21,7 +21,7 @@ use crate::error::{Error, check_length, check_values};
 use crate::network::Network;
 use crate::norm::Norm;
 use crate::optimizer::{Optimizer, OptimizerMemory, OptimizerState};
-use crate::plan::{Plan, Role};
+use crate::plan::Plan;
 use crate::simd::SimdLevel;
 
 /// Most images in a batch.
@@ -57,6 +57,7 @@ pub struct Trainer {
     shards: Vec<Shard>,
     norms: Vec<Norm>,
     packed: Packed,
+    /// Of one part of the network at a time: of a unit, or of the head.
     gradient: Vec<f32>,
 }
 
@@ -116,7 +117,7 @@ impl Trainer {
                 units: plan.packed_lengths().map(Buffer::zeros),
                 head: Buffer::zeros(plan.head.packed_weights()),
             },
-            gradient: vec![0.0; plan.length],
+            gradient: vec![0.0; plan.trained_length_max()],
             network,
         })
     }
@@ -154,9 +155,11 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Length`] and [`Error::Value`] for malformed input, and
-    /// [`Error::Diverged`]; the network is then as it was before the step. (A
-    /// learning rate so high that the update itself overflows shows as
-    /// [`Error::Diverged`] in the next step.)
+    /// [`Error::Diverged`] for a loss that is not finite; the network is then as
+    /// it was before the step. [`Error::Diverged`] for gradients that are not,
+    /// which a finite loss hardly ever has, comes with some layers updated and
+    /// others not. (A learning rate so high that the update itself overflows
+    /// shows as [`Error::Diverged`] in the next step.)
     pub fn step(&mut self, images: &[f32], targets: &[f32], settings: &StepSettings) -> Result<StepReport, Error> {
         let count = self.check(images, targets, settings)?;
         let Self {
@@ -169,41 +172,20 @@ impl Trainer {
             gradient,
             ..
         } = self;
-        let plan = &*network.plan;
+        let architecture = &network.architecture;
         let mut pass = Pass {
-            plan,
-            values: &network.values,
+            plan: &network.plan,
+            update: Update {
+                values: &mut network.values,
+                optimizer,
+                settings: *settings,
+            },
             shards,
             norms,
             packed,
             gradient,
         };
-        let report = pool.install(|| pass.run(network.architecture(), images, targets, count));
-        let is_finite = report.loss.is_finite()
-            && gradient.iter().all(|value| value.is_finite())
-            && norms.iter().all(Norm::is_finite);
-        if !is_finite {
-            return Err(Error::Diverged { loss: report.loss });
-        }
-        optimizer.begin_step();
-        for tensor in &plan.tensors {
-            let decay = match tensor.role {
-                Role::Weight => settings.weight_decay,
-                Role::Offset => 0.0,
-                Role::Mean | Role::Variance => continue,
-            };
-            let range = tensor.range.clone();
-            let (weights, gradient) = (&mut network.values[range.clone()], &gradient[range]);
-            let rate = settings.learning_rate;
-            optimizer.update(tensor.range.start, weights, gradient, rate, decay);
-        }
-        for (unit, norm) in plan.units.iter().zip(norms) {
-            // The variance follows the mean in the order of tensors.
-            let (before, after) = network.values.split_at_mut(unit.running_variance.start);
-            let mean = &mut before[unit.running_mean.clone()];
-            norm.update_running(mean, &mut after[..unit.running_variance.len()]);
-        }
-        Ok(report)
+        pool.install(|| pass.run(architecture, images, targets, count))
     }
 
     /// The number of images, if everything is as it must be.
@@ -229,19 +211,43 @@ impl Trainer {
     }
 }
 
-/// One pass forward and back, which leaves the gradient.
+/// One pass forward and back. A layer is updated as soon as its gradient is
+/// known: nothing before it needs its weights any more, and no more than one
+/// layer's gradient is ever held.
 struct Pass<'a> {
     plan: &'a Plan,
-    values: &'a [f32],
+    update: Update<'a>,
     shards: &'a mut [Shard],
     norms: &'a mut [Norm],
     packed: &'a mut Packed,
     gradient: &'a mut [f32],
 }
 
+/// The network's numbers and what moves them.
+struct Update<'a> {
+    values: &'a mut [f32],
+    optimizer: &'a mut OptimizerState,
+    settings: StepSettings,
+}
+
+impl Update<'_> {
+    /// Moves the numbers from `start` by their gradients.
+    fn run(&mut self, start: usize, gradient: &[f32], decay: f32) {
+        let weights = &mut self.values[start..start + gradient.len()];
+        let rate = self.settings.learning_rate;
+        self.optimizer.update(start, weights, gradient, rate, decay);
+    }
+}
+
 impl Pass<'_> {
-    fn run(&mut self, architecture: &Architecture, images: &[f32], targets: &[f32], count: usize) -> StepReport {
-        self.plan.head.pack(self.values, &mut self.packed.head);
+    fn run(
+        &mut self,
+        architecture: &Architecture,
+        images: &[f32],
+        targets: &[f32],
+        count: usize,
+    ) -> Result<StepReport, Error> {
+        self.plan.head.pack(self.update.values, &mut self.packed.head);
         let threads = self.shards.len();
         let (image_length, classes) = (architecture.input.length(), architecture.classes);
         self.shards
@@ -258,17 +264,28 @@ impl Pass<'_> {
             });
         self.forward();
         let report = self.head(count);
-        if report.loss.is_finite() {
-            self.backward();
+        let diverged = Error::Diverged { loss: report.loss };
+        if !report.loss.is_finite() || !self.norms.iter().all(Norm::is_finite) {
+            return Err(diverged);
         }
-        report
+        self.update.optimizer.begin_step();
+        self.update_head().and_then(|()| self.backward()).ok_or(diverged)?;
+        for (unit, norm) in self.plan.units.iter().zip(&*self.norms) {
+            // The variance follows the mean in the order of tensors.
+            let (before, after) = self.update.values.split_at_mut(unit.running_variance.start);
+            let mean = &mut before[unit.running_mean.clone()];
+            norm.update_running(mean, &mut after[..unit.running_variance.len()]);
+        }
+        Ok(report)
     }
 
     fn forward(&mut self) {
         for (index, node) in self.plan.nodes.iter().enumerate() {
             for (unit, packed) in node.units().zip(&mut self.packed.units) {
                 let of = &self.plan.units[unit];
-                of.convolution.forward.pack(&self.values[of.weights.clone()], packed);
+                of.convolution
+                    .forward
+                    .pack(&self.update.values[of.weights.clone()], packed);
             }
             let (plan, norms, packed) = (self.plan, &*self.norms, &self.packed.units);
             self.shards.par_iter_mut().with_max_len(1).for_each(|shard| {
@@ -277,7 +294,10 @@ impl Pass<'_> {
             for unit in node.units() {
                 let parts = self.shards.iter().map(|shard| shard.statistics(unit));
                 let of = &plan.units[unit];
-                let (gamma, beta) = (&self.values[of.gamma.clone()], &self.values[of.beta.clone()]);
+                let (gamma, beta) = (
+                    &self.update.values[of.gamma.clone()],
+                    &self.update.values[of.beta.clone()],
+                );
                 self.norms[unit].set_forward(parts, gamma, beta);
             }
         }
@@ -287,17 +307,14 @@ impl Pass<'_> {
     fn head(&mut self, count: usize) -> StepReport {
         let head = &self.plan.head;
         let (plan, norms, packed) = (self.plan, &*self.norms, &*self.packed);
-        let bias = &self.values[head.bias.clone()];
+        let bias = &self.update.values[head.bias.clone()];
         self.shards.par_iter_mut().with_max_len(1).for_each(|shard| {
             shard.head(plan, norms, &packed.head, bias, 1.0 / count as f32);
         });
-        self.gradient[head.weights.clone()].fill(0.0);
-        self.gradient[head.bias.clone()].fill(0.0);
         let (mut loss, mut correct) = (0.0, 0);
         for shard in &*self.shards {
             loss += shard.loss();
             correct += shard.correct();
-            shard.add_head_gradient(head, self.gradient);
         }
         StepReport {
             loss: (loss / count as f64) as f32,
@@ -305,24 +322,32 @@ impl Pass<'_> {
         }
     }
 
-    fn backward(&mut self) {
+    /// Nothing if a gradient is not finite.
+    fn update_head(&mut self) -> Option<()> {
+        let head = &self.plan.head;
+        let gradient = &mut self.gradient[..head.weights.len() + head.bias.len()];
+        gradient.fill(0.0);
+        let (weights, bias) = gradient.split_at_mut(head.weights.len());
+        for shard in &*self.shards {
+            shard.add_head_gradient(head, weights, bias);
+        }
+        let decay = self.update.settings.weight_decay;
+        is_finite(weights).then(|| self.update.run(head.weights.start, weights, decay))?;
+        is_finite(bias).then(|| self.update.run(head.bias.start, bias, 0.0))
+    }
+
+    /// Nothing if a gradient is not finite.
+    fn backward(&mut self) -> Option<()> {
         for (index, node) in self.plan.nodes.iter().enumerate().rev() {
             for unit in node.units() {
                 let parts = self.shards.iter().map(|shard| shard.totals(unit));
-                let of = &self.plan.units[unit];
-                // Beta follows gamma in the order of tensors.
-                let (before, after) = self.gradient.split_at_mut(of.beta.start);
-                self.norms[unit].set_backward(
-                    parts,
-                    &self.values[of.gamma.clone()],
-                    &mut before[of.gamma.clone()],
-                    &mut after[..of.beta.len()],
-                );
+                let gamma = &self.update.values[self.plan.units[unit].gamma.clone()];
+                self.norms[unit].set_backward(parts, gamma);
             }
             for (unit, packed) in node.units().zip(&mut self.packed.units) {
                 let of = &self.plan.units[unit];
                 if let Some(backward) = &of.convolution.backward {
-                    backward.pack(&self.values[of.weights.clone()], packed);
+                    backward.pack(&self.update.values[of.weights.clone()], packed);
                 }
             }
             let (plan, norms, packed) = (self.plan, &*self.norms, &self.packed.units);
@@ -330,12 +355,30 @@ impl Pass<'_> {
                 shard.backward(plan, index, norms, packed);
             });
             for (slot, unit) in node.units().enumerate() {
-                let of = &plan.units[unit];
-                let parts = self.shards.iter().map(|shard| shard.weight_gradient(slot));
-                of.convolution.unpack_sum(parts, &mut self.gradient[of.weights.clone()]);
+                self.update_unit(slot, unit)?;
             }
         }
+        Some(())
     }
+
+    /// Of some slot of a node. Nothing if a gradient is not finite.
+    fn update_unit(&mut self, slot: usize, unit: usize) -> Option<()> {
+        let of = &self.plan.units[unit];
+        let gradient = &mut self.gradient[..of.weights.len()];
+        let parts = self.shards.iter().map(|shard| shard.weight_gradient(slot));
+        of.convolution.unpack_sum(parts, gradient);
+        let decay = self.update.settings.weight_decay;
+        is_finite(gradient).then(|| self.update.run(of.weights.start, gradient, decay))?;
+        // Beta follows gamma in the order of tensors.
+        let (gamma, beta) = self.gradient[..2 * of.gamma.len()].split_at_mut(of.gamma.len());
+        self.norms[unit].gradients(gamma, beta);
+        is_finite(gamma).then(|| self.update.run(of.gamma.start, gamma, 0.0))?;
+        is_finite(beta).then(|| self.update.run(of.beta.start, beta, 0.0))
+    }
+}
+
+fn is_finite(values: &[f32]) -> bool {
+    values.iter().all(|value| value.is_finite())
 }
 
 fn check_count(what: &'static str, value: usize, max: usize) -> Result<(), Error> {

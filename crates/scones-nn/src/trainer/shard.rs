@@ -124,16 +124,15 @@ impl Shard {
         self.head.correct
     }
 
-    /// Adds to the network's gradient this shard's part of the dense layer.
-    pub(super) fn add_head_gradient(&self, head: &Head, gradient: &mut [f32]) {
+    /// Adds this shard's part of the gradient of the dense layer.
+    pub(super) fn add_head_gradient(&self, head: &Head, weights: &mut [f32], bias: &mut [f32]) {
         let rows = self.head.weight_gradient.chunks_exact(padded(head.features));
-        let sums = gradient[head.weights.clone()].chunks_exact_mut(head.features);
-        for (sums, row) in sums.zip(rows) {
+        for (sums, row) in weights.chunks_exact_mut(head.features).zip(rows) {
             for (sum, value) in sums.iter_mut().zip(row) {
                 *sum += value;
             }
         }
-        for (sum, value) in gradient[head.bias.clone()].iter_mut().zip(&self.head.bias_gradient) {
+        for (sum, value) in bias.iter_mut().zip(&self.head.bias_gradient) {
             *sum += value;
         }
     }
