@@ -18,6 +18,10 @@ const BORDER: usize = 1;
 /// that the weights of layers with small images are fetched less often.
 const GROUP_PIXELS: usize = 512;
 
+/// Blocks in a row whose activations training does not keep. More would save
+/// memory and cost time.
+const RECOMPUTED_IDENTITIES_MAX: usize = 3;
+
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// Input images; their channels are not padded.
@@ -48,7 +52,7 @@ pub(crate) struct Node {
     pub(crate) shortcut: Shortcut,
     /// Whether training keeps the activation until it goes back. Where it does
     /// not, it computes the activation again of the node's own convolutions'
-    /// results and, behind an identity, of the activation there, which is kept.
+    /// results and, behind an identity, of the activation there.
     pub(crate) is_kept: bool,
 }
 
@@ -210,8 +214,16 @@ impl Plan {
                 }
             }
         }
+        // How many identities each activation is computed again through.
+        let mut depths = vec![0; nodes.len()];
         for index in block_length..nodes.len() {
-            nodes[index].is_kept = nodes[index].shortcut == Shortcut::Identity && !nodes[index - block_length].is_kept;
+            if nodes[index].shortcut == Shortcut::Identity {
+                depths[index] = depths[index - block_length] + 1;
+                nodes[index].is_kept = depths[index] > RECOMPUTED_IDENTITIES_MAX;
+            }
+            if nodes[index].is_kept {
+                depths[index] = 0;
+            }
         }
         let (classes, features) = (architecture.classes, architecture.features());
         let head = Head {

@@ -68,9 +68,7 @@ impl Shard {
             count: 0,
             images: Batch::zeros(plan.image, images),
             targets: Vec::with_capacity(images * plan.head.classes),
-            activations: (0..plan.nodes.len())
-                .map(|index| activations(plan, index, images))
-                .collect(),
+            activations: activations(plan, images),
             memory: Memory::new(layout, images),
             choices: plan
                 .nodes
@@ -413,18 +411,23 @@ impl Shard {
     }
 }
 
-/// Room for the activations of node `index` of so many images.
-fn activations(plan: &Plan, index: usize, images: usize) -> Batch {
-    let node = &plan.nodes[index];
-    let readers = match plan.shortcut_from(index) {
-        Shortcut::Nothing => 1,
-        // The block's end, which may add these, is computed for the node after it.
-        Shortcut::Identity | Shortcut::Projection(_) => plan.block_length + 1,
-    };
-    let readers = plan.nodes[index + 1..].iter().take(readers);
-    let together = readers.map(Node::group).max().unwrap_or(1);
-    let room = if node.is_kept { images } else { together.min(images) };
-    Batch::zeros(node.frame, room)
+/// Room for the activations of each node of so many images: of those that are
+/// not kept, for as many as are convolved together where they are read.
+fn activations(plan: &Plan, images: usize) -> Vec<Batch> {
+    let mut together = vec![1; plan.nodes.len()];
+    for index in (0..plan.nodes.len()).rev() {
+        let group = |distance: usize| plan.nodes.get(index + distance).map_or(1, Node::group);
+        let by_shortcut = match plan.shortcut_from(index) {
+            Shortcut::Nothing => 1,
+            Shortcut::Projection(_) => group(plan.block_length),
+            // The block's end is computed of these wherever that is read.
+            Shortcut::Identity => together[index + plan.block_length],
+        };
+        together[index] = group(1).max(by_shortcut);
+    }
+    let nodes = plan.nodes.iter().zip(together);
+    let rooms = nodes.map(|(node, together)| (node.frame, if node.is_kept { images } else { together.min(images) }));
+    rooms.map(|(frame, images)| Batch::zeros(frame, images)).collect()
 }
 
 /// Where the activations of node `index` lie, of the images of `group`.
