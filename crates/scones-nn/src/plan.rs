@@ -96,6 +96,11 @@ impl Node {
         std::iter::once(self.main).chain(projection)
     }
 
+    /// The frame of what its convolutions give, by its index.
+    pub(crate) fn slopes_index(&self) -> usize {
+        self.pooled.map_or(self.frame_index, |pooled| pooled.frame_index)
+    }
+
     /// How many images are convolved together.
     pub(crate) fn group(&self) -> usize {
         group_of(self.pooled.map_or(self.frame, |pooled| pooled.frame))
@@ -277,12 +282,26 @@ impl Plan {
         })
     }
 
-    /// Most numbers that are updated at once: those of a layer.
-    pub(crate) fn trained_length_max(&self) -> usize {
-        let units = self
-            .units
-            .iter()
-            .map(|unit| unit.weights.len().max(2 * unit.gamma.len()));
+    /// Floats of the longest part of a packed weight gradient, of a main unit and
+    /// of a projection.
+    pub(crate) fn gradient_part_lengths(&self) -> [usize; 2] {
+        [0, 1].map(|slot| {
+            let units = self.nodes.iter().filter_map(|node| node.units().nth(slot));
+            let lengths = units.flat_map(|unit| {
+                let convolution = &self.units[unit].convolution;
+                let parts = convolution.gradient_parts();
+                parts.map(|blocks| convolution.gradient_length(&blocks))
+            });
+            lengths.max().unwrap_or(0)
+        })
+    }
+
+    /// Most numbers that are updated at once: those of a part of a layer.
+    pub(crate) fn updated_length_max(&self) -> usize {
+        let units = self.units.iter().flat_map(|unit| {
+            let parts = unit.convolution.gradient_parts();
+            parts.map(|blocks| unit.convolution.weights_of(&blocks).len().max(2 * unit.gamma.len()))
+        });
         let head = self.head.weights.len() + self.head.bias.len();
         units.max().unwrap_or(0).max(head)
     }

@@ -169,6 +169,40 @@ fn gradients_are_the_slopes_of_the_loss() {
     }
 }
 
+/// Wide layers' weight gradients are computed a part of the channels at a time.
+#[test]
+#[cfg_attr(miri, ignore = "too large for an interpreter")]
+fn gradients_of_wide_layers_are_the_slopes_of_the_loss() {
+    let wide = bottleneck(architecture((2, 2, 1), 80, &[(272, 1, 1)], 2));
+    let network = stirred(&wide);
+    let (images, targets) = batch(&wide, 2);
+    let reference = Reference::new(&network);
+    for (name, gradient) in gradient(&network, 2, 2, SimdLevel::detect()) {
+        // Along some direction, so that no weight is left out.
+        let direction: Vec<f64> = spread(gradient.len(), 3.0).into_iter().map(f64::from).collect();
+        let loss = |step: f64| {
+            let mut moved = reference.clone();
+            let values = &mut moved.tensors.get_mut(&name).unwrap().1;
+            values
+                .iter_mut()
+                .zip(&direction)
+                .for_each(|(value, along)| *value += step * along);
+            moved.loss(&images, &targets)
+        };
+        let numeric = (loss(1e-6) - loss(-1e-6)) / 2e-6;
+        let got: f64 = gradient
+            .iter()
+            .zip(&direction)
+            .map(|(slope, along)| slope * along)
+            .sum();
+        let size: f64 = gradient.iter().map(|slope| slope * slope).sum::<f64>().sqrt();
+        assert!(
+            (numeric - got).abs() < 1e-5 + 1e-3 * size,
+            "{name}: {got} but {numeric}"
+        );
+    }
+}
+
 /// The forward pass in training and in inference, at every level.
 fn check_forward(architecture: &Architecture) {
     let network = stirred(architecture);

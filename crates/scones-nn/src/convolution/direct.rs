@@ -162,7 +162,7 @@ impl Direct {
     pub(super) fn add_weight_gradient(&self, level: SimdLevel, of: WeightSlopes<'_>) {
         for phase in &self.phases {
             level.run(WeightGradient {
-                walk: &phase.walk.over(of.slopes.len() / self.to.length()),
+                walk: &phase.walk.over(of.slopes.len() / self.to.length()).only(&of.blocks),
                 input: of.input,
                 output_gradient: of.slopes,
                 gradient: &mut of.gradient[phase.weights_start..],

@@ -9,6 +9,8 @@ mod direct;
 mod packing;
 mod winograd;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use self::direct::Direct;
@@ -17,6 +19,7 @@ use self::winograd::Winograd;
 use crate::architecture::ConvolutionShape;
 use crate::buffer::{Buffer, Frame};
 use crate::kernels::convolve::Start;
+use crate::plan::runs;
 use crate::simd::{LANES, SimdLevel};
 
 /// One convolutional layer between two frames.
@@ -63,9 +66,15 @@ pub(crate) struct WeightSlopes<'a> {
     pub(crate) input: &'a [f32],
     /// The gradient of the output.
     pub(crate) slopes: &'a [f32],
-    /// Packed as the weights of the forward pass.
+    /// The output channels whose weights are meant, in blocks of sixteen.
+    pub(crate) blocks: Range<usize>,
+    /// Of those, packed as the weights of the forward pass.
     pub(crate) gradient: &'a mut [f32],
 }
+
+/// Floats of a packed weight gradient that are held at once, or those of one
+/// block where that has more: 4 MiB.
+const GRADIENT_PART_LENGTH: usize = 1 << 20;
 
 impl Convolution {
     /// The layer of `shape` from images of `input` to images of `output`.
@@ -106,6 +115,25 @@ impl Convolution {
         }
     }
 
+    /// The blocks of output channels, in parts whose packed gradients are short.
+    pub(crate) fn gradient_parts(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let Pass { to, .. } = self.forward;
+        let length = (GRADIENT_PART_LENGTH / self.forward.block_weights()).max(1);
+        runs(to.depth / LANES, length)
+    }
+
+    /// Floats of the packed gradient of some blocks.
+    pub(crate) fn gradient_length(&self, blocks: &Range<usize>) -> usize {
+        blocks.len() * self.forward.block_weights()
+    }
+
+    /// The weights of some blocks among all of the layer's.
+    pub(crate) fn weights_of(&self, blocks: &Range<usize>) -> Range<usize> {
+        let outputs = self.forward.packing.to;
+        let start_of = |block: usize| outputs.min(block * LANES) * self.fan_in;
+        start_of(blocks.start)..start_of(blocks.end)
+    }
+
     /// Adds some images' part to the gradient of the weights.
     pub(crate) fn add_weight_gradient(&self, level: SimdLevel, of: WeightSlopes<'_>, workspace: &mut [f32]) {
         match &self.forward.method {
@@ -114,20 +142,21 @@ impl Convolution {
         }
     }
 
-    /// Sums packed gradients, in their order, into `weights`.
-    pub(crate) fn unpack_sum<'a, P>(&self, packed: P, weights: &mut [f32])
+    /// Sums packed gradients of some blocks, in their order, into `weights`,
+    /// which are [those of the blocks](Self::weights_of).
+    pub(crate) fn unpack_sum<'a, P>(&self, blocks: &Range<usize>, packed: P, weights: &mut [f32])
     where
         P: Iterator<Item = &'a [f32]> + Clone + Send + Sync,
     {
         let Pass { packing, method, .. } = &self.forward;
         let length = self.forward.block_weights();
-        let blocks = weights.par_chunks_mut(LANES * self.fan_in).enumerate();
-        blocks.for_each(|(block, weights)| {
+        let chunks = weights.par_chunks_mut(LANES * self.fan_in).enumerate();
+        chunks.for_each(|(chunk, weights)| {
             weights.fill(0.0);
             for packed in packed.clone() {
-                let packed = &packed[block * length..][..length];
+                let packed = &packed[chunk * length..][..length];
                 // Counted from the block's own first weight.
-                let packing = packing.after(block);
+                let packing = packing.after(blocks.start + chunk);
                 match method {
                     Method::Direct(direct) => direct.add_unpacked(&packing, packed, weights),
                     Method::Winograd(_) => Winograd::add_unpacked(&packing, packed, weights),
@@ -380,15 +409,20 @@ mod tests {
                 assert_close(&got, &plain(case.output, &expect), "plain output");
             }
 
-            let mut gradient = Buffer::zeros(layer.forward.weights());
-            let of = WeightSlopes {
-                input: &input,
-                slopes: &slope,
-                gradient: &mut gradient,
-            };
-            layer.add_weight_gradient(level, of, &mut workspace);
+            let all = case.output.depth / LANES;
             let mut got = vec![9.0; weights.len()];
-            layer.unpack_sum([&gradient[..]].into_iter(), &mut got);
+            for blocks in [0..1, 1..all].into_iter().filter(|blocks| !blocks.is_empty()) {
+                let mut gradient = Buffer::zeros(layer.gradient_length(&blocks));
+                let of = WeightSlopes {
+                    input: &input,
+                    slopes: &slope,
+                    blocks: blocks.clone(),
+                    gradient: &mut gradient,
+                };
+                layer.add_weight_gradient(level, of, &mut workspace);
+                let weights = &mut got[layer.weights_of(&blocks)];
+                layer.unpack_sum(&blocks, [&gradient[..]].into_iter(), weights);
+            }
             assert_close(&got, &weight_slope, "weight gradient");
 
             if let Some(backward) = &layer.backward {

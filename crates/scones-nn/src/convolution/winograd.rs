@@ -150,7 +150,7 @@ impl Winograd {
 
     pub(super) fn add_weight_gradient(&self, level: SimdLevel, of: WeightSlopes<'_>, workspace: &mut [f32]) {
         for tiles in bands(self.tiles(of.slopes.len())) {
-            let walk = self.product(tiles.len());
+            let walk = self.product(tiles.len()).only(&of.blocks);
             let (transformed, slopes) = self.transform_input(level, of.input, &tiles, workspace);
             level.run(TransformGradient {
                 frame: self.to,

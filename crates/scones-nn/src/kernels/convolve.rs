@@ -10,6 +10,8 @@
 //! gradient with turned weights, one walk for each phase of the stride; see
 //! [`crate::convolution`].
 
+use std::ops::Range;
+
 use crate::simd::{Kernel, LANES, Lanes, Simd};
 
 /// Where a convolution reads and writes; all steps in floats.
@@ -43,6 +45,16 @@ impl Walk {
     /// The same over so many images.
     pub(crate) fn over(&self, images: usize) -> Self {
         Self { images, ..self.clone() }
+    }
+
+    /// The same of some of the blocks of output channels, by weights that begin
+    /// with theirs.
+    pub(crate) fn only(&self, blocks: &Range<usize>) -> Self {
+        Self {
+            blocks: blocks.len(),
+            output_start: self.output_start + blocks.start * LANES,
+            ..self.clone()
+        }
     }
 
     /// Floats of weights of one block of output channels.

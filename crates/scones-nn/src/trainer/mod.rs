@@ -57,7 +57,7 @@ pub struct Trainer {
     shards: Vec<Shard>,
     norms: Vec<Norm>,
     packed: Packed,
-    /// Of one part of the network at a time: of a unit, or of the head.
+    /// Of what is updated at once: a part of a layer.
     gradient: Vec<f32>,
 }
 
@@ -117,7 +117,7 @@ impl Trainer {
                 units: plan.packed_lengths().map(Buffer::zeros),
                 head: Buffer::zeros(plan.head.packed_weights()),
             },
-            gradient: vec![0.0; plan.trained_length_max()],
+            gradient: vec![0.0; plan.updated_length_max()],
             network,
         })
     }
@@ -212,8 +212,8 @@ impl Trainer {
 }
 
 /// One pass forward and back. A layer is updated as soon as its gradient is
-/// known: nothing before it needs its weights any more, and no more than one
-/// layer's gradient is ever held.
+/// known: nothing before it needs its weights any more, and no more than a part
+/// of one layer's gradient is ever held.
 struct Pass<'a> {
     plan: &'a Plan,
     update: Update<'a>,
@@ -350,25 +350,43 @@ impl Pass<'_> {
                     backward.pack(&self.update.values[of.weights.clone()], packed);
                 }
             }
-            let (plan, norms, packed) = (self.plan, &*self.norms, &self.packed.units);
-            self.shards.par_iter_mut().with_max_len(1).for_each(|shard| {
-                shard.backward(plan, index, norms, packed);
-            });
-            for (slot, unit) in node.units().enumerate() {
-                self.update_unit(slot, unit)?;
+            let parts = node
+                .units()
+                .map(|unit| self.plan.units[unit].convolution.gradient_parts().count());
+            for part in 0..parts.max().unwrap_or(0) {
+                let (plan, norms, packed) = (self.plan, &*self.norms, &self.packed.units);
+                self.shards.par_iter_mut().with_max_len(1).for_each(|shard| {
+                    shard.backward(plan, index, part, norms, packed);
+                });
+                for (slot, unit) in node.units().enumerate() {
+                    self.update_weights(slot, unit, part)?;
+                }
+            }
+            for unit in node.units() {
+                self.update_norm(unit)?;
             }
         }
         Some(())
     }
 
-    /// Of some slot of a node. Nothing if a gradient is not finite.
-    fn update_unit(&mut self, slot: usize, unit: usize) -> Option<()> {
+    /// Some part of the weights of a unit, of some slot of a node. Nothing if a
+    /// gradient is not finite.
+    fn update_weights(&mut self, slot: usize, unit: usize, part: usize) -> Option<()> {
         let of = &self.plan.units[unit];
-        let gradient = &mut self.gradient[..of.weights.len()];
+        let Some(blocks) = of.convolution.gradient_parts().nth(part) else {
+            return Some(());
+        };
+        let weights = of.convolution.weights_of(&blocks);
+        let gradient = &mut self.gradient[..weights.len()];
         let parts = self.shards.iter().map(|shard| shard.weight_gradient(slot));
-        of.convolution.unpack_sum(parts, gradient);
+        of.convolution.unpack_sum(&blocks, parts, gradient);
         let decay = self.update.settings.weight_decay;
-        is_finite(gradient).then(|| self.update.run(of.weights.start, gradient, decay))?;
+        is_finite(gradient).then(|| self.update.run(of.weights.start + weights.start, gradient, decay))
+    }
+
+    /// Nothing if a gradient is not finite.
+    fn update_norm(&mut self, unit: usize) -> Option<()> {
+        let of = &self.plan.units[unit];
         // Beta follows gamma in the order of tensors.
         let (gamma, beta) = self.gradient[..2 * of.gamma.len()].split_at_mut(of.gamma.len());
         self.norms[unit].gradients(gamma, beta);

@@ -31,7 +31,7 @@ pub(super) struct Shard {
     /// By frame of the plan: the gradients of a convolution's outputs, of the
     /// images that are convolved together.
     slopes: Vec<Batch>,
-    /// By unit of a node: the gradient of its weights, packed.
+    /// By unit of a node: the gradient of some of its weights, packed.
     weight_gradients: [Buffer; 2],
     /// Working memory of the convolutions.
     workspace: Buffer,
@@ -80,7 +80,7 @@ impl Shard {
                 .iter()
                 .map(|&frame| Batch::zeros(frame, group_of(frame).min(images)))
                 .collect(),
-            weight_gradients: plan.packed_lengths().map(Buffer::zeros),
+            weight_gradients: plan.gradient_part_lengths().map(Buffer::zeros),
             workspace: Buffer::zeros(plan.workspace()),
             sums: depths
                 .map(|depth| UnitSums {
@@ -109,7 +109,8 @@ impl Shard {
         &self.sums[unit].totals
     }
 
-    /// Of the main unit or the projection of the node last gone back through.
+    /// Of the main unit or the projection of the node last gone back through, the
+    /// last part.
     pub(super) fn weight_gradient(&self, slot: usize) -> &[f32] {
         &self.weight_gradients[slot]
     }
@@ -317,38 +318,35 @@ impl Shard {
         }
     }
 
-    /// From the gradient of node `index`, the gradients of its weights and of
-    /// the activations that it read.
-    pub(super) fn backward(&mut self, plan: &Plan, index: usize, norms: &[Norm], packed: &[Buffer; 2]) {
+    /// From the gradient of node `index`, some part of the gradient of its
+    /// weights, and with the first part that of the activations that it read.
+    pub(super) fn backward(&mut self, plan: &Plan, index: usize, part: usize, norms: &[Norm], packed: &[Buffer; 2]) {
         let node = &plan.nodes[index];
-        for (unit, gradient) in node.units().zip(&mut self.weight_gradients) {
-            gradient[..plan.units[unit].convolution.forward.weights()].fill(0.0);
+        for gradient in &mut self.weight_gradients {
+            gradient.fill(0.0);
         }
         for group in runs(self.count, node.group()) {
             for (slot, unit) in node.units().enumerate() {
                 let source = index.checked_sub(plan.distance(unit == node.main));
+                let Some(blocks) = plan.units[unit].convolution.gradient_parts().nth(part) else {
+                    continue;
+                };
                 self.require(plan, source, norms, &group);
-                self.unit_backward(plan, (index, slot, unit), source, &group, norms, &packed[slot]);
+                self.slopes(plan, index, unit, &norms[unit], &group);
+                self.weight_gradient_part(plan, (index, slot, unit), source, &group, blocks);
+                if let Some(source) = source.filter(|_| part == 0) {
+                    self.propagate(plan, (index, unit), source, &group, &packed[slot]);
+                }
             }
-            if let Some(before) = index.checked_sub(1) {
+            if let Some(before) = index.checked_sub(1).filter(|_| part == 0) {
                 self.finish_gradients(plan, before, norms, &group);
             }
         }
     }
 
-    /// One unit of [`backward`](Self::backward), of some slot of a node, which
-    /// reads the activation of node `source` or the input images.
-    fn unit_backward(
-        &mut self,
-        plan: &Plan,
-        (index, slot, unit): (usize, usize, usize),
-        source: Option<usize>,
-        group: &Range<usize>,
-        norms: &[Norm],
-        packed: &Buffer,
-    ) {
+    /// The gradients of what the convolution of `unit` of node `index` gave.
+    fn slopes(&mut self, plan: &Plan, index: usize, unit: usize, norm: &Norm, group: &Range<usize>) {
         let node = &plan.nodes[index];
-        let (norm, slopes) = (&norms[unit], &mut self.slopes[node.frame_index]);
         for (place, image) in group.clone().enumerate() {
             self.level.run(NormGradient {
                 frame: node.frame,
@@ -358,32 +356,56 @@ impl Shard {
                 slope: &norm.scale,
                 tilt: &norm.tilt,
                 offset: &norm.offset,
-                output: slopes.image_mut(place),
+                output: self.slopes[node.frame_index].image_mut(place),
             });
         }
         if let Some(pooled) = node.pooled {
             self.unpool(plan, index, pooled, group);
         }
+    }
+
+    /// Adds to the weight gradient of some blocks of a unit, of some slot of a
+    /// node, which reads the activation of node `source` or the input images.
+    fn weight_gradient_part(
+        &mut self,
+        plan: &Plan,
+        (index, slot, unit): (usize, usize, usize),
+        source: Option<usize>,
+        group: &Range<usize>,
+        blocks: Range<usize>,
+    ) {
         let convolution = &plan.units[unit].convolution;
-        let frame_index = node.pooled.map_or(node.frame_index, |pooled| pooled.frame_index);
-        let slopes = self.slopes[frame_index].images(&(0..group.len()));
         let of = WeightSlopes {
             input: source_images(plan, &self.images, &self.activations, source, group),
-            slopes,
+            slopes: self.slopes[plan.nodes[index].slopes_index()].images(&(0..group.len())),
+            blocks,
             gradient: &mut self.weight_gradients[slot],
         };
         convolution.add_weight_gradient(self.level, of, &mut self.workspace);
-        if let (Some(source), Some(pass)) = (source, &convolution.backward) {
-            // A shortcut has left its part before.
-            let is_first = unit != node.main || plan.shortcut_from(source) == Shortcut::Nothing;
-            let images = Images {
-                input: slopes,
-                output: self.memory.gradients_mut(source, group),
-                start: if is_first { Start::Zero } else { Start::Output },
-                rectify: false,
-            };
-            pass.run(self.level, packed, images, &mut self.workspace);
-        }
+    }
+
+    /// Adds to the gradient of the activation of node `source`.
+    fn propagate(
+        &mut self,
+        plan: &Plan,
+        (index, unit): (usize, usize),
+        source: usize,
+        group: &Range<usize>,
+        packed: &Buffer,
+    ) {
+        let node = &plan.nodes[index];
+        let Some(pass) = &plan.units[unit].convolution.backward else {
+            return;
+        };
+        // A shortcut has left its part before.
+        let is_first = unit != node.main || plan.shortcut_from(source) == Shortcut::Nothing;
+        let images = Images {
+            input: self.slopes[node.slopes_index()].images(&(0..group.len())),
+            output: self.memory.gradients_mut(source, group),
+            start: if is_first { Start::Zero } else { Start::Output },
+            rectify: false,
+        };
+        pass.run(self.level, packed, images, &mut self.workspace);
     }
 
     /// Cuts the gradients of node `index` where its rectifier did, and adds up
