@@ -16,7 +16,7 @@ use crate::convolution::{Convolution, Pass};
 const BORDER: usize = 1;
 /// Images are convolved together until they have as many pixels as this, so
 /// that the weights of layers with small images are fetched less often.
-const GROUP_PIXELS: usize = 512;
+const GROUP_PIXELS: usize = 256;
 
 /// Blocks in a row whose activations training does not keep. More would save
 /// memory and cost time.
