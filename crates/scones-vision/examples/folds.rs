@@ -1,8 +1,8 @@
 //! Cross-validates the default settings: accuracy, calibration and time of each fold.
 //!
 //! `cargo run --release -p scones-vision --example folds -- --data FOLDER --lst FILE [--folds N]
-//! [--seeds N] [--split-seed N] [--threads N] [--pretrained shipped|model.tar.gz]`, and settings by
-//! their names, such as `--epochs N`, `--batch-size N`, `--learning-rate X`.
+//! [--seeds N] [--split-seed N] [--threads N] [--pretrained shipped|model.tar.gz] [--mistakes PNG]`,
+//! and settings by their names, such as `--epochs N`, `--batch-size N`, `--learning-rate X`.
 
 #![expect(clippy::print_stdout, reason = "it is a command-line program")]
 
@@ -14,7 +14,9 @@ use scones_nn::{Stage, Transition};
 use scones_vision::{
     backbone,
     dataset::{Dataset, list},
-    evaluation::{Evaluation, expected_calibration_error, fit_temperature, probabilities, stratified_folds},
+    evaluation::{
+        Evaluation, best, contact_sheet, expected_calibration_error, fit_temperature, probabilities, stratified_folds,
+    },
     model::Model,
     predict::Classifier,
     training::{NetworkChoice, Settings, Start, train},
@@ -104,6 +106,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folds = stratified_folds(&labels, options.number("folds", 5)?, options.number("split-seed", 0)?);
     let mut accuracies = Vec::new();
     let mut pool = Pool::default();
+    let mut mistakes: Vec<Mistake> = Vec::new();
     for seed in 0..options.number("seeds", 1_u64)? {
         for (number, fold) in folds.iter().enumerate() {
             let outcome = run(&dataset, fold, seed, &options)?;
@@ -114,6 +117,18 @@ fn main() -> Result<(), Box<dyn Error>> {
                 accuracy.value, accuracy.low, accuracy.high, outcome.seconds
             );
             accuracies.push(accuracy.value);
+            mistakes.extend(
+                fold.iter()
+                    .zip(plain.chunks_exact(classes))
+                    .filter_map(|(&sample, row)| {
+                        let answer = best(row);
+                        (answer != labels[sample]).then(|| Mistake {
+                            sample,
+                            answer,
+                            probability: row[answer],
+                        })
+                    }),
+            );
             pool.add(plain, outcome, classes);
         }
     }
@@ -129,6 +144,37 @@ fn main() -> Result<(), Box<dyn Error>> {
         expected_calibration_error(&pool.calibrated, &pool.calibrated_labels, classes),
         fit_temperature(&pool.logits, &pool.labels, classes),
     );
+    if let Some(path) = options.0.get("mistakes") {
+        write_mistakes(mistakes, &dataset, Path::new(path))?;
+    }
+    Ok(())
+}
+
+/// A wrong answer of a network that had not seen the image.
+struct Mistake {
+    sample: usize,
+    answer: usize,
+    probability: f32,
+}
+
+/// Prints the mistakes, the surest first, and writes their images in this order as one picture.
+fn write_mistakes(mut mistakes: Vec<Mistake>, dataset: &Dataset, path: &Path) -> Result<(), Box<dyn Error>> {
+    mistakes.sort_by(|one, other| other.probability.total_cmp(&one.probability));
+    for Mistake {
+        sample,
+        answer,
+        probability,
+    } in &mistakes
+    {
+        let (name, label) = (&dataset.samples[*sample].name, dataset.samples[*sample].label);
+        let [is, said] = [label, *answer].map(|class| &dataset.classes[class]);
+        println!("{name}: {is}, called {said} with {probability:.3}");
+    }
+    let images: Vec<_> = mistakes
+        .iter()
+        .map(|mistake| &dataset.samples[mistake.sample].image)
+        .collect();
+    contact_sheet(&images).save(path)?;
     Ok(())
 }
 

@@ -40,9 +40,9 @@ pub enum NetworkChoice {
 }
 
 impl Default for NetworkChoice {
-    /// Three stages of one block that each halve the sides: 11 million multiply-adds for 32 x 32
-    /// pixels, a quarter of ResNet-20's. With a thousand images, more steps of a small network
-    /// teach more in the same time than fewer of a large one.
+    /// Three stages of a pooled convolution and one block: 28 million multiply-adds for 32 x 32
+    /// pixels. With a thousand images, more steps of a small network teach more in the same time
+    /// than fewer of a large one.
     fn default() -> Self {
         let stages = [32, 64, 128].map(|channels| Stage {
             channels,
@@ -50,8 +50,8 @@ impl Default for NetworkChoice {
             stride: 2,
         });
         Self::Stages {
-            stem_channels: 16,
-            transition: Transition::Strided,
+            stem_channels: 32,
+            transition: Transition::Pooled,
             stages: stages.to_vec(),
         }
     }
@@ -137,7 +137,7 @@ impl Settings {
         let epochs = (IMAGES_DEFAULT / training_samples.max(1)) as u32;
         Self {
             network: NetworkChoice::default(),
-            whitened_stem: false,
+            whitened_stem: true,
             width: 32,
             height: 32,
             resize: None,
