@@ -322,15 +322,15 @@ impl Shard {
     /// weights, and with the first part that of the activations that it read.
     pub(super) fn backward(&mut self, plan: &Plan, index: usize, part: usize, norms: &[Norm], packed: &[Buffer; 2]) {
         let node = &plan.nodes[index];
-        for gradient in &mut self.weight_gradients {
-            gradient.fill(0.0);
+        let blocks_of = |unit: usize| plan.units[unit].convolution.gradient_parts().nth(part);
+        for (unit, gradient) in node.units().zip(&mut self.weight_gradients) {
+            let length = |blocks| plan.units[unit].convolution.gradient_length(&blocks);
+            gradient[..blocks_of(unit).map_or(0, length)].fill(0.0);
         }
         for group in runs(self.count, node.group()) {
             for (slot, unit) in node.units().enumerate() {
                 let source = index.checked_sub(plan.distance(unit == node.main));
-                let Some(blocks) = plan.units[unit].convolution.gradient_parts().nth(part) else {
-                    continue;
-                };
+                let Some(blocks) = blocks_of(unit) else { continue };
                 self.require(plan, source, norms, &group);
                 self.slopes(plan, index, unit, &norms[unit], &group);
                 self.weight_gradient_part(plan, (index, slot, unit), source, &group, blocks);
