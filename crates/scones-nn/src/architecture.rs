@@ -129,7 +129,7 @@ impl Block {
 /// the input exceeds 64 pixels it is a 7×7 convolution of stride 4, which
 /// shrinks as much as their ImageNet stem does in two steps. A block that
 /// changes the shape has a 1×1 convolution as its shortcut (their option B);
-/// with [`Transition::Pooled`] none does.
+/// behind a [`Transition::Pooled`] no basic block does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Architecture {
     /// The size of an input image.
