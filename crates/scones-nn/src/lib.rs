@@ -31,7 +31,7 @@ mod convolution; // geometry of a convolutional layer
 mod error; // what a caller can get wrong
 mod inference; // classification with fixed weights
 mod kernels; // the arithmetic on one image
-mod loss; // softmax and cross entropy
+mod loss; // softmax, sigmoids and their cross entropies
 mod network; // the weights
 mod norm; // batch normalisation across a batch
 mod optimizer; // how a gradient moves the weights
@@ -46,7 +46,7 @@ pub use architecture::{
 };
 pub use error::Error;
 pub use inference::{Inference, Scratch};
-pub use loss::softmax;
+pub use loss::{ClassWeights, Loss, sigmoid, softmax};
 pub use network::Network;
 pub use optimizer::{Optimizer, OptimizerMemory};
 pub use simd::SimdLevel;

@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use scones_nn::{
-    Architecture, Block, Error, Network, Optimizer, Shape, SimdLevel, Stage, StepSettings, Trainer, Transition, softmax,
+    Architecture, Block, ClassWeights, Error, Loss, Network, Optimizer, Shape, SimdLevel, Stage, StepSettings, Trainer,
+    Transition, softmax,
 };
 
 const INPUT: Shape = Shape {
@@ -128,6 +129,60 @@ fn every_optimiser_learns_a_small_problem() {
             assert!(report.loss < 0.1, "{optimizer:?} {level:?}: {}", report.loss);
         }
     }
+}
+
+/// Each class is a channel of its own, bright or dark; any of them may be.
+fn channels(count: usize) -> (Vec<f32>, Vec<f32>) {
+    let has = |image: usize, class: usize| image >> class & 1 == 1;
+    let side = |image, class| if has(image, class) { 1.0 } else { -1.0 };
+    let noise = |at: usize| (at as f32 * 78.233).sin() * 0.5;
+    let pixels = (0..count * 64 * CLASSES).map(|at| side(at / (64 * CLASSES), at % CLASSES) + noise(at));
+    let targets = (0..count * CLASSES).map(|at| f32::from(has(at / CLASSES, at % CLASSES)));
+    (pixels.collect(), targets.collect())
+}
+
+#[test]
+fn any_number_of_classes_is_learnt() {
+    let (images, targets) = channels(16);
+    let loss = Loss::Sigmoids {
+        weights: vec![ClassWeights::default(); CLASSES],
+    };
+    let trainer = Trainer::new(network(1), 16, Optimizer::default(), 2).unwrap();
+    let mut trainer = trainer.with_loss(loss).unwrap();
+    let first = trainer.step(&images, &targets, &SETTINGS).unwrap();
+    for _ in 0..60 {
+        trainer.step(&images, &targets, &SETTINGS).unwrap();
+    }
+    let last = trainer.step(&images, &targets, &SETTINGS).unwrap();
+    assert!(last.loss < first.loss / 4.0, "{first:?} {last:?}");
+    assert_eq!(last.correct, 16 * CLASSES);
+    let logits = trainer.network().compile().infer(&images).unwrap();
+    let wrong = logits
+        .iter()
+        .zip(&targets)
+        .filter(|(logit, target)| (**logit > 0.0) != (**target > 0.5));
+    assert_eq!(wrong.count(), 0);
+}
+
+#[test]
+fn losses_are_checked() {
+    let with = |weights: Vec<ClassWeights>| {
+        let trainer = Trainer::new(network(1), 4, Optimizer::default(), 1).unwrap();
+        trainer.with_loss(Loss::Sigmoids { weights })
+    };
+    let plain = ClassWeights::default();
+    let refused = |weights, expect: &str| assert_eq!(with(weights).err().unwrap().to_string(), expect);
+    refused(vec![plain; 2], "class weights has 2 elements, but must have 3");
+    let negative = ClassWeights { absent: -1.0, ..plain };
+    refused(
+        vec![plain, negative, plain],
+        "class weights holds -1 at index 3, but must hold finite numbers of at least 0",
+    );
+    let (images, mut targets) = channels(4);
+    targets[4] = 1.5;
+    let error = with(vec![plain; 3]).unwrap().step(&images, &targets, &SETTINGS);
+    let expect = "targets holds 1.5 at index 4, but must hold numbers from 0 to 1";
+    assert_eq!(error.unwrap_err().to_string(), expect);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use std::{
 use chrono::SecondsFormat;
 use scones_api::Clock;
 use scones_vision::{
-    dataset::Dataset,
+    dataset::{ClassSet, Dataset, Label, LabelKind},
     hyperparameters::Hyperparameters,
     model::Model,
     training::{self, LogLines, Progress, Settings, Start, TrainedModel, Training},
@@ -128,10 +128,17 @@ impl Worker<'_> {
     /// Leaves a model. Whether it is the one so far of a process that was told to stop.
     fn train(&mut self) -> Result<bool, End> {
         let hyperparameters = self.hyperparameters()?;
+        match hyperparameters.labels {
+            LabelKind::Single => self.train_on::<usize>(&hyperparameters),
+            LabelKind::Multi => self.train_on::<ClassSet>(&hyperparameters),
+        }
+    }
+
+    fn train_on<L: Label>(&mut self, hyperparameters: &Hyperparameters) -> Result<bool, End> {
         let channels = data::read_channels(&self.directory)?;
         self.say("Reading the images");
-        let training = data::read(&self.directory, &channels, "train", &hyperparameters)?;
-        let validation = data::read(&self.directory, &channels, "validation", &hyperparameters)?;
+        let training: Dataset<L> = data::read(&self.directory, &channels, "train", hyperparameters)?;
+        let validation = data::read(&self.directory, &channels, "validation", hyperparameters)?;
         let counts = (training.samples.len(), validation.samples.len());
         self.say(&format!(
             "{} training images, {} validation images, {} classes",
@@ -139,11 +146,11 @@ impl Worker<'_> {
             counts.1,
             training.classes.len()
         ));
-        for warning in data::check(&training, &validation, &hyperparameters)? {
+        for warning in data::check(&training, &validation, hyperparameters)? {
             self.print("WARNING", &warning);
         }
-        let settings = Settings::from_hyperparameters(&hyperparameters, SEED, self.surroundings.threads);
-        let model = start::read(&self.directory, &channels, &hyperparameters, &settings)?;
+        let settings = Settings::from_hyperparameters(hyperparameters, SEED, self.surroundings.threads);
+        let model = start::read(&self.directory, &channels, hyperparameters, &settings)?;
         if let Some((_, line)) = &model {
             self.say(line);
         }
@@ -171,10 +178,10 @@ impl Worker<'_> {
     }
 
     /// Trains, from the checkpoint of an interrupted process on if there is one.
-    fn run(
+    fn run<L: Label>(
         &mut self,
-        training: &Dataset,
-        validation: &Dataset,
+        training: &Dataset<L>,
+        validation: &Dataset<L>,
         settings: &Settings,
         begins_with: Start<'_>,
         checkpoint_frequency: u32,
@@ -247,6 +254,12 @@ impl Worker<'_> {
             "Final validation accuracy: {:.6} (95% interval {:.4} to {:.4})",
             accuracy.value, accuracy.low, accuracy.high
         ));
+        if trained.model.labels == LabelKind::Multi {
+            self.say(&format!(
+                "That is the average over all classes; every class is right for {:.6} of the validation images",
+                validation.exact.value
+            ));
+        }
     }
 
     /// Leaves the model's files in `model`; the training service packs them.

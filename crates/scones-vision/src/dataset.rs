@@ -6,12 +6,14 @@
 //! - [`list`]: SageMaker's `.lst` image lists, read and written.
 //! - [`record_io`]: MXNet's RecordIO files.
 //! - [`manifest`]: SageMaker's augmented manifests.
+//! - [`label`]: one class an image, or a set of them.
 //! - [`synthetic`]: drawn bicycles and motorcycles.
 //! - [`check`]: what is wrong with a dataset before time is spent on training.
 
 pub mod check;
 pub mod cifar;
 pub mod folder;
+pub mod label;
 pub mod list;
 pub mod manifest;
 pub mod pickle;
@@ -25,6 +27,7 @@ use std::{
 };
 
 use image::RgbImage;
+pub use label::{ClassSet, Label, LabelKind};
 use rayon::prelude::*;
 
 use crate::{
@@ -37,22 +40,22 @@ pub const IMAGES_MEMORY_MAX: u64 = 8 << 30;
 
 /// One labelled image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sample {
+pub struct Sample<L = usize> {
     /// Pixels, row by row, red, green, blue.
     pub image: RgbImage,
-    /// Index into [`Dataset::classes`].
-    pub label: usize,
+    /// Its class or classes: positions in [`Dataset::classes`].
+    pub label: L,
     /// The file's name, or its path relative to the dataset's folder.
     pub name: String,
 }
 
 /// Labelled images and the names of their classes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Dataset {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dataset<L = usize> {
     /// Names of the classes, in the order of the labels.
     pub classes: Vec<String>,
-    /// The images, in the source's order. Every label is below `classes.len()`.
-    pub samples: Vec<Sample>,
+    /// The images, in the source's order. Every class of a label is below `classes.len()`.
+    pub samples: Vec<Sample<L>>,
     /// The list, folder or archive that the samples came from, for messages; empty if there is
     /// none.
     pub origin: String,
@@ -60,13 +63,26 @@ pub struct Dataset {
     pub findings: Vec<check::Finding>,
 }
 
-impl Dataset {
+impl<L> Default for Dataset<L> {
+    fn default() -> Self {
+        Self {
+            classes: Vec::new(),
+            samples: Vec::new(),
+            origin: String::new(),
+            findings: Vec::new(),
+        }
+    }
+}
+
+impl<L: Label> Dataset<L> {
     /// How many samples each class has, in the order of the labels.
     #[must_use]
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
         for sample in &self.samples {
-            counts[sample.label] += 1;
+            for &class in sample.label.classes() {
+                counts[class] += 1;
+            }
         }
         counts
     }

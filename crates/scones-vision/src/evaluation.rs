@@ -4,9 +4,12 @@ mod calibration;
 mod contact_sheet;
 mod folds;
 
+pub(crate) use calibration::fit_weighted;
 pub use calibration::{CALIBRATION_BINS, expected_calibration_error, fit_temperature};
 pub use contact_sheet::contact_sheet;
-pub use folds::stratified_folds;
+pub use folds::{strata, stratified_folds};
+
+use crate::dataset::{Label, LabelKind};
 
 /// The 97.5th percentile of the standard normal distribution, for intervals of 95%.
 const Z_95: f64 = 1.959_963_984_540_054;
@@ -27,6 +30,11 @@ impl Share {
     /// 0 and 1 too. Without trials, the interval is everything.
     #[must_use]
     pub fn new(successes: usize, trials: usize) -> Self {
+        Self::of(successes as f64 / trials.max(1) as f64, trials)
+    }
+
+    /// The same of a share that is known, of so many trials.
+    fn of(value: f64, trials: usize) -> Self {
         if trials == 0 {
             return Self {
                 value: 0.0,
@@ -34,7 +42,7 @@ impl Share {
                 high: 1.0,
             };
         }
-        let (n, value) = (trials as f64, successes as f64 / trials as f64);
+        let n = trials as f64;
         let squared = Z_95 * Z_95;
         let middle = (value + squared / (2.0 * n)) / (1.0 + squared / n);
         let spread = (value * (1.0 - value) / n + squared / (4.0 * n * n)).sqrt();
@@ -59,14 +67,19 @@ pub struct ClassScore {
 }
 
 /// A classifier's answers to labelled images, summed up.
+///
+/// With several classes an image there is an answer for each class of each image: it has it where
+/// the probability is at least a half.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
-    /// Share of right answers.
+    /// Share of right answers. With several classes an image it is AWS's "average accuracy across
+    /// all classes", and its interval is that of as many answers as there are images, since those
+    /// to one image depend on each other.
     pub accuracy: Share,
-    /// Mean negative log probability of the right class, in nats.
+    /// Share of the images all of whose answers are right.
+    pub exact: Share,
+    /// Mean negative log probability of the right answers, in nats.
     pub loss: f64,
-    /// `confusion[label][answer]`: images counted by label and by answer.
-    pub confusion: Vec<Vec<usize>>,
     /// By class.
     pub classes: Vec<ClassScore>,
     /// Mean distance of confidence and accuracy; see [`expected_calibration_error`].
@@ -79,39 +92,105 @@ impl Evaluation {
     /// # Panics
     /// If there are not `classes` probabilities a label, or a label is not below `classes`.
     #[must_use]
-    pub fn new(probabilities: &[f32], labels: &[usize], classes: usize) -> Self {
+    pub fn new<L: Label>(probabilities: &[f32], labels: &[L], classes: usize) -> Self {
         assert_eq!(
             probabilities.len(),
             labels.len() * classes,
             "one row of probabilities a label"
         );
-        let mut confusion = vec![vec![0; classes]; classes];
-        let mut loss = 0.0;
-        for (row, &label) in probabilities.chunks_exact(classes).zip(labels) {
-            confusion[label][best(row)] += 1;
-            loss -= f64::from(row[label].max(f32::MIN_POSITIVE)).ln();
+        let mut counts = vec![Counts::default(); classes];
+        let (mut loss, mut exact) = (0.0, 0);
+        for (row, label) in probabilities.chunks_exact(classes).zip(labels) {
+            let answer = L::answer(row);
+            exact += usize::from(answer == *label);
+            for &class in answer.classes() {
+                counts[class].answers += 1;
+                counts[class].right += usize::from(label.classes().binary_search(&class).is_ok());
+            }
+            for &class in label.classes() {
+                counts[class].images += 1;
+            }
+            loss += surprise(row, label);
         }
-        let right = (0..classes).map(|class| confusion[class][class]).sum();
+        let (exact, images) = (Share::new(exact, labels.len()), labels.len());
+        let wrong: usize = counts.iter().map(Counts::wrong).sum();
         Self {
-            accuracy: Share::new(right, labels.len()),
-            loss: loss / labels.len().max(1) as f64,
-            classes: (0..classes).map(|class| class_score(&confusion, class)).collect(),
+            accuracy: match L::KIND {
+                LabelKind::Single => exact,
+                LabelKind::Multi => Share::of(1.0 - wrong as f64 / (images * classes).max(1) as f64, images),
+            },
+            exact,
+            loss: loss / images.max(1) as f64,
+            classes: counts.iter().map(Counts::score).collect(),
             calibration_error: expected_calibration_error(probabilities, labels, classes),
-            confusion,
         }
     }
 }
 
-fn class_score(confusion: &[Vec<usize>], class: usize) -> ClassScore {
-    let right = confusion[class][class];
-    let images = confusion[class].iter().sum();
-    let answers: usize = confusion.iter().map(|row| row[class]).sum();
-    let share = |whole: usize| Share::new(right, whole).value;
-    ClassScore {
-        precision: share(answers),
-        recall: share(images),
-        images,
+/// Images of a class, answers for it, and those that are both.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    images: usize,
+    answers: usize,
+    right: usize,
+}
+
+impl Counts {
+    fn wrong(&self) -> usize {
+        self.images + self.answers - 2 * self.right
     }
+
+    fn score(&self) -> ClassScore {
+        ClassScore {
+            precision: Share::new(self.right, self.answers).value,
+            recall: Share::new(self.right, self.images).value,
+            images: self.images,
+        }
+    }
+}
+
+/// The negative log probability of a label, in nats: of its class, or the mean of the answers for
+/// all classes.
+fn surprise<L: Label>(row: &[f32], label: &L) -> f64 {
+    let of = |probability: f32| -f64::from(probability.max(f32::MIN_POSITIVE)).ln();
+    match L::KIND {
+        LabelKind::Single => label.classes().iter().map(|class| of(row[*class])).sum(),
+        LabelKind::Multi => {
+            claims(row, label)
+                .map(|(share, has)| of(if has { share } else { 1.0 - share }))
+                .sum::<f64>()
+                / row.len().max(1) as f64
+        }
+    }
+}
+
+/// The probability of each class, and whether the label has it.
+fn claims<L: Label>(row: &[f32], label: &L) -> impl Iterator<Item = (f32, bool)> {
+    let mut classes = label.classes().iter().peekable();
+    let has = move |class: usize| classes.next_if(|next| **next == class).is_some();
+    row.iter()
+        .copied()
+        .enumerate()
+        .scan(has, |has, (class, share)| Some((share, has(class))))
+}
+
+/// Images counted by label and by answer: `confusion[label][answer]`. Nothing where images have
+/// several classes.
+///
+/// # Panics
+/// If there are not `classes` probabilities a label, or a label is not below `classes`.
+#[must_use]
+pub fn confusion<L: Label>(probabilities: &[f32], labels: &[L], classes: usize) -> Option<Vec<Vec<usize>>> {
+    if L::KIND == LabelKind::Multi {
+        return None;
+    }
+    let mut counts = vec![vec![0; classes]; classes];
+    for (row, label) in probabilities.chunks_exact(classes).zip(labels) {
+        for &class in label.classes() {
+            counts[class][best(row)] += 1;
+        }
+    }
+    Some(counts)
 }
 
 /// Position of the largest value; the first of equals.
@@ -126,12 +205,26 @@ pub fn best(row: &[f32]) -> usize {
     best
 }
 
-/// Images whose label is among the `k` most likely classes.
+/// Images whose every class is among the `k` most likely.
 #[must_use]
-pub fn top_k_correct(scores: &[f32], labels: &[usize], classes: usize, k: usize) -> usize {
-    let better = |row: &[f32], label: usize| row.iter().filter(|score| **score > row[label]).count();
+pub fn top_k_correct<L: Label>(scores: &[f32], labels: &[L], classes: usize, k: usize) -> usize {
+    let better = |row: &[f32], class: usize| row.iter().filter(|score| **score > row[class]).count();
     let rows = scores.chunks_exact(classes).zip(labels);
-    rows.filter(|(row, label)| better(row, **label) < k).count()
+    rows.filter(|(row, label)| label.classes().iter().all(|class| better(row, *class) < k))
+        .count()
+}
+
+/// The probabilities that each row of logits, divided by `temperature`, stands for: by softmax, or
+/// by a sigmoid for each class, which need not sum to 1.
+#[must_use]
+pub fn probabilities_of(kind: LabelKind, logits: &[f32], classes: usize, temperature: f32) -> Vec<f32> {
+    match kind {
+        LabelKind::Single => probabilities(logits, classes, temperature),
+        LabelKind::Multi => logits
+            .iter()
+            .map(|logit| scones_nn::sigmoid(logit / temperature))
+            .collect(),
+    }
 }
 
 /// Softmax of each row of logits, divided by `temperature`.
@@ -155,6 +248,7 @@ pub fn probabilities(logits: &[f32], classes: usize, temperature: f32) -> Vec<f3
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::ClassSet;
 
     #[test]
     fn wilson_intervals_equal_published_ones() {
@@ -176,7 +270,8 @@ mod tests {
     fn confusion_precision_and_recall() {
         let probabilities = [0.9, 0.1, 0.6, 0.4, 0.2, 0.8, 0.3, 0.7];
         let evaluation = Evaluation::new(&probabilities, &[0, 1, 1, 1], 2);
-        assert_eq!(evaluation.confusion, [[1, 0], [1, 2]]);
+        assert_eq!(confusion(&probabilities, &[0, 1, 1, 1], 2).unwrap(), [[1, 0], [1, 2]]);
+        assert_eq!(evaluation.exact, evaluation.accuracy);
         assert_eq!(evaluation.accuracy.value, 0.75);
         assert_eq!(
             evaluation.classes[0],
@@ -196,6 +291,37 @@ mod tests {
         );
         let loss = -(0.9_f64.ln() + 0.4_f64.ln() + 0.8_f64.ln() + 0.7_f64.ln()) / 4.0;
         assert!((evaluation.loss - loss).abs() < 1e-6);
+    }
+
+    #[test]
+    fn several_classes_are_as_many_answers() {
+        // Both right; one of two; one of two; none.
+        let rows = [0.9, 0.1, 0.6, 0.5, 0.2, 0.4, 0.3, 0.7];
+        let labels = [vec![0], vec![1], vec![1], vec![0]].map(ClassSet::new);
+        let evaluation = Evaluation::new(&rows, &labels, 2);
+        assert_eq!((evaluation.accuracy.value, evaluation.exact.value), (0.5, 0.25));
+        // As sure as four images make it, not eight answers.
+        assert_eq!(evaluation.accuracy, Share::new(2, 4));
+        let scores = evaluation
+            .classes
+            .iter()
+            .map(|score| (score.precision, score.recall, score.images));
+        assert_eq!(scores.collect::<Vec<_>>(), [(0.5, 0.5, 2), (0.5, 0.5, 2)]);
+        let right = [0.9, 0.9, 0.4, 0.5, 0.8, 0.4, 0.3, 0.3_f64];
+        let loss = -right.iter().map(|share| share.ln()).sum::<f64>() / 8.0;
+        assert!((evaluation.loss - loss).abs() < 1e-6, "{} {loss}", evaluation.loss);
+        let nothing = Evaluation::new::<ClassSet>(&[], &[], 3);
+        assert_eq!(
+            (nothing.accuracy.low, nothing.accuracy.high, nothing.loss),
+            (0.0, 1.0, 0.0)
+        );
+    }
+
+    #[test]
+    fn sigmoids_are_independent() {
+        let rows = probabilities_of(LabelKind::Multi, &[0.0, 2.0, -1000.0, 1000.0], 2, 2.0);
+        assert_eq!((rows[0], rows[2], rows[3]), (0.5, 0.0, 1.0));
+        assert!((rows[1] - 0.731_058_6).abs() < 1e-6);
     }
 
     #[test]

@@ -16,7 +16,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    dataset::check::{Finding, Problem, Severity},
+    dataset::{
+        LabelKind,
+        check::{Finding, Problem, Severity},
+    },
     preprocessing::Fit,
 };
 
@@ -147,6 +150,11 @@ pub struct EarlyStopping {
 pub struct Hyperparameters {
     /// Classes of the network's output, at least 2.
     pub num_classes: usize,
+    /// Whether an image has one class or any number of them: `multi_label`.
+    pub labels: LabelKind,
+    /// Whether the sides of a class count alike however many images have it; only with
+    /// [`LabelKind::Multi`].
+    pub use_weighted_loss: bool,
     /// Promised size of the training set.
     pub num_training_samples: usize,
     /// Layers of the residual network.

@@ -14,10 +14,12 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use scones_nn::{Architecture, Network};
 use serde::{Deserialize, Serialize};
 
-use crate::preprocessing::Preprocessing;
+use crate::{dataset::LabelKind, preprocessing::Preprocessing};
 
-/// Version of `model.json`.
+/// Version of `model.json` with single labels, which every release reads.
 const FORMAT: u32 = 1;
+/// Version of `model.json` with any labels.
+const FORMAT_WITH_LABELS: u32 = 2;
 /// Longest `model.json` read.
 pub const DESCRIPTION_BYTES_MAX: u64 = 4 << 20;
 /// Longest `model.safetensors` read.
@@ -98,9 +100,12 @@ pub struct Model {
     pub network: Network,
     /// Names of the classes, in the order of the outputs.
     pub classes: Vec<String>,
+    /// Whether an image has one class, which the outputs are softmax logits of, or any number, each
+    /// output being the logit of a sigmoid.
+    pub labels: LabelKind,
     /// From image to input.
     pub preprocessing: Preprocessing,
-    /// Divides the logits before the softmax; above 0.
+    /// Divides the logits before the softmax or the sigmoids; above 0.
     pub temperature: f32,
     /// Answer with the mean over the image and its mirror image.
     pub mirror_averaging: bool,
@@ -113,10 +118,20 @@ struct Description {
     format: u32,
     architecture: Architecture,
     classes: Vec<String>,
+    #[serde(default)]
+    labels: LabelKind,
     preprocessing: Preprocessing,
     temperature: f32,
     mirror_averaging: bool,
     provenance: Provenance,
+}
+
+/// The version that a model of such labels is written in.
+fn format(labels: LabelKind) -> u32 {
+    match labels {
+        LabelKind::Single => FORMAT,
+        LabelKind::Multi => FORMAT_WITH_LABELS,
+    }
 }
 
 impl Model {
@@ -165,6 +180,7 @@ impl Model {
         Ok(Self {
             network,
             classes: description.classes,
+            labels: description.labels,
             preprocessing: description.preprocessing,
             temperature: description.temperature,
             mirror_averaging: description.mirror_averaging,
@@ -174,9 +190,10 @@ impl Model {
 
     fn description(&self) -> Description {
         Description {
-            format: FORMAT,
+            format: format(self.labels),
             architecture: self.network.architecture().clone(),
             classes: self.classes.clone(),
+            labels: self.labels,
             preprocessing: self.preprocessing.clone(),
             temperature: self.temperature,
             mirror_averaging: self.mirror_averaging,
@@ -228,10 +245,16 @@ impl Description {
             ..
         } = self;
         let invalid = |problem: String| Err(Error::Invalid(problem));
-        if self.format != FORMAT {
+        if !(FORMAT..=FORMAT_WITH_LABELS).contains(&self.format) {
             return invalid(format!(
-                "format {} is not known, only {FORMAT}; a newer release may read it",
+                "format {} is not known, only {FORMAT} to {FORMAT_WITH_LABELS}; a newer release may read it",
                 self.format
+            ));
+        }
+        if self.format < format(self.labels) {
+            return invalid(format!(
+                "labels are {:?}, which format {} has not",
+                self.labels, self.format
             ));
         }
         architecture.validate().map_err(Error::Network)?;

@@ -10,9 +10,9 @@ use rayon::prelude::*;
 use scones_nn::{Inference, Scratch};
 
 use crate::{
-    dataset::Dataset,
+    dataset::{Dataset, Label, LabelKind},
     decode::{self, DecodeError},
-    evaluation::probabilities,
+    evaluation::probabilities_of,
     model::{self, Model},
     preprocessing::Preprocessing,
 };
@@ -37,6 +37,7 @@ pub struct Classifier {
     inference: Inference,
     preprocessing: Preprocessing,
     classes: Vec<String>,
+    labels: LabelKind,
     temperature: f32,
     mirror_averaging: bool,
     spare: Mutex<Vec<Workspace>>,
@@ -57,6 +58,7 @@ impl Classifier {
             inference: model.network.compile(),
             preprocessing: model.preprocessing.clone(),
             classes: model.classes.clone(),
+            labels: model.labels,
             temperature: model.temperature,
             mirror_averaging: model.mirror_averaging,
             spare: Mutex::new(Vec::new()),
@@ -77,6 +79,13 @@ impl Classifier {
         &self.classes
     }
 
+    /// Whether an image has one class, so that the probabilities sum to 1, or any number of them,
+    /// each with a probability of its own.
+    #[must_use]
+    pub fn labels(&self) -> LabelKind {
+        self.labels
+    }
+
     /// The probability of each class for an encoded PNG or JPEG.
     ///
     /// # Errors
@@ -90,11 +99,7 @@ impl Classifier {
     /// # Errors
     /// A network whose numbers overflow.
     pub fn classify_image(&self, image: &RgbImage) -> Result<Vec<f32>, Error> {
-        Ok(probabilities(
-            &self.logits(image)?,
-            self.classes.len(),
-            self.temperature,
-        ))
+        Ok(self.probabilities(&self.logits(image)?))
     }
 
     /// The probabilities of each class for each image of a dataset, row by row, computed on all
@@ -102,19 +107,19 @@ impl Classifier {
     ///
     /// # Errors
     /// As [`classify_image`](Self::classify_image).
-    pub fn classify_all(&self, images: &Dataset) -> Result<Vec<f32>, Error> {
-        Ok(probabilities(
-            &self.all_logits(images)?,
-            self.classes.len(),
-            self.temperature,
-        ))
+    pub fn classify_all(&self, images: &Dataset<impl Label>) -> Result<Vec<f32>, Error> {
+        Ok(self.probabilities(&self.all_logits(images)?))
+    }
+
+    fn probabilities(&self, logits: &[f32]) -> Vec<f32> {
+        probabilities_of(self.labels, logits, self.classes.len(), self.temperature)
     }
 
     /// As [`logits`](Self::logits), for each image of a dataset.
     ///
     /// # Errors
     /// A network whose numbers overflow.
-    pub fn all_logits(&self, images: &Dataset) -> Result<Vec<f32>, scones_nn::Error> {
+    pub fn all_logits(&self, images: &Dataset<impl Label>) -> Result<Vec<f32>, scones_nn::Error> {
         let rows: Result<Vec<_>, _> = images
             .samples
             .par_iter()
@@ -123,7 +128,7 @@ impl Classifier {
         Ok(rows?.concat())
     }
 
-    /// The network's answer before softmax and temperature, averaged over the image and its mirror
+    /// The network's answer before temperature and softmax or sigmoids, averaged over the image and its mirror
     /// image if the model wants that.
     ///
     /// # Errors
@@ -188,6 +193,7 @@ mod tests {
         Classifier::new(&Model {
             network,
             classes: synthetic::CLASSES.map(str::to_owned).to_vec(),
+            labels: LabelKind::Single,
             preprocessing,
             temperature: 0.5,
             mirror_averaging: true,

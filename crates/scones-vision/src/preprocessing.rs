@@ -7,7 +7,7 @@ use image::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Label};
 
 /// Smallest deviation taken: a channel that hardly varies is not blown up.
 const DEVIATION_MIN: f32 = 1.0 / 255.0;
@@ -70,7 +70,7 @@ impl Fit {
 impl Preprocessing {
     /// Measures the channels of a training set.
     #[must_use]
-    pub fn measure(width: u32, height: u32, resize: Option<u32>, training: &Dataset) -> Self {
+    pub fn measure(width: u32, height: u32, resize: Option<u32>, training: &Dataset<impl Label>) -> Self {
         let mut histogram = [[0_u64; 256]; 3];
         for sample in &training.samples {
             for pixel in sample.image.pixels() {

@@ -13,7 +13,7 @@ mod whitening;
 use std::{collections::HashMap, ops::ControlFlow};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use scones_nn::{Architecture, Network, Shape, StepSettings, Trainer};
+use scones_nn::{Architecture, ClassWeights, Loss, Network, Shape, StepSettings, Trainer};
 use serde::{Deserialize, Serialize};
 
 pub use augmentation::Augmentation;
@@ -22,14 +22,17 @@ pub use log::LogLines;
 pub use settings::{NetworkChoice, Settings};
 
 use crate::{
-    dataset::{Dataset, check::lack_of_classes},
-    evaluation::{Evaluation, fit_temperature, probabilities, top_k_correct},
+    dataset::{Dataset, Label, LabelKind, check::lack_of_classes},
+    evaluation::{Evaluation, fit_temperature, fit_weighted, probabilities_of, top_k_correct},
     model::{Model, Provenance},
     predict::Classifier,
     preprocessing::Preprocessing,
 };
 use batches::Batches;
 use early_stopping::Patience;
+
+/// Most that one side of a class counts more than the other with [`Settings::weighted_loss`].
+const WEIGHT_RATIO_MAX: f64 = 20.0;
 
 /// Why training ended without a model.
 #[derive(Debug, thiserror::Error)]
@@ -82,16 +85,17 @@ pub enum Progress {
         batch: usize,
         /// Images since the epoch began.
         images: usize,
-        /// Mean loss since the epoch began, in nats.
+        /// Mean loss of an answer since the epoch began, in nats.
         loss: f64,
-        /// Share of right answers since the epoch began, on the varied images.
+        /// Share of right answers since the epoch began, on the varied images; with several
+        /// classes an image, of all answers to all classes.
         accuracy: f64,
     },
     /// After each epoch.
     Epoch {
         /// From 0.
         epoch: u32,
-        /// Mean loss of the epoch's steps, in nats.
+        /// Mean loss of an answer in the epoch's steps, in nats.
         loss: f64,
         /// Share of right answers in the epoch's steps, on the varied images.
         accuracy: f64,
@@ -105,7 +109,7 @@ pub enum Progress {
 pub struct Validation {
     /// Share of right answers.
     pub accuracy: f64,
-    /// Mean loss, in nats.
+    /// Mean loss of an answer, in nats.
     pub loss: f64,
     /// `k` and the share of images whose label is among the `k` most likely classes.
     pub top_k: Option<(usize, f64)>,
@@ -134,7 +138,7 @@ pub enum Start<'a> {
     /// Random weights, drawn from the seed.
     Scratch,
     /// The weights of a model, and its normalisation of images. Its dense layer is replaced where
-    /// the classes differ. [`Settings::network`] has no effect.
+    /// the classes or the kinds of labels differ. [`Settings::network`] has no effect.
     Model(&'a Model),
 }
 
@@ -143,9 +147,9 @@ pub enum Start<'a> {
 /// # Errors
 /// Those of [`Training::new`] and of each epoch, and [`Error::Stopped`] when `progress` breaks off
 /// before the first epoch has ended.
-pub fn train(
-    training: &Dataset,
-    validation: Option<&Dataset>,
+pub fn train<L: Label>(
+    training: &Dataset<L>,
+    validation: Option<&Dataset<L>>,
     settings: &Settings,
     start: Start<'_>,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
@@ -159,12 +163,13 @@ pub fn train(
 ///
 /// The delivered weights are those of the end (their moving average, if set), never the ones that
 /// happened to do best on the validation images. When `progress` breaks off, the end is there.
-pub struct Training<'a> {
+pub struct Training<'a, L = usize> {
     settings: &'a Settings,
-    training: &'a Dataset,
-    validation: Option<&'a Dataset>,
+    training: &'a Dataset<L>,
+    validation: Option<&'a Dataset<L>>,
     pool: ThreadPool,
-    batches: Batches<'a>,
+    batches: Batches<'a, L>,
+    loss: Loss,
     trainer: Trainer,
     /// The moving average of the weights.
     average: Network,
@@ -189,27 +194,29 @@ struct Ended {
 struct Sums {
     images: usize,
     loss: f64,
+    /// One an image, or one for each of its classes.
+    answers: usize,
     correct: usize,
 }
 
 impl Sums {
     fn mean_loss(&self) -> f64 {
-        self.loss / self.images.max(1) as f64
+        self.loss / self.answers.max(1) as f64
     }
 
     fn accuracy(&self) -> f64 {
-        self.correct as f64 / self.images.max(1) as f64
+        self.correct as f64 / self.answers.max(1) as f64
     }
 }
 
-impl<'a> Training<'a> {
+impl<'a, L: Label> Training<'a, L> {
     /// A run before its first epoch.
     ///
     /// # Errors
     /// Data or settings that cannot work, and a model that does not fit them.
     pub fn new(
-        training: &'a Dataset,
-        validation: Option<&'a Dataset>,
+        training: &'a Dataset<L>,
+        validation: Option<&'a Dataset<L>>,
         settings: &'a Settings,
         start: Start<'_>,
     ) -> Result<Self, Error> {
@@ -234,7 +241,7 @@ impl<'a> Training<'a> {
             Start::Model(model) => {
                 preprocessing.mean = model.preprocessing.mean;
                 preprocessing.deviation = model.preprocessing.deviation;
-                adapted(model, input, &training.classes, seed)?
+                adapted(model, input, (L::KIND, &training.classes), seed)?
             }
         };
         let batches = pool.install(|| Batches::new(training, &preprocessing, settings));
@@ -242,13 +249,16 @@ impl<'a> Training<'a> {
             Start::Scratch if settings.whitened_stem => pool.install(|| whitening::whitened(&network, &batches))?,
             Start::Scratch | Start::Model(_) => network,
         };
+        let loss = loss(training, settings);
         let trainer = Trainer::new(network.clone(), batches.largest(), settings.optimizer, threads)?;
+        let trainer = trainer.with_loss(loss.clone())?;
         Ok(Self {
             settings,
             training,
             validation,
             pool,
             batches,
+            loss,
             trainer,
             average: network,
             preprocessing,
@@ -281,7 +291,8 @@ impl<'a> Training<'a> {
             return Err(Error::OtherRun);
         }
         let Settings { optimizer, threads, .. } = *self.settings;
-        let mut trainer = Trainer::new(checkpoint.weights, self.batches.largest(), optimizer, threads)?;
+        let trainer = Trainer::new(checkpoint.weights, self.batches.largest(), optimizer, threads)?;
+        let mut trainer = trainer.with_loss(self.loss.clone())?;
         trainer.restore(checkpoint.memory)?;
         self.trainer = trainer;
         self.average = checkpoint.average;
@@ -291,7 +302,8 @@ impl<'a> Training<'a> {
     }
 
     fn name(&self) -> String {
-        checkpoint::run_name(self.settings, &self.training.classes, self.training.samples.len())
+        let Dataset { classes, samples, .. } = self.training;
+        checkpoint::run_name(self.settings, L::KIND, classes, samples.len())
     }
 
     /// Epochs that have run to their end.
@@ -385,6 +397,10 @@ impl<'a> Training<'a> {
         )?;
         let count = targets.len() / self.training.classes.len();
         sums.images += count;
+        sums.answers += match L::KIND {
+            LabelKind::Single => count,
+            LabelKind::Multi => targets.len(),
+        };
         sums.loss += f64::from(report.loss) * count as f64;
         sums.correct += report.correct;
         // The average forgets the first, bad weights sooner than its decay alone would.
@@ -402,6 +418,7 @@ impl<'a> Training<'a> {
         Model {
             network: self.average.clone(),
             classes: self.training.classes.clone(),
+            labels: L::KIND,
             preprocessing: self.preprocessing.clone(),
             temperature: 1.0,
             mirror_averaging: self.settings.augmentation.mirror,
@@ -410,17 +427,20 @@ impl<'a> Training<'a> {
     }
 
     /// The validation images' logits and labels.
-    fn answers(&self, images: &Dataset) -> Result<(Vec<f32>, Vec<usize>), Error> {
+    fn answers(&self, images: &Dataset<L>) -> Result<(Vec<f32>, Vec<L>), Error> {
         let classifier = Classifier::new(&self.model());
         let logits = self.pool.install(|| classifier.all_logits(images))?;
-        Ok((logits, images.samples.iter().map(|sample| sample.label).collect()))
+        Ok((
+            logits,
+            images.samples.iter().map(|sample| sample.label.clone()).collect(),
+        ))
     }
 
     fn validate(&self) -> Result<Option<Validation>, Error> {
         let Some(images) = self.validation else { return Ok(None) };
         let (logits, labels) = self.answers(images)?;
         let classes = self.training.classes.len();
-        let evaluation = Evaluation::new(&probabilities(&logits, classes, 1.0), &labels, classes);
+        let evaluation = Evaluation::new(&probabilities_of(L::KIND, &logits, classes, 1.0), &labels, classes);
         let share = |k| top_k_correct(&logits, &labels, classes, k) as f64 / labels.len().max(1) as f64;
         Ok(Some(Validation {
             accuracy: evaluation.accuracy.value,
@@ -443,8 +463,11 @@ impl<'a> Training<'a> {
         if let Some(images) = self.validation {
             let (logits, labels) = self.answers(images)?;
             let classes = model.classes.len();
-            model.temperature = fit_temperature(&logits, &labels, classes);
-            let rows = probabilities(&logits, classes, model.temperature);
+            model.temperature = match &self.loss {
+                Loss::Softmax => fit_temperature(&logits, &labels, classes),
+                Loss::Sigmoids { weights } => fit_weighted(&logits, &labels, weights),
+            };
+            let rows = probabilities_of(L::KIND, &logits, classes, model.temperature);
             validation = Some(Evaluation::new(&rows, &labels, classes));
         }
         model.provenance = Provenance {
@@ -465,8 +488,37 @@ impl<'a> Training<'a> {
     }
 }
 
-/// The model's network for images of `input` and these classes.
-fn adapted(model: &Model, input: Shape, classes: &[String], seed: u64) -> Result<Network, Error> {
+/// What the network is trained for.
+fn loss<L: Label>(training: &Dataset<L>, settings: &Settings) -> Loss {
+    if L::KIND == LabelKind::Single {
+        return Loss::Softmax;
+    }
+    let images = training.samples.len();
+    let weigh = |present: usize| match settings.weighted_loss {
+        true => balanced(present, images - present),
+        false => ClassWeights::default(),
+    };
+    Loss::Sigmoids {
+        weights: training.class_counts().into_iter().map(weigh).collect(),
+    }
+}
+
+/// Weights with which images that have a class count as much as those that do not, and all images
+/// together as much as without weights. AWS says no more than that its "weights are calculated
+/// based on the distribution of classes"; this is the usual ratio of positive weights, absent to
+/// present, up to [`WEIGHT_RATIO_MAX`] either way, so that a few images do not drown the others.
+fn balanced(present: usize, absent: usize) -> ClassWeights {
+    let ratio = absent as f64 / present.max(1) as f64;
+    let ratio = ratio.clamp(1.0 / WEIGHT_RATIO_MAX, WEIGHT_RATIO_MAX);
+    let weight = (present + absent) as f64 / (present as f64 * ratio + absent as f64);
+    ClassWeights {
+        present: (ratio * weight) as f32,
+        absent: weight as f32,
+    }
+}
+
+/// The model's network for images of `input` and labels of this kind and these classes.
+fn adapted(model: &Model, input: Shape, (kind, classes): (LabelKind, &[String]), seed: u64) -> Result<Network, Error> {
     let network = &model.network;
     let architecture = Architecture {
         input,
@@ -483,13 +535,13 @@ fn adapted(model: &Model, input: Shape, classes: &[String], seed: u64) -> Result
             input.width, input.height
         ))
     })?;
-    if model.classes != classes {
+    if model.classes != classes || model.labels != kind {
         network = network.with_classes(classes.len(), seed)?;
     }
     Ok(network)
 }
 
-fn check(training: &Dataset, validation: Option<&Dataset>, settings: &Settings) -> Result<(), Error> {
+fn check<L: Label>(training: &Dataset<L>, validation: Option<&Dataset<L>>, settings: &Settings) -> Result<(), Error> {
     if let Some((_, message)) = lack_of_classes(training) {
         return Err(Error::Data(message));
     }

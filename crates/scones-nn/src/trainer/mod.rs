@@ -18,6 +18,7 @@ use self::shard::Shard;
 use crate::architecture::Architecture;
 use crate::buffer::{Buffer, padded};
 use crate::error::{Error, check_length, check_values};
+use crate::loss::Loss;
 use crate::network::Network;
 use crate::norm::Norm;
 use crate::optimizer::{Optimizer, OptimizerMemory, OptimizerState};
@@ -42,15 +43,17 @@ pub struct StepSettings {
 /// How the network did on a batch, before it learnt from it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepReport {
-    /// Mean cross entropy, nats.
+    /// Mean loss of the images, nats.
     pub loss: f32,
-    /// Images whose most likely class is that of the target.
+    /// Images whose most likely class is that of the target; with
+    /// [`Loss::Sigmoids`], classes of images that are on the target's side.
     pub correct: usize,
 }
 
 /// A network in training: its optimiser's memory and all buffers of a step.
 pub struct Trainer {
     network: Network,
+    loss: Loss,
     optimizer: OptimizerState,
     pool: rayon::ThreadPool,
     batch_size_max: usize,
@@ -119,7 +122,19 @@ impl Trainer {
             },
             gradient: vec![0.0; plan.updated_length_max()],
             network,
+            loss: Loss::default(),
         })
+    }
+
+    /// The same with another loss than [`Loss::Softmax`].
+    ///
+    /// # Errors
+    /// [`Error::Length`] and [`Error::Value`] for weights that are not those of
+    /// the network's classes.
+    pub fn with_loss(mut self, loss: Loss) -> Result<Self, Error> {
+        loss.validate(self.network.architecture().classes)?;
+        self.loss = loss;
+        Ok(self)
     }
 
     /// The network as trained so far.
@@ -150,8 +165,8 @@ impl Trainer {
     }
 
     /// Learns from one batch. `images` holds whole images, each by row, pixel
-    /// and channel; `targets` a soft label for each: numbers of at least 0,
-    /// one a class, that should sum to 1.
+    /// and channel; `targets` a soft label for each: numbers of at least 0, one
+    /// a class, of which [`Loss`] says what they mean.
     ///
     /// # Errors
     /// [`Error::Length`] and [`Error::Value`] for malformed input, and
@@ -164,6 +179,7 @@ impl Trainer {
         let count = self.check(images, targets, settings)?;
         let Self {
             network,
+            loss,
             optimizer,
             pool,
             shards,
@@ -175,6 +191,7 @@ impl Trainer {
         let architecture = &network.architecture;
         let mut pass = Pass {
             plan: &network.plan,
+            loss,
             update: Update {
                 values: &mut network.values,
                 optimizer,
@@ -204,7 +221,7 @@ impl Trainer {
         let expected = "finite numbers of at least 0";
         let not_negative = |value: f32| value.is_finite() && value >= 0.0;
         check_values("images", images, "finite numbers", f32::is_finite)?;
-        check_values("targets", targets, expected, not_negative)?;
+        self.loss.check_targets(targets)?;
         check_values("learning rate", &[settings.learning_rate], expected, not_negative)?;
         check_values("weight decay", &[settings.weight_decay], expected, not_negative)?;
         Ok(count)
@@ -216,6 +233,7 @@ impl Trainer {
 /// of one layer's gradient is ever held.
 struct Pass<'a> {
     plan: &'a Plan,
+    loss: &'a Loss,
     update: Update<'a>,
     shards: &'a mut [Shard],
     norms: &'a mut [Norm],
@@ -306,10 +324,10 @@ impl Pass<'_> {
     /// The dense layer and the loss, there and back.
     fn head(&mut self, count: usize) -> StepReport {
         let head = &self.plan.head;
-        let (plan, norms, packed) = (self.plan, &*self.norms, &*self.packed);
+        let (plan, loss, norms, packed) = (self.plan, self.loss, &*self.norms, &*self.packed);
         let bias = &self.update.values[head.bias.clone()];
         self.shards.par_iter_mut().with_max_len(1).for_each(|shard| {
-            shard.head(plan, norms, &packed.head, bias, 1.0 / count as f32);
+            shard.head(plan, norms, (&packed.head, bias), loss, 1.0 / count as f32);
         });
         let (mut loss, mut correct) = (0.0, 0);
         for shard in &*self.shards {

@@ -11,7 +11,7 @@ use crate::kernels::convolve::Start;
 use crate::kernels::dense::{Dense, DenseGradient};
 use crate::kernels::norm::{Activate, Addend, GradientSums, Moments, NormGradient, Normalised};
 use crate::kernels::pool::{AveragePool, ChosenGradient, MaxPool, SpreadGradient};
-use crate::loss::{argmax, cross_entropy};
+use crate::loss::Loss;
 use crate::norm::{GradientTotals, Norm, Statistics};
 use crate::plan::{Head, Node, Plan, Pooled, Shortcut, group_of, runs};
 use crate::simd::SimdLevel;
@@ -279,7 +279,14 @@ impl Shard {
 
     /// Finishes the last activation, classifies, and turns back: leaves the
     /// gradient of the last activation. `share` is one over the batch size.
-    pub(super) fn head(&mut self, plan: &Plan, norms: &[Norm], weights: &[f32], bias: &[f32], share: f32) {
+    pub(super) fn head(
+        &mut self,
+        plan: &Plan,
+        norms: &[Norm],
+        (weights, bias): (&[f32], &[f32]),
+        loss: &Loss,
+        share: f32,
+    ) {
         let last = plan.nodes.len() - 1;
         let frame = plan.last_frame();
         for image in 0..self.count {
@@ -299,8 +306,9 @@ impl Shard {
                 logits: &mut head.logits,
             });
             let targets = &self.targets[image * plan.head.classes..][..plan.head.classes];
-            head.correct += usize::from(argmax(&head.logits) == argmax(targets));
-            head.loss += cross_entropy(&mut head.logits, targets, share);
+            let answer = loss.compare(&mut head.logits, targets, share);
+            head.correct += answer.correct;
+            head.loss += answer.loss;
             self.level.run(DenseGradient {
                 features: &head.features,
                 weights,

@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::PathBuf};
 
-use scones_vision::training::Training;
+use scones_vision::{dataset::Label, training::Training};
 
 use crate::{training::directory::JobDirectory, vision::error_chain as chain};
 
@@ -21,7 +21,7 @@ impl Checkpoints {
     }
 
     /// Goes on from the checkpoint, if there is one; the problem with it otherwise.
-    pub(super) fn resume(&self, run: &mut Training<'_>) -> Result<(), String> {
+    pub(super) fn resume(&self, run: &mut Training<'_, impl Label>) -> Result<(), String> {
         match fs::read(&self.file) {
             Ok(bytes) => run.resume(&bytes).map_err(|error| chain(&error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -30,7 +30,7 @@ impl Checkpoints {
     }
 
     /// Puts the run's state in the place of the one before, if it is time to.
-    pub(super) fn keep(&self, run: &Training<'_>) -> Result<(), String> {
+    pub(super) fn keep(&self, run: &Training<'_, impl Label>) -> Result<(), String> {
         if !run.epochs().is_multiple_of(self.every) {
             return Ok(());
         }

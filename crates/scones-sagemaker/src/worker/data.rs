@@ -4,9 +4,11 @@ use std::{collections::HashMap, path::PathBuf};
 
 use scones_vision::{
     dataset::{
-        Dataset,
+        Dataset, Label,
         check::{self, Severity},
-        folder, list,
+        folder,
+        label::LabelFormat,
+        list,
         manifest::{self, Attributes},
         record_io,
     },
@@ -31,6 +33,17 @@ impl ChannelConfig {
     fn essence(&self) -> &str {
         let content_type = self.content_type.as_deref().unwrap_or("application/x-image");
         content_type.split(';').next().unwrap_or_default().trim()
+    }
+
+    /// The content type's `label-format`; the unknown one otherwise.
+    fn label_format(&self) -> Result<LabelFormat, &str> {
+        let parameters = self.content_type.as_deref().unwrap_or_default().split(';').skip(1);
+        let mut named = parameters.filter_map(|parameter| parameter.split_once('='));
+        let Some((_, name)) = named.find(|(name, _)| name.trim().eq_ignore_ascii_case("label-format")) else {
+            return Ok(LabelFormat::default());
+        };
+        let name = name.trim().trim_matches('"');
+        LabelFormat::named(name).ok_or(name)
     }
 }
 
@@ -74,6 +87,11 @@ pub(super) fn read_channels(directory: &JobDirectory) -> Result<Channels, End> {
                 "channel {name} has the content type '{essence}'; application/x-image and {RECORD_IO} are read here"
             ));
         }
+        if let Err(format) = channel.label_format() {
+            return invalid(&format!(
+                "channel {name} has the label-format '{format}'; multi-hot and class-id are known"
+            ));
+        }
         if let Some(names) = &channel.attribute_names
             && names.len() != 2
         {
@@ -95,12 +113,12 @@ pub(super) fn read_channels(directory: &JobDirectory) -> Result<Channels, End> {
 
 /// The images of a channel: of its augmented manifest or RecordIO file, or image files that its
 /// `.lst` channel labels, or one folder a class.
-pub(super) fn read(
+pub(super) fn read<L: Label>(
     directory: &JobDirectory,
     channels: &Channels,
     channel: &str,
     hyperparameters: &Hyperparameters,
-) -> Result<Dataset, End> {
+) -> Result<Dataset<L>, End> {
     let (names, fit) = (hyperparameters.class_names(), hyperparameters.fit());
     let root = directory.channel(channel);
     let lists = format!("{channel}_lst");
@@ -109,9 +127,10 @@ pub(super) fn read(
     let read = if let Some([image, label]) = attributes {
         let (image, label) = (image.clone(), label.clone());
         let attributes = Attributes { image, label };
-        manifest::read_fitted(&directory.manifest(channel), &root, &attributes, Some(&names), fit)
+        let format = config.and_then(|config| config.label_format().ok()).unwrap_or_default();
+        manifest::read_fitted(&directory.manifest(channel), &root, &attributes, (&names, format), fit)
     } else if config.is_some_and(|config| config.essence() == RECORD_IO) {
-        record_io::read_fitted(&only_file(directory, channel, "rec")?, Some(&names), fit)
+        record_io::read_fitted(&only_file(directory, channel, "rec")?, &names, fit)
     } else if channels.contains_key(&lists) {
         list::read_fitted(&only_file(directory, &lists, "lst")?, &root, Some(&names), fit)
     } else {
@@ -152,9 +171,9 @@ fn only_file(directory: &JobDirectory, channel: &str, extension: &str) -> Result
 }
 
 /// What is questionable about the data, or the first reason why training on it means nothing.
-pub(super) fn check(
-    training: &Dataset,
-    validation: &Dataset,
+pub(super) fn check<L: Label>(
+    training: &Dataset<L>,
+    validation: &Dataset<L>,
     hyperparameters: &Hyperparameters,
 ) -> Result<Vec<String>, End> {
     let mut warnings = Vec::new();

@@ -26,10 +26,11 @@ pub(super) fn read(
         let path = directory.channel(CHANNEL).join(ARTEFACT);
         let model = open(&path)?;
         fits(&model, hyperparameters, settings)?;
-        return Ok(Some((
-            model,
-            "Training goes on with the model of the channel model".to_owned(),
-        )));
+        let mut line = "Training goes on with the model of the channel model".to_owned();
+        if model.labels != hyperparameters.labels {
+            line += ", but for its last layer, which was trained with another multi_label and begins anew";
+        }
+        return Ok(Some((model, line)));
     }
     if !hyperparameters.use_pretrained_model {
         return Ok(None);

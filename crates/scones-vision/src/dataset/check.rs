@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Dataset, Sample};
+use super::{Dataset, Label, LabelKind, Sample};
 
 /// Smallest share of the samples that a class may have, relative to an even share, without a
 /// warning.
@@ -24,10 +24,12 @@ pub enum Severity {
 pub enum Problem {
     /// No samples.
     Empty,
-    /// All samples of one class.
+    /// All samples of one class, or of equal sets of classes.
     OneClass,
-    /// A class without samples, beside at least two with some.
+    /// A class without samples, beside others with some.
     EmptyClass,
+    /// A class that every image has, beside others.
+    FullClass,
     /// A class with far fewer samples than an even share.
     Imbalance,
     /// Rows of an image list that repeat a path or an index.
@@ -61,7 +63,11 @@ pub struct Finding {
 /// that every image must have, or `None` when images are resized anyway. Images are compared by
 /// all their pixels. Cost: linear in the pixels.
 #[must_use]
-pub fn check(training: &Dataset, validation: Option<&Dataset>, image_size: Option<(u32, u32)>) -> Vec<Finding> {
+pub fn check<L: Label>(
+    training: &Dataset<L>,
+    validation: Option<&Dataset<L>>,
+    image_size: Option<(u32, u32)>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     for finding in [Some(training), validation]
         .into_iter()
@@ -90,11 +96,11 @@ pub fn check(training: &Dataset, validation: Option<&Dataset>, image_size: Optio
 
 type Pixels<'a> = (u32, u32, &'a [u8]);
 
-fn pixels(sample: &Sample) -> Pixels<'_> {
+fn pixels<L>(sample: &Sample<L>) -> Pixels<'_> {
     (sample.image.width(), sample.image.height(), sample.image.as_raw())
 }
 
-fn classes(dataset: &Dataset, findings: &mut Vec<Finding>) {
+fn classes<L: Label>(dataset: &Dataset<L>, findings: &mut Vec<Finding>) {
     let mut find = |severity, problem, message: String| {
         findings.push(Finding {
             severity,
@@ -114,49 +120,67 @@ fn classes(dataset: &Dataset, findings: &mut Vec<Finding>) {
         } else if (count * counts.len()) as f64 / (total as f64) < BALANCE_MIN {
             let message = format!("class {name} has only {count} of {total} training images: add more of them");
             find(Severity::Warning, Problem::Imbalance, message);
+        } else if count == total {
+            let message = format!("every training image has the class {name}: add some without it");
+            find(Severity::Warning, Problem::FullClass, message);
         }
     }
 }
 
-/// Why nothing can be learned from a set: it takes images of two classes.
-pub(crate) fn lack_of_classes(dataset: &Dataset) -> Option<(Problem, String)> {
+/// Why nothing can be learned from a set: it takes images of two labels.
+pub(crate) fn lack_of_classes<L: Label>(dataset: &Dataset<L>) -> Option<(Problem, String)> {
     let of_origin = match dataset.origin.as_str() {
         "" => String::new(),
         origin => format!(" of {origin}"),
     };
-    let counts = dataset.class_counts();
-    let mut present = dataset.classes.iter().zip(&counts).filter(|(_, count)| **count > 0);
-    match (present.next(), present.next()) {
-        (None, _) => {
-            let message = format!("there are no training images{of_origin}: add some of each class");
-            Some((Problem::Empty, message))
-        }
-        (Some((class, count)), None) => {
-            let images = match count {
-                1 => format!("the only training image{of_origin} is"),
-                _ => format!("all {count} training images{of_origin} are"),
-            };
-            let message = format!("{images} of one class, {class}: add images of another class");
-            Some((Problem::OneClass, message))
-        }
-        _ => None,
+    let Some(first) = dataset.samples.first() else {
+        let message = format!("there are no training images{of_origin}: add some of each class");
+        return Some((Problem::Empty, message));
+    };
+    if dataset.samples.iter().any(|sample| sample.label != first.label) {
+        return None;
     }
+    let (images, are, have) = match dataset.samples.len() {
+        1 => ("the only training image".to_owned(), "is", "has"),
+        count => (format!("all {count} training images"), "are", "have"),
+    };
+    let named: Vec<&str> = first
+        .label
+        .classes()
+        .iter()
+        .map(|class| dataset.classes[*class].as_str())
+        .collect();
+    let named = named.join(", ");
+    let message = match (L::KIND, first.label.classes()) {
+        (LabelKind::Single, _) => {
+            format!("{images}{of_origin} {are} of one class, {named}: add images of another class")
+        }
+        (LabelKind::Multi, []) => format!("{images}{of_origin} {have} no class at all: add images that have some"),
+        (LabelKind::Multi, _) => {
+            format!("{images}{of_origin} {have} the same classes, {named}: add images of others")
+        }
+    };
+    Some((Problem::OneClass, message))
 }
 
 /// Finds equal images within one set; returns its images by their pixels.
-fn duplicates<'a>(set: &str, dataset: &'a Dataset, findings: &mut Vec<Finding>) -> HashMap<Pixels<'a>, &'a Sample> {
-    let mut groups: HashMap<Pixels<'_>, Vec<&Sample>> = HashMap::new();
+fn duplicates<'a, L: Label>(
+    set: &str,
+    dataset: &'a Dataset<L>,
+    findings: &mut Vec<Finding>,
+) -> HashMap<Pixels<'a>, &'a Sample<L>> {
+    let mut groups: HashMap<Pixels<'_>, Vec<&Sample<L>>> = HashMap::new();
     for sample in &dataset.samples {
         groups.entry(pixels(sample)).or_default().push(sample);
     }
     // A file that is listed twice was found when the list was read.
-    let several = |group: &&Vec<&Sample>| group.iter().any(|sample| sample.name != group[0].name);
-    let mut repeated: Vec<&Vec<&Sample>> = groups.values().filter(several).collect();
+    let several = |group: &&Vec<&Sample<L>>| group.iter().any(|sample| sample.name != group[0].name);
+    let mut repeated: Vec<&Vec<&Sample<L>>> = groups.values().filter(several).collect();
     repeated.sort_by_key(|group| &group[0].name);
     let (conflicting, same): (Vec<_>, Vec<_>) = repeated
         .into_iter()
         .partition(|group| group.iter().any(|sample| sample.label != group[0].label));
-    let mut find = |groups: Vec<&Vec<&Sample>>, problem, what: &str| {
+    let mut find = |groups: Vec<&Vec<&Sample<L>>>, problem, what: &str| {
         let files: Vec<String> = groups
             .iter()
             .flat_map(|group| group.iter().map(|sample| sample.name.clone()))
@@ -182,7 +206,7 @@ fn duplicates<'a>(set: &str, dataset: &'a Dataset, findings: &mut Vec<Finding>) 
     groups.into_iter().map(|(pixels, group)| (pixels, group[0])).collect()
 }
 
-fn leaks(training: &HashMap<Pixels<'_>, &Sample>, validation: &Dataset, findings: &mut Vec<Finding>) {
+fn leaks<L: Label>(training: &HashMap<Pixels<'_>, &Sample<L>>, validation: &Dataset<L>, findings: &mut Vec<Finding>) {
     let leaked = validation
         .samples
         .iter()
@@ -206,7 +230,7 @@ fn leaks(training: &HashMap<Pixels<'_>, &Sample>, validation: &Dataset, findings
     }
 }
 
-fn sizes(dataset: &Dataset, (width, height): (u32, u32), findings: &mut Vec<Finding>) {
+fn sizes<L>(dataset: &Dataset<L>, (width, height): (u32, u32), findings: &mut Vec<Finding>) {
     let other = dataset
         .samples
         .iter()
@@ -251,12 +275,12 @@ mod tests {
     use super::*;
     use image::RgbImage;
 
-    /// A dataset of `NAME CLASS SHADE` words; the shade decides all pixels.
-    fn dataset(samples: &[(&str, usize, u8)]) -> Dataset {
-        let sample = |&(name, label, shade): &(&str, usize, u8)| Sample {
-            image: RgbImage::from_pixel(4, 4, image::Rgb([shade; 3])),
-            label,
-            name: name.to_owned(),
+    /// A dataset of `NAME LABEL SHADE` words; the shade decides all pixels.
+    fn dataset<L: Label>(samples: &[(&str, L, u8)]) -> Dataset<L> {
+        let sample = |(name, label, shade): &(&str, L, u8)| Sample {
+            image: RgbImage::from_pixel(4, 4, image::Rgb([*shade; 3])),
+            label: label.clone(),
+            name: (*name).to_owned(),
         };
         Dataset {
             classes: vec!["bike".into(), "moto".into()],
@@ -293,9 +317,42 @@ mod tests {
     }
 
     #[test]
+    fn sets_of_classes_are_compared_as_a_whole() {
+        let set = |classes: &[usize]| super::super::ClassSet::new(classes.iter().copied());
+        let found = |samples: &[(&str, &[usize], u8)]| {
+            let samples: Vec<_> = samples
+                .iter()
+                .map(|(name, classes, shade)| (*name, set(classes), *shade))
+                .collect();
+            shown(&check(&dataset(&samples), None, None))
+        };
+        assert_eq!(found(&[("a", &[], 1), ("b", &[0, 1], 2), ("c", &[1], 3)]), "");
+        assert_eq!(
+            found(&[("a", &[0, 1], 1), ("b", &[1], 1), ("c", &[], 3)]),
+            "Warning ConflictingLabels: 1 image occurs more than once in the training set under different labels; keep the right one: a, b [\"a\", \"b\"]\n"
+        );
+        assert_eq!(
+            found(&[("a", &[0, 1], 1), ("b", &[1], 2)]),
+            "Warning FullClass: every training image has the class moto: add some without it []\n"
+        );
+        assert_eq!(
+            found(&[("a", &[1], 1), ("b", &[], 2)]),
+            "Warning EmptyClass: class bike has no training images: add some, or lower num_classes []\n"
+        );
+        assert_eq!(
+            found(&[("a", &[0, 1], 1), ("b", &[0, 1], 2)]),
+            "Error OneClass: all 2 training images have the same classes, bike, moto: add images of others []\n"
+        );
+        assert_eq!(
+            found(&[("a", &[], 1)]),
+            "Error OneClass: the only training image has no class at all: add images that have some []\n"
+        );
+    }
+
+    #[test]
     fn one_class_none_and_imbalance() {
         insta::assert_snapshot!(shown(&check(&dataset(&[("a", 1, 1), ("b", 1, 2)]), None, None)), @"Error OneClass: all 2 training images are of one class, moto: add images of another class []");
-        insta::assert_snapshot!(shown(&check(&dataset(&[]), None, None)), @"Error Empty: there are no training images: add some of each class []");
+        insta::assert_snapshot!(shown(&check(&dataset::<usize>(&[]), None, None)), @"Error Empty: there are no training images: add some of each class []");
         let named = |samples| Dataset {
             origin: "photos.lst".into(),
             ..dataset(samples)

@@ -5,16 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Dataset, Error, IMAGES_MEMORY_MAX, Sample, read_image, read_images};
+use super::{Dataset, Error, IMAGES_MEMORY_MAX, Label, Sample, read_image, read_images};
 use crate::preprocessing::Fit;
 
 /// Reads every PNG and JPEG of every class folder. Hidden files and files that are no images by
 /// their extension are skipped; an image that does not decode is an error with its name.
 ///
 /// # Errors
-/// A folder that cannot be listed, no class folder, a class without images, a damaged image, more
+/// Labels that folders do not tell of; a folder that cannot be listed, no class folder, a class without images, a damaged image, more
 /// images than [`IMAGES_MEMORY_MAX`] holds.
-pub fn read(root: &Path) -> Result<Dataset, Error> {
+pub fn read<L: Label>(root: &Path) -> Result<Dataset<L>, Error> {
     read_fitted(root, None)
 }
 
@@ -23,7 +23,7 @@ pub fn read(root: &Path) -> Result<Dataset, Error> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_fitted(root: &Path, fit: Option<Fit>) -> Result<Dataset, Error> {
+pub fn read_fitted<L: Label>(root: &Path, fit: Option<Fit>) -> Result<Dataset<L>, Error> {
     let class_folders: Vec<PathBuf> = sorted_entries(root)?.into_iter().filter(|path| path.is_dir()).collect();
     let layout = |path: &Path, problem: &str| Error::Layout {
         path: path.to_owned(),
@@ -44,7 +44,14 @@ pub fn read_fitted(root: &Path, fit: Option<Fit>) -> Result<Dataset, Error> {
         if paths.len() == before {
             return Err(layout(&folder, "no PNG or JPEG images: add some or remove the folder"));
         }
-        labels.resize(paths.len(), classes.len());
+        let label = L::from_folder(classes.len()).ok_or_else(|| {
+            layout(
+                root,
+                "folders of classes give each image one class; with multi_label=1 an image list, RecordIO file or \
+                 augmented manifest must label the images",
+            )
+        })?;
+        labels.resize(paths.len(), label);
         classes.push(file_name(&folder));
     }
     let images = read_images(root, &paths, read_image, fit, IMAGES_MEMORY_MAX).map_err(|(_, error)| error)?;
@@ -54,7 +61,7 @@ pub fn read_fitted(root: &Path, fit: Option<Fit>) -> Result<Dataset, Error> {
         .map(|(image, (path, label))| Sample {
             image,
             label,
-            name: format!("{}/{}", classes[label], file_name(path)),
+            name: relative(root, path),
         });
     Ok(Dataset {
         samples: samples.collect(),
@@ -84,6 +91,10 @@ fn file_name(path: &Path) -> String {
         .into_owned()
 }
 
+fn relative(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
+}
+
 fn is_image(path: &Path) -> bool {
     let extension = path.extension().map(OsStr::to_ascii_lowercase).unwrap_or_default();
     path.is_file() && ["png", "jpg", "jpeg"].iter().any(|known| extension == *known)
@@ -105,7 +116,7 @@ mod tests {
         std::fs::write(root.path().join("a/.DS_Store"), "x").unwrap();
         std::fs::write(root.path().join("a/notes.txt"), "x").unwrap();
         std::fs::create_dir(root.path().join(".git")).unwrap();
-        let dataset = read(root.path()).unwrap();
+        let dataset = read::<usize>(root.path()).unwrap();
         assert_eq!(dataset.classes, ["a", "b"]);
         let names: Vec<_> = dataset
             .samples
@@ -115,12 +126,12 @@ mod tests {
         assert_eq!(names, [("a/x.jpg", 0), ("b/1.png", 1), ("b/2.PNG", 1)]);
 
         std::fs::write(root.path().join("a/broken.png"), "nonsense").unwrap();
-        let error = read(root.path()).unwrap_err().to_string();
+        let error = read::<usize>(root.path()).unwrap_err().to_string();
         assert!(error.contains("a/broken.png; replace or remove the file"), "{error}");
         std::fs::remove_dir_all(root.path().join("a")).unwrap();
         std::fs::create_dir(root.path().join("a")).unwrap();
         assert!(
-            read(root.path())
+            read::<usize>(root.path())
                 .unwrap_err()
                 .to_string()
                 .ends_with("add some or remove the folder")
@@ -130,8 +141,13 @@ mod tests {
     #[test]
     fn names_a_missing_or_empty_root() {
         let root = tempfile::tempdir().unwrap();
-        assert!(read(root.path()).unwrap_err().to_string().contains("no class folders"));
-        let error = read(&root.path().join("none")).unwrap_err().to_string();
+        assert!(
+            read::<usize>(root.path())
+                .unwrap_err()
+                .to_string()
+                .contains("no class folders")
+        );
+        let error = read::<usize>(&root.path().join("none")).unwrap_err().to_string();
         assert!(error.starts_with("cannot list ") && error.ends_with("none"), "{error}");
     }
 }

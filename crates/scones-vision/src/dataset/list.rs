@@ -1,17 +1,19 @@
-//! SageMaker's image lists (`.lst`): index, tab, label, tab, path relative to the channel.
+//! SageMaker's image lists (`.lst`): index, tab, label, tab, path relative to the channel. With
+//! several classes an image there is a column for each class, 0 or 1, in the label's place.
 //!
 //! <https://docs.aws.amazon.com/sagemaker/latest/dg/image-classification.html#IC-inputoutput>
 
 use std::{
     collections::{HashMap, HashSet},
     fmt::Write as _,
+    io::{BufRead as _, BufReader, Read as _},
     path::{Component, Path, PathBuf},
 };
 
 use super::{
-    Dataset, Error, IMAGES_MEMORY_MAX, Sample,
+    Dataset, Error, IMAGES_MEMORY_MAX, Label, LabelKind, Sample,
     check::{Finding, Problem, Severity, shown},
-    is_plain_file_name, read_image, read_images, read_limited,
+    is_plain_file_name, label, read_image, read_images, read_limited,
 };
 use crate::preprocessing::Fit;
 
@@ -27,8 +29,8 @@ pub struct Row {
     pub line: usize,
     /// The image's index: unique by custom, with gaps allowed, and otherwise unused.
     pub index: u64,
-    /// The class.
-    pub label: usize,
+    /// The numbers in the label's place, at least one; each is below [`LABELS_MAX`].
+    pub labels: Vec<u16>,
     /// Relative to the channel's folder.
     pub path: String,
 }
@@ -39,23 +41,12 @@ pub enum RowProblem {
     /// Fewer than three columns.
     #[error("a row needs an index, a label and a path, separated by tabs")]
     Columns,
-    /// More than one label.
-    #[error("the row has {0} labels; multi-label classification is not supported yet: keep one label a row")]
-    MultiLabel(usize),
     /// The first column is no integer.
     #[error("the index {0:?} is not a whole number")]
     Index(String),
-    /// The second column is no class number.
-    #[error("the label {0:?} is not a whole number from 0 to {max}", max = LABELS_MAX - 1)]
-    Label(String),
-    /// A class beyond those that there are.
-    #[error("the label {label} is not one of the {classes} classes, which are numbered from 0")]
-    Class {
-        /// The second column.
-        label: usize,
-        /// How many classes there are.
-        classes: usize,
-    },
+    /// The columns after it are no label.
+    #[error(transparent)]
+    Label(#[from] label::Problem),
     /// A path that leaves the channel's folder.
     #[error("the path {0:?} must be relative and stay inside the channel's folder")]
     Path(String),
@@ -64,14 +55,14 @@ pub enum RowProblem {
         "the path {path:?} has the label {label} here and {first_label} on line {first}: keep the row with the right one"
     )]
     Conflict {
-        /// The third column.
+        /// The last column.
         path: String,
-        /// The second column.
-        label: usize,
+        /// The columns before it.
+        label: String,
         /// The line of the earlier row.
         first: usize,
         /// The label there.
-        first_label: usize,
+        first_label: String,
     },
     /// The file is not there.
     #[error("the file {} does not exist: add the image or remove the row", .0.display())]
@@ -101,28 +92,28 @@ pub fn parse(text: &str) -> Result<Vec<Row>, (usize, RowProblem)> {
 
 fn parse_row(line: usize, text: &str) -> Result<Row, RowProblem> {
     let columns: Vec<&str> = text.trim_matches(['\r', ' ']).split('\t').map(str::trim).collect();
-    let &[index, label, path] = columns.as_slice() else {
-        return Err(if columns.len() < 3 {
-            RowProblem::Columns
-        } else {
-            RowProblem::MultiLabel(columns.len() - 2)
-        });
+    let [index, labels @ .., path] = columns.as_slice() else {
+        return Err(RowProblem::Columns);
     };
+    if labels.is_empty() {
+        return Err(RowProblem::Columns);
+    }
+    let number = |label: &&str| parse_label(label).ok_or_else(|| label::Problem::Number(format!("{label:?}")));
     Ok(Row {
         line,
-        index: index.parse().map_err(|_| RowProblem::Index(index.to_owned()))?,
-        label: parse_label(label).ok_or_else(|| RowProblem::Label(label.to_owned()))?,
-        path: inside(path).ok_or_else(|| RowProblem::Path(path.to_owned()))?,
+        index: index.parse().map_err(|_| RowProblem::Index((*index).to_owned()))?,
+        labels: labels.iter().map(number).collect::<Result<_, _>>()?,
+        path: inside(path).ok_or_else(|| RowProblem::Path((*path).to_owned()))?,
     })
 }
 
-fn parse_label(text: &str) -> Option<usize> {
+fn parse_label(text: &str) -> Option<u16> {
     let whole = match text.split_once('.') {
         Some((whole, fraction)) if fraction.bytes().all(|digit| digit == b'0') => whole,
         Some(_) => return None,
         None => text,
     };
-    whole.parse().ok().filter(|&label| label < LABELS_MAX)
+    whole.parse().ok().filter(|&label| usize::from(label) < LABELS_MAX)
 }
 
 fn inside(path: &str) -> Option<String> {
@@ -148,12 +139,12 @@ fn repetitions(list: &Path, rows: &[Row]) -> Result<Vec<Finding>, (usize, RowPro
     let (mut paths, mut indices) = (Vec::new(), Vec::new());
     for row in rows {
         let first: &Row = by_path.entry(plain(&row.path)).or_insert(row);
-        if first.label != row.label {
+        if first.labels != row.labels {
             let conflict = RowProblem::Conflict {
                 path: row.path.clone(),
-                label: row.label,
+                label: written(&row.labels),
                 first: first.line,
-                first_label: first.label,
+                first_label: written(&first.labels),
             };
             return Err((row.line, conflict));
         }
@@ -197,13 +188,38 @@ fn repetitions(list: &Path, rows: &[Row]) -> Result<Vec<Finding>, (usize, RowPro
     Ok(paths.into_iter().chain(indices).collect())
 }
 
+fn written(labels: &[u16]) -> String {
+    let labels: Vec<String> = labels.iter().map(u16::to_string).collect();
+    labels.join(" ")
+}
+
+/// Whether a list has a column for each class, by its first row. A list that is malformed counts as
+/// one of single labels, whose reader says what is wrong.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn kind(list: &Path) -> Result<LabelKind, Error> {
+    let file = std::fs::File::open(list).map_err(Error::io("read", list))?;
+    for line in BufReader::new(file.take(LIST_BYTES_MAX)).lines() {
+        match line {
+            Ok(line) if line.trim_matches(['\u{feff}', ' ', '\t', '\r']).is_empty() => {}
+            Ok(line) if line.split('\t').count() > 3 => return Ok(LabelKind::Multi),
+            Err(error) if error.kind() != std::io::ErrorKind::InvalidData => {
+                return Err(Error::io("read", list)(error));
+            }
+            _ => break,
+        }
+    }
+    Ok(LabelKind::Single)
+}
+
 /// Reads an image list and its images below `root`. Classes are named by their numbers unless
 /// `classes` names them.
 ///
 /// # Errors
 /// A list that cannot be read or is too long, a row that cannot be used, a path with two labels, a
 /// missing or damaged image, each with the line; more images than [`IMAGES_MEMORY_MAX`] holds.
-pub fn read(list: &Path, root: &Path, classes: Option<&[String]>) -> Result<Dataset, Error> {
+pub fn read<L: Label>(list: &Path, root: &Path, classes: Option<&[String]>) -> Result<Dataset<L>, Error> {
     read_fitted(list, root, classes, None)
 }
 
@@ -212,7 +228,12 @@ pub fn read(list: &Path, root: &Path, classes: Option<&[String]>) -> Result<Data
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_fitted(list: &Path, root: &Path, classes: Option<&[String]>, fit: Option<Fit>) -> Result<Dataset, Error> {
+pub fn read_fitted<L: Label>(
+    list: &Path,
+    root: &Path,
+    classes: Option<&[String]>,
+    fit: Option<Fit>,
+) -> Result<Dataset<L>, Error> {
     let layout = |problem: String| Error::Layout {
         path: list.to_owned(),
         problem,
@@ -233,6 +254,17 @@ pub fn read_fitted(list: &Path, root: &Path, classes: Option<&[String]>, fit: Op
         return Err(layout("the image list has no rows".to_owned()));
     }
     let findings = repetitions(list, &rows).map_err(|(line, problem)| at_line(line, problem))?;
+    let numbered = || {
+        let count = L::count_classes(rows.iter().map(|row| row.labels.as_slice()));
+        (0..count).map(|class| class.to_string()).collect()
+    };
+    let classes = classes.map_or_else(numbered, <[String]>::to_vec);
+    // Labels first: a wrong one costs no decoding.
+    let label = |row: &Row| {
+        let label = L::from_columns(&row.labels, classes.len());
+        label.map_err(|problem| at_line(row.line, problem.into()))
+    };
+    let labels: Vec<L> = rows.iter().map(label).collect::<Result<_, _>>()?;
     let paths: Vec<PathBuf> = rows.iter().map(|row| root.join(&row.path)).collect();
     let images = read_images(list, &paths, read_image, fit, IMAGES_MEMORY_MAX).map_err(|(at, error)| match error {
         Error::Io {
@@ -244,17 +276,10 @@ pub fn read_fitted(list: &Path, root: &Path, classes: Option<&[String]>, fit: Op
         }
         other => other,
     })?;
-    let highest = rows.iter().map(|row| row.label).max().unwrap_or(0);
-    let numbered = || (0..=highest).map(|label| label.to_string()).collect();
-    let classes = classes.map_or_else(numbered, <[String]>::to_vec);
-    if let Some(row) = rows.iter().find(|row| row.label >= classes.len()) {
-        let (label, classes) = (row.label, classes.len());
-        return Err(at_line(row.line, RowProblem::Class { label, classes }));
-    }
-    let samples = images.into_iter().zip(rows);
-    let samples = samples.map(|(image, row)| Sample {
+    let samples = images.into_iter().zip(labels).zip(&rows);
+    let samples = samples.map(|((image, label), row)| Sample {
         image,
-        label: row.label,
+        label,
         name: plain(&row.path),
     });
     Ok(Dataset {
@@ -271,7 +296,7 @@ pub fn read_fitted(list: &Path, root: &Path, classes: Option<&[String]>, fit: Op
 ///
 /// # Errors
 /// A file that cannot be written; a sample's name that is no plain file name or is used twice.
-pub fn write(root: &Path, channel: &str, dataset: &Dataset) -> Result<(), Error> {
+pub fn write(root: &Path, channel: &str, dataset: &Dataset<impl Label>) -> Result<(), Error> {
     let folder = root.join(channel);
     std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
     let mut rows = String::new();
@@ -295,7 +320,9 @@ pub fn write(root: &Path, channel: &str, dataset: &Dataset) -> Result<(), Error>
             path,
             source: std::io::Error::other(error),
         })?;
-        let _ = writeln!(rows, "{index}\t{}\t{name}", sample.label);
+        let labels = sample.label.to_columns(dataset.classes.len());
+        let labels: Vec<String> = labels.iter().map(u16::to_string).collect();
+        let _ = writeln!(rows, "{index}\t{}\t{name}", labels.join("\t"));
     }
     let list = root.join(format!("{channel}.lst"));
     std::fs::write(&list, rows).map_err(Error::io("write", &list))
@@ -304,14 +331,14 @@ pub fn write(root: &Path, channel: &str, dataset: &Dataset) -> Result<(), Error>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::synthetic;
+    use crate::dataset::{ClassSet, synthetic};
     use proptest::prelude::*;
 
     fn check(text: &str, expect: &str) {
         let shown = match parse(text) {
             Ok(rows) => rows
                 .iter()
-                .map(|r| format!("{}:{},{},{};", r.line, r.index, r.label, r.path))
+                .map(|r| format!("{}:{},{},{};", r.line, r.index, written(&r.labels), r.path))
                 .collect(),
             Err((line, problem)) => format!("line {line}: {problem}"),
         };
@@ -330,10 +357,7 @@ mod tests {
             "1\t0\ta\n2 0 b",
             "line 2: a row needs an index, a label and a path, separated by tabs",
         );
-        check(
-            "1\t0\t1\t0\ta",
-            "line 1: the row has 3 labels; multi-label classification is not supported yet: keep one label a row",
-        );
+        check("1\t0\t1.0\t0\ta\n2\t1\t1\t0\tb", "1:1,0 1 0,a;2:2,1 1 0,b;");
         check("x\t0\ta", "line 1: the index \"x\" is not a whole number");
         check(
             "1\t0.5\ta",
@@ -367,11 +391,11 @@ mod tests {
         }
 
         #[test]
-        fn round_trip(rows in prop::collection::vec((any::<u64>(), 0_usize..LABELS_MAX, "[a-z0-9_]{1,9}(/[a-z]{1,5} [a-z])?\\.png"), 0..20), windows: bool) {
+        fn round_trip(rows in prop::collection::vec((any::<u64>(), prop::collection::vec(0..LABELS_MAX as u16, 1..5), "[a-z0-9_]{1,9}(/[a-z]{1,5} [a-z])?\\.png"), 0..20), windows: bool) {
             let end = if windows { "\r\n" } else { "\n" };
-            let text: String = rows.iter().map(|(index, label, path)| format!("{index}\t{label}\t{path}{end}")).collect();
+            let text: String = rows.iter().map(|(index, label, path)| format!("{index}\t{}\t{path}{end}", written(label).replace(' ', "\t"))).collect();
             let parsed = parse(&text).unwrap();
-            prop_assert_eq!(parsed.into_iter().map(|row| (row.index, row.label, row.path)).collect::<Vec<_>>(), rows);
+            prop_assert_eq!(parsed.into_iter().map(|row| (row.index, row.labels, row.path)).collect::<Vec<_>>(), rows);
         }
     }
 
@@ -390,14 +414,18 @@ mod tests {
 
         let gone = folder.path().join("train").join(&drawn.samples[2].name);
         std::fs::write(&gone, "nonsense").unwrap();
-        let error = read(&list, &folder.path().join("train"), None).unwrap_err().to_string();
+        let error = read::<usize>(&list, &folder.path().join("train"), None)
+            .unwrap_err()
+            .to_string();
         let named = format!(
             "train.lst line 3: the image {} cannot be used: not a PNG",
             gone.display()
         );
         assert!(error.contains(&named), "{error}");
         std::fs::remove_file(&gone).unwrap();
-        let error = read(&list, &folder.path().join("train"), None).unwrap_err().to_string();
+        let error = read::<usize>(&list, &folder.path().join("train"), None)
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("train.lst line 3: the file ") && error.ends_with("remove the row"),
             "{error}"
@@ -422,7 +450,7 @@ mod tests {
     fn rows_that_repeat_others_are_reported() {
         let check = |rows: &str, expect: &[&str]| {
             let (folder, list) = listed(rows);
-            let read = read(&list, folder.path(), None).map_err(|error| vec![error.to_string()]);
+            let read = read::<usize>(&list, folder.path(), None).map_err(|error| vec![error.to_string()]);
             let told = match &read {
                 Ok(read) => {
                     // The parts of a split say it once.
@@ -465,6 +493,75 @@ mod tests {
     }
 
     #[test]
+    fn a_column_a_class_makes_sets() {
+        let check = |rows: &str, expect: Result<&[&[usize]], &str>| {
+            let (folder, list) = listed(rows);
+            let read = read::<ClassSet>(&list, folder.path(), None);
+            let read = read.map_err(|error| error.to_string().replace(&list.display().to_string(), "LIST"));
+            let labels = read.map(|read| -> Vec<ClassSet> { read.samples.into_iter().map(|of| of.label).collect() });
+            let expect = expect.map(|sets| sets.iter().map(|set| ClassSet::new(set.iter().copied())).collect());
+            assert_eq!(labels, expect.map_err(str::to_owned), "{rows}");
+        };
+        check("1\t1\t0\t1\ta\n2\t0\t0\t0\tb\n", Ok(&[&[0, 2], &[]]));
+        check(
+            "1\t1\t0\ta\n2\t1\tb\n",
+            Err("LIST line 2: it has 1 label, but there are 2 classes: with multi_label=1 each class has one, 0 or 1"),
+        );
+        check(
+            "1\t1\t0\ta\n2\t1\t4\tb\n",
+            Err("LIST line 2: the label 4 of class 1 must be 0 or 1: with multi_label=1 each class has one"),
+        );
+        check(
+            "1\t1\t0\ta\n2\t1\t1\ta\n",
+            Err(
+                "LIST line 2: the path \"a\" has the label 1 1 here and 1 0 on line 1: keep the row with the right one",
+            ),
+        );
+        let (folder, list) = listed("1\t1\t0\ta\n");
+        let error = read::<usize>(&list, folder.path(), None).unwrap_err().to_string();
+        let expect = "line 1: it has 2 labels, and one is expected: give each image one, or set multi_label=1";
+        assert!(error.ends_with(expect), "{error}");
+    }
+
+    #[test]
+    fn the_first_row_tells_the_kind() {
+        let check = |rows: &[u8], expect: LabelKind| {
+            let folder = tempfile::tempdir().unwrap();
+            let list = folder.path().join("a.lst");
+            std::fs::write(&list, rows).unwrap();
+            assert_eq!(kind(&list).unwrap(), expect, "{rows:?}");
+        };
+        check(b"1\t0\ta\n", LabelKind::Single);
+        check(b"1\t0\t1\ta\n", LabelKind::Multi);
+        check(b"\xef\xbb\xbf\r\n\n1\t0\t1\t1\ta", LabelKind::Multi);
+        check(b"1\t0\ta\n1\t0\t1\ta\n", LabelKind::Single);
+        check(b"", LabelKind::Single);
+        check(b"\xff\xfe\t\t\t\t", LabelKind::Single);
+        assert!(kind(Path::new("/nowhere/a.lst")).is_err());
+    }
+
+    #[test]
+    fn sets_are_written_as_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let drawn = synthetic::draw(3, 1);
+        let label = [vec![2], vec![], vec![0, 1]].map(ClassSet::new);
+        let samples = drawn.samples.into_iter().zip(label).map(|(sample, label)| Sample {
+            image: sample.image,
+            label,
+            name: sample.name,
+        });
+        let sets = Dataset {
+            classes: ["a", "b", "c"].map(str::to_owned).to_vec(),
+            samples: samples.collect(),
+            ..Dataset::default()
+        };
+        write(folder.path(), "train", &sets).unwrap();
+        let list = folder.path().join("train.lst");
+        let read_back = read::<ClassSet>(&list, &folder.path().join("train"), Some(&sets.classes)).unwrap();
+        assert_eq!((read_back.classes, read_back.samples), (sets.classes, sets.samples));
+    }
+
+    #[test]
     fn a_list_that_is_too_long_is_not_cut() {
         let (folder, list) = listed("1\t0\ta\n");
         std::fs::OpenOptions::new()
@@ -473,7 +570,7 @@ mod tests {
             .unwrap()
             .set_len(LIST_BYTES_MAX + 1)
             .unwrap();
-        let error = read(&list, folder.path(), None).unwrap_err().to_string();
+        let error = read::<usize>(&list, folder.path(), None).unwrap_err().to_string();
         let expect = format!(
             "{}: the image list has more than 268435456 bytes: divide it",
             list.display()
@@ -489,7 +586,7 @@ mod tests {
             height: 16,
             resize: Some(18),
         };
-        let read = read_fitted(&list, folder.path(), None, Some(fit)).unwrap();
+        let read = read_fitted::<usize>(&list, folder.path(), None, Some(fit)).unwrap();
         let sizes: Vec<_> = read.samples.iter().map(|sample| sample.image.dimensions()).collect();
         assert_eq!(sizes, [(36, 18); 2]);
     }

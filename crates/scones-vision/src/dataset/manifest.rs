@@ -1,5 +1,5 @@
 //! SageMaker's augmented manifests: one JSON object a line, which names an image in S3 and its
-//! label, as Ground Truth writes them.
+//! label, as Ground Truth writes them. With several classes an image the label is a list.
 //!
 //! <https://docs.aws.amazon.com/sagemaker/latest/dg/image-classification.html#IC-augmented-manifest-training>
 
@@ -7,7 +7,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{Dataset, Error, IMAGES_MEMORY_MAX, Sample, list::LABELS_MAX, read_image, read_images, read_limited};
+use super::{
+    Dataset, Error, IMAGES_MEMORY_MAX, Label, Sample,
+    label::{self, LabelFormat},
+    list::LABELS_MAX,
+    read_image, read_images, read_limited,
+};
 use crate::preprocessing::Fit;
 
 /// Longest manifest read, in bytes.
@@ -29,8 +34,8 @@ pub struct Entry {
     pub line: usize,
     /// Where the image is: `s3://BUCKET/KEY`.
     pub source: String,
-    /// The class.
-    pub label: usize,
+    /// A number or a list of some; each is below [`LABELS_MAX`].
+    pub label: label::Value,
 }
 
 /// What is wrong with a line and what to do.
@@ -45,20 +50,9 @@ pub enum Problem {
     /// An image's place that is no text.
     #[error("the attribute {0:?} must be the image's S3 URI, such as \"s3://bucket/image.jpg\"")]
     Source(String),
-    /// The label is no class number.
-    #[error("the label {0} is not a whole number from 0 to {max}", max = LABELS_MAX - 1)]
-    Label(String),
-    /// Not one label.
-    #[error("the label {0} is a list; multi-label classification is not supported yet: give each image one")]
-    MultiLabel(String),
-    /// A class beyond those that there are.
-    #[error("the label {label} is not one of the {classes} classes, which are numbered from 0")]
-    Class {
-        /// On the line.
-        label: usize,
-        /// How many classes there are.
-        classes: usize,
-    },
+    /// What stands in the label's place is none.
+    #[error(transparent)]
+    Label(#[from] label::Problem),
     /// The image does not decode.
     #[error("the image {place} cannot be used: {reason}; replace it or remove the line")]
     Image {
@@ -70,7 +64,7 @@ pub enum Problem {
 }
 
 /// Reads the lines of a manifest. Blank lines, Windows line ends and further attributes are
-/// accepted; a label is a number or a text of one.
+/// accepted; a label is a number, a text of one, or a list of those.
 ///
 /// # Errors
 /// The one-based line number and what is wrong with it.
@@ -91,18 +85,24 @@ fn parse_line(line: usize, text: &str, attributes: &Attributes) -> Result<Entry,
     Ok(Entry {
         line,
         source: source.clone(),
-        label: label(attribute(&attributes.label)?)?,
+        label: match attribute(&attributes.label)? {
+            Value::Array(numbers) => label::Value::List(numbers.iter().map(number).collect::<Result<_, _>>()?),
+            only => label::Value::Number(number(only)?),
+        },
     })
 }
 
-fn label(value: &Value) -> Result<usize, Problem> {
+fn number(value: &Value) -> Result<u16, label::Problem> {
     let text = match value {
-        Value::Array(_) => return Err(Problem::MultiLabel(value.to_string())),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let label = text.trim().parse().ok().filter(|&label| label < LABELS_MAX);
-    label.ok_or_else(|| Problem::Label(value.to_string()))
+    let label = text
+        .trim()
+        .parse()
+        .ok()
+        .filter(|&label| usize::from(label) < LABELS_MAX);
+    label.ok_or_else(|| label::Problem::Number(value.to_string()))
 }
 
 /// Reads the file of a manifest; see [`parse`].
@@ -141,27 +141,25 @@ pub fn image_path(folder: &Path, entry: &Entry) -> PathBuf {
     folder.join(format!("line-{}", entry.line))
 }
 
-/// Reads a manifest and its images, which lie in `folder` under [their names](image_path). Classes
-/// are named by their numbers unless `classes` names them; every image is fitted as it comes.
+/// Reads a manifest of these classes and its images, which lie in `folder` under
+/// [their names](image_path). Every image is fitted as it comes.
 ///
 /// # Errors
-/// As [`read_entries`]; a label that is no class; a missing or damaged image, with the line; more
+/// As [`read_entries`]; a label that is none of the classes or not of the format; a missing or damaged image, with the line; more
 /// images than [`IMAGES_MEMORY_MAX`] holds.
-pub fn read_fitted(
+pub fn read_fitted<L: Label>(
     manifest: &Path,
     folder: &Path,
     attributes: &Attributes,
-    classes: Option<&[String]>,
+    (classes, format): (&[String], LabelFormat),
     fit: Option<Fit>,
-) -> Result<Dataset, Error> {
+) -> Result<Dataset<L>, Error> {
     let entries = read_entries(manifest, attributes)?;
-    let highest = entries.iter().map(|entry| entry.label).max().unwrap_or(0);
-    let numbered = || (0..=highest).map(|label| label.to_string()).collect();
-    let classes = classes.map_or_else(numbered, <[String]>::to_vec);
-    if let Some(entry) = entries.iter().find(|entry| entry.label >= classes.len()) {
-        let (label, classes) = (entry.label, classes.len());
-        return Err(at_line(manifest)((entry.line, Problem::Class { label, classes })));
-    }
+    let label = |entry: &Entry| {
+        let label = L::from_value(&entry.label, format, classes.len());
+        label.map_err(|problem| at_line(manifest)((entry.line, problem.into())))
+    };
+    let labels: Vec<L> = entries.iter().map(label).collect::<Result<_, _>>()?;
     let image = |entry: &Entry| {
         read_image(&image_path(folder, entry)).map_err(|error| match error {
             Error::Image { source, .. } => {
@@ -172,14 +170,15 @@ pub fn read_fitted(
         })
     };
     let images = read_images(manifest, &entries, image, fit, IMAGES_MEMORY_MAX).map_err(|(_, error)| error)?;
-    let samples = images.into_iter().zip(entries).map(|(image, entry)| Sample {
+    let samples = images.into_iter().zip(labels).zip(entries);
+    let samples = samples.map(|((image, label), entry)| Sample {
         image,
-        label: entry.label,
+        label,
         name: entry.source,
     });
     Ok(Dataset {
         samples: samples.collect(),
-        classes,
+        classes: classes.to_vec(),
         origin: manifest.display().to_string(),
         findings: Vec::new(),
     })
@@ -203,7 +202,10 @@ mod tests {
         let shown = match parse(text, &attributes()) {
             Ok(entries) => entries
                 .iter()
-                .map(|e| format!("{}:{},{};", e.line, e.label, e.source))
+                .map(|e| match &e.label {
+                    label::Value::Number(number) => format!("{}:{number},{};", e.line, e.source),
+                    label::Value::List(numbers) => format!("{}:{numbers:?},{};", e.line, e.source),
+                })
                 .collect(),
             Err((line, problem)) => format!("line {line}: {problem}"),
         };
@@ -237,8 +239,12 @@ mod tests {
             );
         }
         check(
-            "{\"source-ref\": \"s3://b/1\", \"class\": [1,0]}",
-            "line 1: the label [1,0] is a list; multi-label classification is not supported yet: give each image one",
+            "{\"source-ref\": \"s3://b/1\", \"class\": [1, \"0\"]}\n{\"source-ref\": \"s3://b/2\", \"class\": []}",
+            "1:[1, 0],s3://b/1;2:[],s3://b/2;",
+        );
+        check(
+            "{\"source-ref\": \"s3://b/1\", \"class\": [1, [0]]}",
+            "line 1: the label [0] is not a whole number from 0 to 9999",
         );
     }
 
@@ -265,30 +271,31 @@ mod tests {
         };
         save("line-1", &RgbImage::new(4, 3));
         save("line-3", &RgbImage::new(5, 2));
-        let read = |classes: Option<&[String]>| {
-            let read = read_fitted(&manifest, folder.path(), &attributes(), classes, None);
+        let two = ["a".to_owned(), "b".to_owned()];
+        let read = |classes: &[String]| {
+            let classes = (classes, LabelFormat::default());
+            let read = read_fitted::<usize>(&manifest, folder.path(), &attributes(), classes, None);
             read.map_err(|error| error.to_string().replace(&manifest.display().to_string(), "MANIFEST"))
         };
-        let dataset = read(None).unwrap();
+        let dataset = read(&two).unwrap();
         let samples: Vec<_> = dataset
             .samples
             .iter()
             .map(|sample| (sample.name.as_str(), sample.label, sample.image.dimensions()))
             .collect();
         assert_eq!(samples, [("s3://b/a", 1, (4, 3)), ("s3://b/b", 0, (5, 2))]);
-        assert_eq!(dataset.classes, ["0", "1"]);
-        let one = ["only".to_owned()];
+        assert_eq!(dataset.classes, two);
         assert_eq!(
-            read(Some(&one)).unwrap_err(),
+            read(&two[..1]).unwrap_err(),
             "MANIFEST line 1: the label 1 is not one of the 1 classes, which are numbered from 0"
         );
         std::fs::write(folder.path().join("line-3"), "nonsense").unwrap();
-        let error = read(None).unwrap_err();
+        let error = read(&two).unwrap_err();
         assert!(
             error.starts_with("MANIFEST line 3: the image s3://b/b cannot be used: not a PNG"),
             "{error}"
         );
         std::fs::write(&manifest, "\n").unwrap();
-        assert_eq!(read(None).unwrap_err(), "MANIFEST: the manifest has no lines");
+        assert_eq!(read(&two).unwrap_err(), "MANIFEST: the manifest has no lines");
     }
 }

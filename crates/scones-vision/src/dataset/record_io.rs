@@ -3,7 +3,7 @@
 //! A record is a magic number, a word with its length and a flag, the bytes, and padding to four
 //! bytes. Bytes that hold the magic number themselves, at a multiple of four, are divided there
 //! into parts. They begin with a header of 24 bytes: how many labels follow it, the label if none
-//! do, and two numbers of the image's. All of it is little-endian.
+//! do (with several classes an image one follows for each class, 0 or 1), and two numbers of the image's. All of it is little-endian.
 //!
 //! <https://mxnet.apache.org/versions/1.9.1/api/faq/recordio>,
 //! <https://docs.aws.amazon.com/sagemaker/latest/dg/image-classification.html#IC-recordio-training>
@@ -15,7 +15,7 @@ use std::{
     path::Path,
 };
 
-use super::{Dataset, Error, IMAGES_MEMORY_MAX, Sample, list::LABELS_MAX, read_images};
+use super::{Dataset, Error, IMAGES_MEMORY_MAX, Label, Sample, label, list::LABELS_MAX, read_images};
 use crate::{
     decode::{self, IMAGE_BYTES_MAX},
     preprocessing::Fit,
@@ -46,20 +46,9 @@ pub enum Problem {
     /// Not even a header.
     #[error("its {0} bytes are too few for a header and its labels: make the file with im2rec")]
     Header(usize),
-    /// Not one label.
-    #[error("it has {0} labels; multi-label classification is not supported yet: give each image one")]
-    MultiLabel(u32),
-    /// The label is no class number.
-    #[error("the label {0} is not a whole number from 0 to {max}", max = LABELS_MAX - 1)]
-    Label(String),
-    /// A class beyond those that there are.
-    #[error("the label {label} is not one of the {classes} classes, which are numbered from 0")]
-    Class {
-        /// In the record.
-        label: usize,
-        /// How many classes there are.
-        classes: usize,
-    },
+    /// Its numbers are no label.
+    #[error(transparent)]
+    Label(#[from] label::Problem),
     /// What follows the labels does not decode.
     #[error("its image cannot be used: {0}; replace it")]
     Image(String),
@@ -76,15 +65,14 @@ struct Extent {
     parts: Vec<(u64, u64)>,
 }
 
-/// Reads every image of a RecordIO file. Classes are named by their numbers unless `classes` names
-/// them; every image is fitted as it comes, so that the original sizes never lie in memory
-/// together.
+/// Reads every image of a RecordIO file of these classes. Every image is fitted as it comes, so
+/// that the original sizes never lie in memory together.
 ///
 /// # Errors
-/// A file that cannot be read or has no records; a record that is damaged, has not one label of a
-/// class or no usable image, by its number and its place; more images than [`IMAGES_MEMORY_MAX`]
+/// A file that cannot be read or has no records; a record that is damaged, has no label of the
+/// classes or no usable image, by its number and its place; more images than [`IMAGES_MEMORY_MAX`]
 /// holds.
-pub fn read_fitted(path: &Path, classes: Option<&[String]>, fit: Option<Fit>) -> Result<Dataset, Error> {
+pub fn read_fitted<L: Label>(path: &Path, classes: &[String], fit: Option<Fit>) -> Result<Dataset<L>, Error> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let extents = extents(path, &file)?;
     if extents.is_empty() {
@@ -93,15 +81,10 @@ pub fn read_fitted(path: &Path, classes: Option<&[String]>, fit: Option<Fit>) ->
         return Err(Error::Layout { path, problem });
     }
     let origin = path.display().to_string();
-    let label = |extent: &Extent| -> Result<usize, Error> {
-        let (label, _) = parse(&bytes(&file, extent, path)?).map_err(extent.failed(path))?;
-        match classes {
-            Some(classes) if label >= classes.len() => {
-                let classes = classes.len();
-                Err(extent.failed(path)(Problem::Class { label, classes }))
-            }
-            _ => Ok(label),
-        }
+    let label = |extent: &Extent| -> Result<L, Error> {
+        let bytes = bytes(&file, extent, path)?;
+        let label = parse(&bytes).and_then(|(numbers, _)| Ok(L::from_columns(&numbers, classes.len())?));
+        label.map_err(extent.failed(path))
     };
     // Labels first: a wrong one costs no decoding.
     let labels = extents.iter().map(label).collect::<Result<Vec<_>, _>>()?;
@@ -111,8 +94,6 @@ pub fn read_fitted(path: &Path, classes: Option<&[String]>, fit: Option<Fit>) ->
         decode::decode(image).map_err(|error| extent.failed(path)(Problem::Image(error.to_string())))
     };
     let images = read_images(path, &extents, image, fit, IMAGES_MEMORY_MAX).map_err(|(_, error)| error)?;
-    let highest = labels.iter().copied().max().unwrap_or(0);
-    let numbered = || (0..=highest).map(|label| label.to_string()).collect();
     let samples = images.into_iter().zip(extents).zip(labels);
     let samples = samples.map(|((image, extent), label)| Sample {
         image,
@@ -121,7 +102,7 @@ pub fn read_fitted(path: &Path, classes: Option<&[String]>, fit: Option<Fit>) ->
     });
     Ok(Dataset {
         samples: samples.collect(),
-        classes: classes.map_or_else(numbered, <[String]>::to_vec),
+        classes: classes.to_vec(),
         origin,
         findings: Vec::new(),
     })
@@ -212,26 +193,29 @@ fn bytes(file: &File, extent: &Extent, path: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// The label and the encoded image of a record.
-fn parse(bytes: &[u8]) -> Result<(usize, &[u8]), Problem> {
-    let too_short = Problem::Header(bytes.len());
-    let (header, rest) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or(too_short.clone())?;
-    let [a, b, c, d, e, f, g, h, ..] = *header;
-    let count = u32::from_le_bytes([a, b, c, d]);
-    let (label, image) = match count {
-        0 => ([e, f, g, h], rest),
-        1 => rest
-            .split_first_chunk()
-            .map(|(label, rest)| (*label, rest))
-            .ok_or(too_short)?,
-        several => return Err(Problem::MultiLabel(several)),
+/// The numbers of the label and the encoded image of a record.
+fn parse(bytes: &[u8]) -> Result<(Vec<u16>, &[u8]), Problem> {
+    let too_short = || Problem::Header(bytes.len());
+    let (header, rest) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or_else(too_short)?;
+    let [a, b, c, d, label @ ..] = header;
+    let (labels, image) = match u32::from_le_bytes([*a, *b, *c, *d]) {
+        0 => (&label[..4], rest),
+        count => rest.split_at_checked(count as usize * 4).ok_or_else(too_short)?,
     };
-    let label = f32::from_le_bytes(label);
+    let labels = labels
+        .as_chunks()
+        .0
+        .iter()
+        .map(|label| number(f32::from_le_bytes(*label)));
+    Ok((labels.collect::<Result<_, _>>()?, image))
+}
+
+fn number(label: f32) -> Result<u16, label::Problem> {
     let is_class = label >= 0.0 && label < LABELS_MAX as f32 && label.fract() == 0.0;
-    if !is_class {
-        return Err(Problem::Label(label.to_string()));
+    match is_class {
+        true => Ok(label as u16),
+        false => Err(label::Problem::Number(label.to_string())),
     }
-    Ok((label as usize, image))
 }
 
 #[cfg(test)]

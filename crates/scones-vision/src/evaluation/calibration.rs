@@ -1,6 +1,9 @@
 //! Whether probabilities mean what they say.
 
-use super::{best, probabilities};
+use scones_nn::ClassWeights;
+
+use super::{best, claims, probabilities_of, surprise};
+use crate::dataset::{Label, LabelKind};
 
 /// Bins of equal width in the expected calibration error.
 pub const CALIBRATION_BINS: usize = 15;
@@ -12,38 +15,68 @@ const SEARCH_STEPS: usize = 40;
 /// [`CALIBRATION_BINS`] bins of confidence, weighted by size (Naeini et al., 2015; Guo et al.,
 /// 2017). With few images it is above zero even for a perfectly calibrated classifier.
 ///
+/// With several classes an image it is the mean distance between the probability of a class and
+/// the share of images that have it, over all classes together.
+///
 /// # Panics
 /// If there are not `classes` probabilities a label.
 #[must_use]
-pub fn expected_calibration_error(probabilities: &[f32], labels: &[usize], classes: usize) -> f64 {
+pub fn expected_calibration_error<L: Label>(probabilities: &[f32], labels: &[L], classes: usize) -> f64 {
     assert_eq!(
         probabilities.len(),
         labels.len() * classes,
         "one row of probabilities a label"
     );
-    let mut gaps = [0.0_f64; CALIBRATION_BINS];
-    for (row, &label) in probabilities.chunks_exact(classes).zip(labels) {
-        let answer = best(row);
-        let confidence = f64::from(row[answer]);
+    let (mut gaps, mut count) = ([0.0_f64; CALIBRATION_BINS], 0);
+    let mut add = |confidence: f32, is_right: bool| {
+        let confidence = f64::from(confidence);
         let bin = ((confidence * CALIBRATION_BINS as f64) as usize).min(CALIBRATION_BINS - 1);
-        gaps[bin] += confidence - f64::from(u8::from(answer == label));
+        gaps[bin] += confidence - f64::from(u8::from(is_right));
+        count += 1;
+    };
+    for (row, label) in probabilities.chunks_exact(classes).zip(labels) {
+        match L::KIND {
+            LabelKind::Single => add(row[best(row)], label.classes() == [best(row)]),
+            LabelKind::Multi => claims(row, label).for_each(|(share, has)| add(share, has)),
+        }
     }
-    gaps.iter().map(|gap| gap.abs()).sum::<f64>() / labels.len().max(1) as f64
+    gaps.iter().map(|gap| gap.abs()).sum::<f64>() / count.max(1) as f64
 }
 
-/// The temperature by which logits are best divided before the softmax: the one with the least
-/// loss on these images (Guo et al., "On Calibration of Modern Neural Networks", 2017). It changes
-/// no answer, only how sure they are. 1 without images.
+/// The temperature by which logits are best divided before the softmax or the sigmoids: the one
+/// with the least loss on these images (Guo et al., "On Calibration of Modern Neural Networks",
+/// 2017). It changes no answer, only how sure they are. 1 without images.
 #[must_use]
-pub fn fit_temperature(logits: &[f32], labels: &[usize], classes: usize) -> f32 {
+pub fn fit_temperature<L: Label>(logits: &[f32], labels: &[L], classes: usize) -> f32 {
+    fit(logits, labels, classes, surprise)
+}
+
+/// The same for sigmoids that were trained with these weights: the answers mean what the training
+/// asked for.
+pub(crate) fn fit_weighted<L: Label>(logits: &[f32], labels: &[L], weights: &[ClassWeights]) -> f32 {
+    fit(logits, labels, weights.len(), |row, label| {
+        let of = |(share, has): (f32, bool), weights: &ClassWeights| {
+            let (weight, right) = match has {
+                true => (weights.present, share),
+                false => (weights.absent, 1.0 - share),
+            };
+            -f64::from(weight) * f64::from(right.max(f32::MIN_POSITIVE)).ln()
+        };
+        claims(row, label)
+            .zip(weights)
+            .map(|(claim, weights)| of(claim, weights))
+            .sum()
+    })
+}
+
+fn fit<L: Label>(logits: &[f32], labels: &[L], classes: usize, surprise: impl Fn(&[f32], &L) -> f64) -> f32 {
     if labels.is_empty() {
         return 1.0;
     }
     let loss = |temperature: f32| -> f64 {
-        let rows = probabilities(logits, classes, temperature);
+        let rows = probabilities_of(L::KIND, logits, classes, temperature);
         let rows = rows.chunks_exact(classes).zip(labels);
-        rows.map(|(row, &label)| -f64::from(row[label].max(f32::MIN_POSITIVE)).ln())
-            .sum()
+        rows.map(|(row, label)| surprise(row, label)).sum()
     };
     // The loss is convex in the inverse temperature, so it has one valley in its logarithm too.
     let golden = (5.0_f32.sqrt() - 1.0) / 2.0;
@@ -62,7 +95,7 @@ pub fn fit_temperature(logits: &[f32], labels: &[usize], classes: usize) -> f32 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Random;
+    use crate::{dataset::ClassSet, evaluation::probabilities, random::Random};
 
     #[test]
     fn calibration_error_equals_a_hand_count() {
@@ -87,6 +120,25 @@ mod tests {
             let found = fit_temperature(&logits, &labels, 2);
             assert!((found / truth - 1.0).abs() < 0.05, "{truth} {found}");
         }
-        assert_eq!(fit_temperature(&[], &[], 2), 1.0);
+        assert_eq!(fit_temperature::<usize>(&[], &[], 2), 1.0);
+    }
+
+    #[test]
+    fn temperature_of_sigmoids_is_recovered() {
+        for truth in [0.5_f32, 1.0, 3.0] {
+            let mut random = Random::new(7);
+            let logits: Vec<f32> = (0..40_000).map(|_| 2.0 * random.normal()).collect();
+            let rows = probabilities_of(LabelKind::Multi, &logits, 4, truth);
+            let mut drawn = |row: &[f32]| ClassSet::new((0..4).filter(|class| random.unit() < row[*class]));
+            let labels: Vec<ClassSet> = rows.chunks_exact(4).map(&mut drawn).collect();
+            let found = fit_temperature(&logits, &labels, 4);
+            assert!((found / truth - 1.0).abs() < 0.05, "{truth} {found}");
+            assert_eq!(fit_weighted(&logits, &labels, &[ClassWeights::default(); 4]), found);
+            assert!(expected_calibration_error(&rows, &labels, 4) < 0.01);
+            let unsure = vec![0.5; rows.len()];
+            assert!(expected_calibration_error(&unsure, &labels, 4) < 0.01);
+            let sure: Vec<f32> = rows.iter().map(|share| share.round()).collect();
+            assert!(expected_calibration_error(&sure, &labels, 4) > 0.05);
+        }
     }
 }

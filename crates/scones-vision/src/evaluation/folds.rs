@@ -1,6 +1,18 @@
 //! Cross-validation.
 
-use crate::random::Random;
+use crate::{dataset::Label, random::Random};
+
+/// A number for each label, the same for equal ones, to split by: labels that are single classes
+/// without a gap are their own.
+#[must_use]
+pub fn strata<'a, L: Label + 'a>(labels: impl Iterator<Item = &'a L> + Clone) -> Vec<usize> {
+    let mut distinct: Vec<&L> = labels.clone().collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    labels
+        .map(|label| distinct.partition_point(|other| *other < label))
+        .collect()
+}
 
 /// Splits samples into `count` validation sets with nearly equal shares of every class. Each
 /// position is in exactly one set; sets are in ascending order. A set is empty if there are fewer
@@ -30,7 +42,15 @@ pub fn stratified_folds(labels: &[usize], count: usize, seed: u64) -> Vec<Vec<us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::ClassSet;
     use proptest::prelude::*;
+
+    #[test]
+    fn equal_sets_are_one_stratum() {
+        let sets = [vec![1], vec![], vec![0, 1], vec![1]].map(ClassSet::new);
+        assert_eq!(strata(sets.iter()), [2, 0, 1, 2]);
+        assert_eq!(strata([1, 0, 2, 1].iter()), [1, 0, 2, 1]);
+    }
 
     proptest! {
         #[test]

@@ -69,6 +69,14 @@ fn refusals_name_the_hyperparameter_and_what_is_valid() {
         "hyperparameter 'top_k' has the value '3': it must not be larger than num_classes",
     );
     refused(
+        "num_classes=5 multi_label=1 top_k=3",
+        "hyperparameter 'top_k' has the value '3': it is for images of one class; leave it out with multi_label=1",
+    );
+    refused(
+        "multi_label=2",
+        "hyperparameter 'multi_label' has the value '2': expected one of 0, 1",
+    );
+    refused(
         "image_shape=3,32",
         "hyperparameter 'image_shape' has the value '3,32': expected channels,height,width such as 3,32,32",
     );
@@ -93,8 +101,6 @@ fn refusals_name_the_hyperparameter_and_what_is_valid() {
 #[test]
 fn what_is_not_built_is_never_ignored() {
     for words in [
-        "multi_label=1",
-        "use_weighted_loss=1",
         "momentum=1",
         "beta_2=1.0",
         "eps=0",
@@ -147,6 +153,21 @@ fn values_arrive() {
         }
     );
     assert_eq!((given.top_k, given.notes), (Some(2), vec![]));
+}
+
+#[test]
+fn labels_are_of_one_kind() {
+    let check = |words: &str, expect: (LabelKind, bool), notes: &[&str]| {
+        let given = parse(words).unwrap();
+        assert_eq!((given.labels, given.use_weighted_loss), expect, "{words}");
+        assert_eq!(given.notes, notes, "{words}");
+    };
+    check("", (LabelKind::Single, false), &[]);
+    check("multi_label=0 use_weighted_loss=0", (LabelKind::Single, false), &[]);
+    check("multi_label=1", (LabelKind::Multi, false), &[]);
+    check("multi_label=1 use_weighted_loss=1", (LabelKind::Multi, true), &[]);
+    let note = "use_weighted_loss=1: only multi_label=1 uses it";
+    check("use_weighted_loss=1", (LabelKind::Single, false), &[note]);
 }
 
 #[test]

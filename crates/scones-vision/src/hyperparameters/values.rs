@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, str::FromStr};
 
 use super::{Augmentation, EarlyStopping, Error, Hyperparameters, Optimizer, Schedule, TABLE};
+use crate::dataset::LabelKind;
 
 /// Longest side of the network's input: a guard against a shape that no memory holds.
 const SIDE_MAX: u32 = 512;
@@ -39,7 +40,6 @@ impl Values<'_> {
     }
 
     pub(super) fn assemble(&self) -> Result<Hyperparameters, Error> {
-        self.refuse_unsupported()?;
         self.refuse_degenerate()?;
         let num_classes: usize = self.number("num_classes").unwrap_or_default();
         if num_classes < 2 {
@@ -49,14 +49,23 @@ impl Values<'_> {
         if top_k.is_some_and(|k: usize| k > num_classes) {
             return Err(self.invalid("top_k", "it must not be larger than num_classes"));
         }
+        let labels = self.labels();
+        if top_k.is_some() && labels == LabelKind::Multi {
+            return Err(self.invalid(
+                "top_k",
+                "it is for images of one class; leave it out with multi_label=1",
+            ));
+        }
         let epochs = self.number("epochs");
         self.check_checkpoints(epochs)?;
         let image_shape = self.image_shape()?;
         Ok(Hyperparameters {
             num_classes,
+            labels,
+            use_weighted_loss: labels == LabelKind::Multi && self.is_set("use_weighted_loss"),
             num_training_samples: self.number("num_training_samples").unwrap_or_default(),
             num_layers: self.number("num_layers"),
-            use_pretrained_model: self.is_pretrained(),
+            use_pretrained_model: self.is_set("use_pretrained_model"),
             image_shape,
             resize: self.resize(image_shape)?,
             mini_batch_size: self.number("mini_batch_size"),
@@ -73,19 +82,16 @@ impl Values<'_> {
         })
     }
 
-    fn is_pretrained(&self) -> bool {
-        self.text("use_pretrained_model") == Some("1")
+    /// Whether a flag is 1.
+    fn is_set(&self, name: &str) -> bool {
+        self.text(name) == Some("1")
     }
 
-    fn refuse_unsupported(&self) -> Result<(), Error> {
-        let given = |name, value| self.text(name) == Some(value);
-        if given("multi_label", "1") {
-            return Err(self.unsupported("multi_label", "give each image one label and leave it out"));
+    fn labels(&self) -> LabelKind {
+        match self.is_set("multi_label") {
+            true => LabelKind::Multi,
+            false => LabelKind::Single,
         }
-        if given("use_weighted_loss", "1") {
-            return Err(self.unsupported("use_weighted_loss", "it is for multi_label, leave it out"));
-        }
-        Ok(())
     }
 
     /// Ends of AWS's ranges with which the update rules stand still or divide by zero.
@@ -210,7 +216,7 @@ impl Values<'_> {
                     "a checkpoint is kept after each such epoch, for the case that training is interrupted; only the \
                      final model is stored",
                 ),
-                "num_layers" if self.is_pretrained() => note(
+                "num_layers" if self.is_set("use_pretrained_model") => note(
                     "num_layers",
                     "use_pretrained_model=1 begins with the network that ships with this program, of its own depth",
                 ),
@@ -221,6 +227,9 @@ impl Values<'_> {
                 "gamma" if optimizer != "rmsprop" => note("gamma", "only rmsprop uses it"),
                 "momentum" if !["sgd", "nag"].contains(&optimizer) => {
                     note("momentum", "only sgd and nag use it");
+                }
+                "use_weighted_loss" if self.is_set("use_weighted_loss") && self.labels() == LabelKind::Single => {
+                    note("use_weighted_loss", "only multi_label=1 uses it");
                 }
                 "lr_scheduler_factor" if self.text("lr_scheduler_step").is_none() => {
                     note("lr_scheduler_factor", "it needs lr_scheduler_step");

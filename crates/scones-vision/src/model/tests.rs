@@ -27,6 +27,7 @@ fn model() -> Model {
     Model {
         network: Network::new(architecture, 7).unwrap(),
         classes: synthetic::CLASSES.map(str::to_owned).to_vec(),
+        labels: LabelKind::Single,
         preprocessing: Preprocessing {
             width: 16,
             height: 16,
@@ -89,6 +90,29 @@ fn models_read_back_and_answer_the_same() {
 }
 
 #[test]
+fn the_kind_of_labels_is_kept_and_single_where_none_is_said() {
+    let multi = Model {
+        labels: LabelKind::Multi,
+        ..model()
+    };
+    let read = Model::read(written(&multi).as_slice()).unwrap();
+    assert_eq!(read.labels, LabelKind::Multi);
+    let drawn = synthetic::draw(1, 1);
+    let logits = Classifier::new(&read).logits(&drawn.samples[0].image).unwrap();
+    let answer = Classifier::new(&read).classify_image(&drawn.samples[0].image).unwrap();
+    let expect: Vec<f32> = logits.iter().map(|logit| scones_nn::sigmoid(logit / 1.25)).collect();
+    assert_eq!(answer, expect);
+
+    let (description, weights) = archive::read(written(&model()).as_slice()).unwrap();
+    let without = String::from_utf8(description)
+        .unwrap()
+        .replace("\"labels\": \"single\",", "");
+    let old = archive(&[("model.json", without.as_bytes()), ("model.safetensors", &weights)]);
+    assert!(!without.contains("labels"));
+    assert_eq!(Model::read(old.as_slice()).unwrap().labels, LabelKind::Single);
+}
+
+#[test]
 fn hostile_archives_are_refused() {
     let (description, weights) = archive::read(written(&model()).as_slice()).unwrap();
     let whole =
@@ -120,7 +144,11 @@ fn hostile_archives_are_refused() {
         assert!(text.contains(from), "{text}");
         whole(text.replacen(from, to, 1).as_bytes(), &weights)
     };
-    refused(&edited("\"format\": 1", "\"format\": 2"), "format 2 is not known");
+    refused(&edited("\"format\": 1", "\"format\": 3"), "format 3 is not known");
+    refused(
+        &edited("\"labels\": \"single\"", "\"labels\": \"multi\""),
+        "labels are Multi, which format 1 has not",
+    );
     refused(
         &edited("\"classes\": 2", "\"classes\": 3"),
         "2 class names for 3 outputs",

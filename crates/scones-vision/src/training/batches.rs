@@ -6,7 +6,11 @@ use image::RgbImage;
 use rayon::prelude::*;
 
 use super::Settings;
-use crate::{dataset::Dataset, preprocessing::Preprocessing, random::Random};
+use crate::{
+    dataset::{Dataset, Label, LabelKind},
+    preprocessing::Preprocessing,
+    random::Random,
+};
 
 /// Streams of the seed.
 const ORDER_STREAM: u64 = 1;
@@ -14,9 +18,11 @@ const VARIATION_STREAM: u64 = 2;
 const MIXING_STREAM: u64 = 3;
 
 /// The training images, fitted once, and buffers for one batch.
-pub(super) struct Batches<'a> {
+pub(super) struct Batches<'a, L = usize> {
     fitted: Vec<Cow<'a, RgbImage>>,
-    labels: Vec<usize>,
+    labels: Vec<&'a L>,
+    /// The targets of an image without any class.
+    smoothing: Vec<f32>,
     classes: usize,
     preprocessing: Preprocessing,
     settings: Settings,
@@ -30,8 +36,8 @@ pub(super) struct Batches<'a> {
     mixed: Vec<f32>,
 }
 
-impl<'a> Batches<'a> {
-    pub(super) fn new(training: &'a Dataset, preprocessing: &Preprocessing, settings: &Settings) -> Self {
+impl<'a, L: Label> Batches<'a, L> {
+    pub(super) fn new(training: &'a Dataset<L>, preprocessing: &Preprocessing, settings: &Settings) -> Self {
         let samples = &training.samples;
         let fit = |image: &'a RgbImage| {
             preprocessing
@@ -41,7 +47,8 @@ impl<'a> Batches<'a> {
         };
         Self {
             fitted: samples.par_iter().map(|sample| fit(&sample.image)).collect(),
-            labels: samples.iter().map(|sample| sample.label).collect(),
+            labels: samples.iter().map(|sample| &sample.label).collect(),
+            smoothing: smoothing(training, settings.label_smoothing),
             classes: training.classes.len(),
             preprocessing: preprocessing.clone(),
             settings: settings.clone(),
@@ -125,11 +132,13 @@ impl<'a> Batches<'a> {
     }
 
     fn label(&mut self, positions: std::ops::Range<usize>) {
-        let spread = self.settings.label_smoothing / self.classes as f32;
         self.targets.clear();
-        self.targets.resize(positions.len() * self.classes, spread);
-        for (row, &sample) in self.targets.chunks_exact_mut(self.classes).zip(&self.order[positions]) {
-            row[self.labels[sample]] += 1.0 - self.settings.label_smoothing;
+        for &sample in &self.order[positions] {
+            let from = self.targets.len();
+            self.targets.extend_from_slice(&self.smoothing);
+            for &class in self.labels[sample].classes() {
+                self.targets[from + class] += 1.0 - self.settings.label_smoothing;
+            }
         }
     }
 
@@ -153,6 +162,21 @@ impl<'a> Batches<'a> {
             .collect();
         mix_rows(&mut self.images, &mut self.mixed, images, &shares);
         mix_rows(&mut self.targets, &mut self.mixed, targets, &shares);
+    }
+}
+
+/// What label smoothing gives to every class of every image. With one class an image that is the
+/// same for all; with several it is in proportion to how many images have the class, so that the
+/// targets of a rare class stay as rare as it is.
+fn smoothing<L: Label>(training: &Dataset<L>, share: f32) -> Vec<f32> {
+    let classes = training.classes.len();
+    match L::KIND {
+        LabelKind::Single => vec![share / classes as f32; classes],
+        LabelKind::Multi => {
+            let images = training.samples.len().max(1) as f32;
+            let counts = training.class_counts().into_iter();
+            counts.map(|count| share * (count as f32 / images)).collect()
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use scones_nn::{Network, OptimizerMemory};
 use serde::{Deserialize, Serialize};
 
 use super::{Ended, Settings, early_stopping::Patience};
+use crate::dataset::LabelKind;
 
 const STATE: &str = "state";
 const WEIGHTS: &str = "weights/";
@@ -130,13 +131,13 @@ fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
 }
 
 /// Names the run: two runs of equal names and equal images go the same way.
-pub(super) fn run_name(settings: &Settings, classes: &[String], samples: usize) -> String {
+pub(super) fn run_name(settings: &Settings, kind: LabelKind, classes: &[String], samples: usize) -> String {
     // Threads change the rounding, and nothing else.
     let settings = Settings {
         threads: 0,
         ..settings.clone()
     };
-    format!("{samples} images of {classes:?} with {settings:?}")
+    format!("{samples} images with {kind:?} labels of {classes:?} with {settings:?}")
 }
 
 /// Why a checkpoint could not be written or read.

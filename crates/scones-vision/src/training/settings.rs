@@ -113,8 +113,12 @@ pub struct Settings {
     pub optimizer: Optimizer,
     /// How images are varied.
     pub augmentation: Augmentation,
-    /// Share of each target that is spread over all classes (Szegedy et al., 2015).
+    /// Share of each target that is spread over all classes (Szegedy et al., 2015); with several
+    /// classes an image, in proportion to their frequency.
     pub label_smoothing: f32,
+    /// With several classes an image: those that have a class count in the loss as much as those
+    /// that do not. No effect otherwise.
+    pub weighted_loss: bool,
     /// Decay a step of the exponential moving average that is delivered; 0 for the last weights.
     pub averaging: f32,
     /// When to end early; needs validation images.
@@ -156,6 +160,7 @@ impl Settings {
                 ..Augmentation::CROP
             },
             label_smoothing: 0.1,
+            weighted_loss: false,
             averaging: 0.98,
             early_stopping: None,
             top_k: None,
@@ -206,6 +211,7 @@ impl Settings {
             weight_decay: given.weight_decay.unwrap_or(own.weight_decay),
             optimizer: given.optimizer.map_or(own.optimizer, optimizer),
             augmentation: given.augmentation.map_or(own.augmentation, augmentation),
+            weighted_loss: given.use_weighted_loss,
             early_stopping: given.early_stopping,
             top_k: given.top_k,
             ..own

@@ -1,3 +1,5 @@
+mod several;
+
 use scones_nn::{Optimizer, Stage, Transition};
 
 use super::*;

@@ -7,12 +7,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use scones_vision::dataset::{Dataset, list};
+use scones_vision::dataset::{Dataset, Label, list};
 use serde_json::json;
 
 use crate::{
     cli::ImportArgs,
-    source::{self, Source},
+    source::{self, Labelled, Source},
     terminal,
 };
 
@@ -24,8 +24,15 @@ pub(crate) fn import(arguments: &ImportArgs) -> anyhow::Result<ExitCode> {
             output.display()
         );
     }
-    let source = arguments.images.load()?;
-    write(output, &source).with_context(|| format!("cannot write {}", output.display()))?;
+    match arguments.images.load()? {
+        Labelled::Single(source) => import_all(arguments, &source),
+        Labelled::Multi(source) => import_all(arguments, &source),
+    }
+}
+
+fn import_all<L: Label>(arguments: &ImportArgs, source: &Source<L>) -> anyhow::Result<ExitCode> {
+    let output = &arguments.output;
+    write(output, source).with_context(|| format!("cannot write {}", output.display()))?;
     for warning in &source.warnings {
         terminal::say(format_args!("warning: {warning}"));
     }
@@ -54,7 +61,7 @@ pub(crate) fn import(arguments: &ImportArgs) -> anyhow::Result<ExitCode> {
 
 /// Writes both parts beside the output and moves them there at the end, so that
 /// the output is whole or as it was.
-fn write(output: &Path, source: &Source) -> anyhow::Result<()> {
+fn write<L: Label>(output: &Path, source: &Source<L>) -> anyhow::Result<()> {
     let staging = Staging::new(output)?;
     for (channel, dataset) in [("train", &source.train), ("test", &source.test)] {
         list::write(&staging.0, channel, &with_plain_names(dataset))?;
@@ -99,7 +106,7 @@ impl Drop for Staging {
 
 /// Folders of classes give names with a slash, which image lists of one flat
 /// channel do not have.
-fn with_plain_names(dataset: &Dataset) -> Dataset {
+fn with_plain_names<L: Label>(dataset: &Dataset<L>) -> Dataset<L> {
     let mut plain = dataset.clone();
     for sample in &mut plain.samples {
         sample.name = source::file_name(&sample.name);

@@ -17,6 +17,7 @@ use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 use scones_vision::{
     backbone,
+    dataset::{Label, LabelKind},
     hyperparameters::Hyperparameters,
     model::Model,
     predict::Classifier,
@@ -29,7 +30,7 @@ use super::evaluate;
 use crate::{
     cli::TrainArgs,
     picture,
-    source::{self, Source},
+    source::{self, Labelled, Source},
     terminal,
 };
 
@@ -37,11 +38,17 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<ExitCode> {
     if arguments.output.exists() {
         bail!("{} exists; name another file with --output", arguments.output.display());
     }
-    let source = arguments.images.load()?;
+    match arguments.images.load()? {
+        Labelled::Single(source) => train_on(arguments, &source),
+        Labelled::Multi(source) => train_on(arguments, &source),
+    }
+}
+
+fn train_on<L: Label>(arguments: &TrainArgs, source: &Source<L>) -> anyhow::Result<ExitCode> {
     for warning in &source.warnings {
         terminal::say(format_args!("warning: {warning}"));
     }
-    let hyperparameters = hyperparameters(&source, &arguments.hyperparameters)?;
+    let hyperparameters = hyperparameters(source, &arguments.hyperparameters)?;
     for note in &hyperparameters.notes {
         terminal::say(note);
     }
@@ -53,17 +60,17 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<ExitCode> {
     };
     let begun = Instant::now();
     let trained = watch(
-        &source,
+        source,
         &settings,
         backbone.as_ref().map_or(Start::Scratch, Start::Model),
     )?;
     let seconds = begun.elapsed().as_secs_f64();
     write(&arguments.output, &trained.model)?;
-    report(arguments, &source, &trained, seconds)
+    report(arguments, source, &trained, seconds)
 }
 
 /// The algorithm's hyperparameters: what the user gave, and what the images tell.
-fn hyperparameters(source: &Source, given: &[(String, String)]) -> anyhow::Result<Hyperparameters> {
+fn hyperparameters<L: Label>(source: &Source<L>, given: &[(String, String)]) -> anyhow::Result<Hyperparameters> {
     let mut all: BTreeMap<String, String> = given.iter().cloned().collect();
     let mut tell = |name: &str, value: String| {
         all.entry(name.to_owned()).or_insert(value);
@@ -71,6 +78,9 @@ fn hyperparameters(source: &Source, given: &[(String, String)]) -> anyhow::Resul
     tell("num_classes", source.train.classes.len().to_string());
     tell("num_training_samples", source.train.samples.len().to_string());
     tell("use_pretrained_model", "1".to_owned());
+    if L::KIND == LabelKind::Multi {
+        tell("multi_label", "1".to_owned());
+    }
     let side = source::RESIZED_SIDE;
     match source.common_size() {
         Some((height, width)) => tell("image_shape", format!("3,{height},{width}")),
@@ -79,11 +89,21 @@ fn hyperparameters(source: &Source, given: &[(String, String)]) -> anyhow::Resul
             tell("resize", side.to_string());
         }
     }
-    Ok(Hyperparameters::parse(&all)?)
+    let parsed = Hyperparameters::parse(&all)?;
+    if parsed.labels != L::KIND {
+        bail!(
+            "{}",
+            match L::KIND {
+                LabelKind::Single => "multi_label=1 needs an image list (.lst) with a column for each class, 0 or 1",
+                LabelKind::Multi => "the image list has a column for each class: leave multi_label out, or give it 1",
+            }
+        );
+    }
+    Ok(parsed)
 }
 
 /// Trains, shows how far it is, and ends with the model so far when Ctrl-C is pressed.
-fn watch(source: &Source, settings: &Settings, start: Start<'_>) -> anyhow::Result<TrainedModel> {
+fn watch<L: Label>(source: &Source<L>, settings: &Settings, start: Start<'_>) -> anyhow::Result<TrainedModel> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let handler = signal_hook::flag::register(SIGINT, Arc::clone(&interrupted)).context("cannot listen for Ctrl-C")?;
     let mut curve = Curve::default();
@@ -165,7 +185,12 @@ fn write(path: &Path, model: &Model) -> anyhow::Result<()> {
     written.with_context(cannot)
 }
 
-fn report(arguments: &TrainArgs, source: &Source, trained: &TrainedModel, seconds: f64) -> anyhow::Result<ExitCode> {
+fn report<L: Label>(
+    arguments: &TrainArgs,
+    source: &Source<L>,
+    trained: &TrainedModel,
+    seconds: f64,
+) -> anyhow::Result<ExitCode> {
     let classifier = Classifier::new(&trained.model);
     let measured = evaluate::measure(&classifier, &source.test)?;
     let path = terminal::quoted(&arguments.output.to_string_lossy());

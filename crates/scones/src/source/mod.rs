@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use scones_vision::{
     dataset::{
-        Dataset, Error,
+        ClassSet, Dataset, Error, Label, LabelKind,
         check::{self, Finding, Problem, Severity},
         cifar, folder, list, synthetic,
     },
@@ -53,8 +53,26 @@ pub(crate) struct SourceArgs {
 }
 
 impl SourceArgs {
-    /// Reads them; downloads are kept in the data directory.
-    pub(crate) fn load(&self) -> anyhow::Result<Source> {
+    /// Reads them; downloads are kept in the data directory. An image list with a column for each
+    /// class has several classes an image.
+    pub(crate) fn load(&self) -> anyhow::Result<Labelled> {
+        let path = Path::new(&self.source);
+        if let Some((train, test)) = lists(path)
+            && list::kind(&train)? == LabelKind::Multi
+        {
+            if self.classes.is_some() {
+                bail!(
+                    "{}: --classes takes some of an archive's; leave it out here",
+                    self.source
+                );
+            }
+            let parts = read_lists(&train, test.as_deref())?;
+            return Ok(Labelled::Multi(source(&self.source, self.source.clone(), parts)?));
+        }
+        Ok(Labelled::Single(self.load_single()?))
+    }
+
+    fn load_single(&self) -> anyhow::Result<Source> {
         let wanted = self.classes.clone();
         let classes = wanted.unwrap_or_else(|| CLASSES.map(str::to_owned).to_vec());
         let source = load(Some(&self.source), &self.data.downloads()?, &classes)?;
@@ -71,14 +89,20 @@ impl SourceArgs {
     }
 }
 
+/// Images of one class each, or of any number of classes.
+pub(crate) enum Labelled {
+    Single(Source),
+    Multi(Source<ClassSet>),
+}
+
 /// Images to train on and images to test with.
-pub(crate) struct Source {
+pub(crate) struct Source<L = usize> {
     /// In words: what it is and where it came from.
     pub(crate) description: String,
     /// What `scones data import` takes for the same images, quoted for a shell.
     pub(crate) argument: String,
-    pub(crate) train: Dataset,
-    pub(crate) test: Dataset,
+    pub(crate) train: Dataset<L>,
+    pub(crate) test: Dataset<L>,
     /// What looks wrong but does not keep from training.
     pub(crate) warnings: Vec<String>,
 }
@@ -86,7 +110,7 @@ pub(crate) struct Source {
 /// The sides of the network's input for images of several sizes or large ones.
 pub(crate) const RESIZED_SIDE: u32 = 64;
 
-impl Source {
+impl<L> Source<L> {
     /// The height and width that all images have, if it is one that a network
     /// learns from in minutes.
     pub(crate) fn common_size(&self) -> Option<(u32, u32)> {
@@ -142,13 +166,20 @@ pub(crate) fn load(name: Option<&str>, cache: &Path, classes: &[String]) -> anyh
             }
         },
     };
-    let warnings = checked(&train, &test)?;
+    source(argument, description, (train, test))
+}
+
+fn source<L: Label>(
+    argument: &str,
+    description: String,
+    (train, test): (Dataset<L>, Dataset<L>),
+) -> anyhow::Result<Source<L>> {
     Ok(Source {
         description,
         argument: terminal::quoted(argument),
+        warnings: checked(&train, &test)?,
         train,
         test,
-        warnings,
     })
 }
 
@@ -190,20 +221,8 @@ fn published(path: &Path, classes: &[String]) -> anyhow::Result<(Dataset, Datase
 
 fn read(path: &Path, classes: &[String]) -> anyhow::Result<Parts> {
     let description = path.display().to_string();
-    if path.is_file() && path.extension().is_some_and(|extension| extension == "lst") {
-        let (train, test) = split(image_list(path)?)?;
-        return Ok((description, train, test));
-    }
-    if path.is_dir() && path.join("train.lst").is_file() {
-        let train = image_list(&path.join("train.lst"))?;
-        let test = ["test.lst", "validation.lst"]
-            .map(|name| path.join(name))
-            .into_iter()
-            .find(|path| path.is_file());
-        let (train, test) = match test {
-            Some(test) => (train, image_list(&test)?),
-            None => split(train)?,
-        };
+    if let Some((train, test)) = lists(path) {
+        let (train, test) = read_lists(&train, test.as_deref())?;
         return Ok((description, train, test));
     }
     if path.is_file() || is_cifar_folder(path) {
@@ -219,14 +238,50 @@ fn read(path: &Path, classes: &[String]) -> anyhow::Result<Parts> {
     Ok((description, train, test))
 }
 
+fn is_list(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some_and(|extension| extension == "lst")
+}
+
+/// The image list of the test part of a folder.
+fn test_list(folder: &Path) -> Option<PathBuf> {
+    let lists = ["test.lst", "validation.lst"].map(|name| folder.join(name));
+    lists.into_iter().find(|path| path.is_file())
+}
+
+/// The image list that `path` is, or those of the folder that it is: to train on and to test with.
+fn lists(path: &Path) -> Option<(PathBuf, Option<PathBuf>)> {
+    if is_list(path) {
+        return Some((path.to_owned(), None));
+    }
+    let train = path.join("train.lst");
+    train.is_file().then(|| (train, test_list(path)))
+}
+
+fn read_lists<L: Label>(train: &Path, test: Option<&Path>) -> anyhow::Result<(Dataset<L>, Dataset<L>)> {
+    let train = image_list(train, None)?;
+    match test {
+        Some(test) => Ok((train, image_list(test, None)?)),
+        None => split(train),
+    }
+}
+
+/// The images that `path` names with several classes each, for a model of `classes`: an image list,
+/// or a folder with that of its test part.
+pub(crate) fn labelled_sets(path: &Path, classes: &[String]) -> anyhow::Result<Dataset<ClassSet>> {
+    match test_list(path).or(is_list(path).then(|| path.to_owned())) {
+        Some(list) => image_list(&list, Some(classes)),
+        None => bail!(
+            "{} is no image list (.lst), and has none: images of several classes each need one",
+            path.display()
+        ),
+    }
+}
+
 /// The labelled images that `path` names, for a model of `classes`: an image list, or a folder with
 /// one folder a class; of a folder with parts, the test part. Labels are positions in `classes`.
 pub(crate) fn labelled(path: &Path, classes: &[String]) -> anyhow::Result<Dataset> {
-    let lists = ["test.lst", "validation.lst"].map(|name| path.join(name));
-    let list = lists.into_iter().find(|path| path.is_file());
-    let is_list = path.is_file() && path.extension().is_some_and(|extension| extension == "lst");
-    let mut dataset = match list.or(is_list.then(|| path.to_owned())) {
-        Some(list) => image_list(&list)?,
+    let mut dataset: Dataset = match test_list(path).or(is_list(path).then(|| path.to_owned())) {
+        Some(list) => image_list(&list, None)?,
         None if path.join("test").is_dir() => folder::read(&path.join("test"))?,
         None if path.is_dir() => folder::read(path)?,
         None => bail!("{} is neither an image list (.lst) nor a folder", path.display()),
@@ -256,15 +311,15 @@ pub(crate) fn labelled(path: &Path, classes: &[String]) -> anyhow::Result<Datase
 
 /// Rows of `DIR/train.lst` are relative to `DIR/train` if that folder is there,
 /// as SageMaker's channels have it, and to `DIR` otherwise.
-fn image_list(path: &Path) -> anyhow::Result<Dataset> {
+fn image_list<L: Label>(path: &Path, classes: Option<&[String]>) -> anyhow::Result<Dataset<L>> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let channel = path.with_extension("");
     let root = if channel.is_dir() { &channel } else { parent };
-    Ok(distinct(list::read(path, root, None)?))
+    Ok(distinct(list::read(path, root, classes)?))
 }
 
 /// An image that a list names twice counts once, so that it cannot come into both parts of a split.
-fn distinct(mut dataset: Dataset) -> Dataset {
+fn distinct<L>(mut dataset: Dataset<L>) -> Dataset<L> {
     let mut names = HashSet::new();
     let (kept, repeated): (Vec<_>, Vec<_>) = std::mem::take(&mut dataset.samples)
         .into_iter()
@@ -299,7 +354,7 @@ fn is_cifar_folder(path: &Path) -> bool {
 }
 
 /// A fifth of every class becomes the test part.
-fn split(whole: Dataset) -> anyhow::Result<(Dataset, Dataset)> {
+fn split<L: Label>(whole: Dataset<L>) -> anyhow::Result<(Dataset<L>, Dataset<L>)> {
     let few = whole
         .class_counts()
         .into_iter()
@@ -311,14 +366,14 @@ fn split(whole: Dataset) -> anyhow::Result<(Dataset, Dataset)> {
             whole.origin
         );
     }
-    let labels: Vec<usize> = whole.samples.iter().map(|sample| sample.label).collect();
-    let folds = evaluation::stratified_folds(&labels, TEST_FOLDS, SEED);
+    let strata = evaluation::strata(whole.samples.iter().map(|sample| &sample.label));
+    let folds = evaluation::stratified_folds(&strata, TEST_FOLDS, SEED);
     let (test, train) = (&folds[0], folds[1..].concat());
     Ok((whole.subset(&train), whole.subset(test)))
 }
 
 /// Refuses images that would become one file.
-fn check_file_names(part: &Dataset) -> anyhow::Result<()> {
+fn check_file_names<L>(part: &Dataset<L>) -> anyhow::Result<()> {
     let mut names = HashMap::new();
     for sample in &part.samples {
         let name = file_name(&sample.name);
@@ -335,7 +390,7 @@ fn check_file_names(part: &Dataset) -> anyhow::Result<()> {
 }
 
 /// Errors end the command; warnings go on with it.
-fn checked(train: &Dataset, test: &Dataset) -> anyhow::Result<Vec<String>> {
+fn checked<L: Label>(train: &Dataset<L>, test: &Dataset<L>) -> anyhow::Result<Vec<String>> {
     for part in [train, test] {
         check_file_names(part)?;
     }

@@ -4,7 +4,7 @@ use image::RgbImage;
 use proptest::prelude::*;
 
 use super::*;
-use crate::dataset::synthetic;
+use crate::dataset::{ClassSet, synthetic};
 
 /// A record, divided where its bytes hold the magic number at a multiple of four.
 fn record(bytes: &[u8]) -> Vec<u8> {
@@ -55,12 +55,15 @@ fn png(image: &RgbImage) -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) -> Result<Dataset, String> {
+    read_labelled(bytes)
+}
+
+fn read_labelled<L: Label>(bytes: &[u8]) -> Result<Dataset<L>, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("train.rec");
     std::fs::write(&path, bytes).unwrap();
     let classes = ["0".to_owned(), "1".to_owned()];
-    read_fitted(&path, Some(&classes), None)
-        .map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
+    read_fitted(&path, &classes, None).map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
 }
 
 #[test]
@@ -111,7 +114,10 @@ fn bad_records_are_named() {
     check(&labelled(&[-1.0]), "the label -1 is not a whole number");
     check(&labelled(&[0.5]), "the label 0.5 is not a whole number");
     check(&labelled(&[2.0]), "the label 2 is not one of the 2 classes");
-    check(&labelled(&[0.0, 1.0]), "it has 2 labels");
+    check(&labelled(&[0.0, 1.0]), "it has 2 labels, and one is expected");
+    let mut few = content(&[0.0; 3], b"");
+    few.truncate(HEADER_BYTES + 11);
+    check(&record(&few), "its 35 bytes are too few for a header and its labels");
     check(&labelled(&[1.0]), "its image cannot be used: not a PNG");
     let middle = [MAGIC.to_le_bytes(), (2_u32 << 29).to_le_bytes()].concat();
     check(&middle, "its parts do not follow each other");
@@ -120,6 +126,25 @@ fn bad_records_are_named() {
     let long = [MAGIC.to_le_bytes(), ((1_u32 << 29) - 1).to_le_bytes()].concat();
     check(&long, "the file ends within it");
     assert_eq!(read(&[]).unwrap_err(), "FILE: the RecordIO file has no records");
+}
+
+#[test]
+fn sets_of_classes_have_a_label_each() {
+    let packed = |labels: &[f32]| record(&content(labels, &png(&RgbImage::new(2, 2))));
+    let file = [packed(&[0.0, 1.0]), packed(&[1.0, 1.0]), packed(&[0.0, 0.0])].concat();
+    let read: Dataset<ClassSet> = read_labelled(&file).unwrap();
+    let labels: Vec<&[usize]> = read.samples.iter().map(|sample| sample.label.classes()).collect();
+    assert_eq!(labels, [&[1][..], &[0, 1], &[]]);
+    let refused = |labels: &[f32], expect: &str| {
+        let error = read_labelled::<ClassSet>(&packed(labels)).unwrap_err();
+        assert!(
+            error.starts_with(&format!("FILE record 1 (at byte 0): {expect}")),
+            "{error}"
+        );
+    };
+    refused(&[1.0], "it has 1 label, but there are 2 classes");
+    refused(&[1.0, 0.0, 1.0], "it has 3 labels, but there are 2 classes");
+    refused(&[1.0, 3.0], "the label 3 of class 1 must be 0 or 1");
 }
 
 #[test]
