@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use scones_nn::Network;
 
 use super::batches::Batches;
+use crate::dataset::Label;
 
 /// Images that are measured, at most: a few million patches are enough.
 const IMAGES_MAX: usize = 5000;
@@ -21,7 +22,7 @@ const SWEEPS_MAX: usize = 32;
 ///
 /// # Errors
 /// None: the network has the tensors that it gives.
-pub(super) fn whitened(network: &Network, batches: &Batches<'_>) -> Result<Network, scones_nn::Error> {
+pub(super) fn whitened(network: &Network, batches: &Batches<'_, impl Label>) -> Result<Network, scones_nn::Error> {
     let mut tensors = network.tensors();
     Network::from_tensors(network.architecture().clone(), |name, shape| {
         let mut values = tensors.next()?.2.to_vec();
