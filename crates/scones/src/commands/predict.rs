@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use crate::{cli::PredictArgs, failure::WithHint as _, terminal};
 
 pub(crate) fn run(arguments: &PredictArgs) -> anyhow::Result<ExitCode> {
-    let classifier = classifier(&arguments.model)?;
+    let runtime = arguments.onnx.runtime();
+    let classifier = scones_onnx::Classifier::read(open(&arguments.model)?, &runtime)
+        .with_context(|| format!("cannot read the model {}", arguments.model.display()))?;
     let mut answers = Vec::new();
     for path in &arguments.images {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -33,11 +35,13 @@ pub(crate) fn run(arguments: &PredictArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The classifier of a `model.tar.gz`.
+/// The classifier of a `model.tar.gz` that Scones made.
 pub(super) fn classifier(path: &Path) -> anyhow::Result<Classifier> {
-    let cannot = || format!("cannot read the model {}", path.display());
-    let file = fs::File::open(path)
-        .with_context(cannot)
-        .hint("`scones train` makes one; --model names another")?;
-    Classifier::from_artefact(file).with_context(cannot)
+    Classifier::from_artefact(open(path)?).with_context(|| format!("cannot read the model {}", path.display()))
+}
+
+fn open(path: &Path) -> anyhow::Result<fs::File> {
+    fs::File::open(path)
+        .with_context(|| format!("cannot read the model {}", path.display()))
+        .hint("`scones train` makes one; --model names another")
 }
