@@ -13,6 +13,9 @@ const CORE: &[&str] = &["scones-api", "scones-asl", "scones-nn", "scones-vision"
 /// What services stand on.
 const STORE: &str = "scones-store";
 
+/// What calls a library of the machine's.
+const ONNX: &str = "scones-onnx";
+
 /// One crate a service; none needs another.
 const SERVICES: &[&str] = &[
     "scones-logs",
@@ -27,7 +30,7 @@ const SERVICES: &[&str] = &[
 const EDGES: &[&str] = &["scones-aws", "scones-functions", "scones"];
 
 /// What no core crate may need: it would bring a runtime, a disk or a network.
-const FORBIDDEN_IN_CORE: &[&str] = &["tokio", "hyper", "axum", "rusqlite", "s3s", "ureq", STORE];
+const FORBIDDEN_IN_CORE: &[&str] = &["tokio", "hyper", "axum", "rusqlite", "s3s", "ureq", "ort", STORE];
 
 /// A crate that edges alone may need.
 const FOR_EDGES: &str = "clap";
@@ -40,7 +43,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
     let outwards = [EDGES, &[FOR_EDGES]].concat();
     let from_store = [SERVICES, &outwards].concat();
     let core = CORE.iter().map(|name| (*name, FORBIDDEN_IN_CORE.to_vec()));
-    let store = [(STORE, from_store.clone())];
+    let store = [STORE, ONNX].map(|name| (name, from_store.clone()));
     // A crate is on no way from itself, so a service may be among what is forbidden to it.
     let services = SERVICES.iter().map(|name| (*name, from_store.clone()));
     for (name, forbidden) in core.chain(store).chain(services) {

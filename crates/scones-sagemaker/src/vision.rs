@@ -1,29 +1,32 @@
-//! The classifiers of `scones-vision`.
+//! The classifiers of `scones-vision` and `scones-onnx`.
 
-use std::{fs::File, io::BufReader, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
-use scones_vision::predict;
+use scones_onnx::Runtime;
 
 use crate::external::{Classifier, ClassifyError, ModelLoader};
 
-/// Opens the artefacts that training jobs leave.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct VisionLoader;
+/// Opens the artefacts that training jobs leave, and those with a model in ONNX.
+#[derive(Debug, Clone, Default)]
+pub struct VisionLoader {
+    /// What runs models in ONNX.
+    pub runtime: Runtime,
+}
 
 impl ModelLoader for VisionLoader {
     fn load(&self, artefact: &Path) -> Result<Arc<dyn Classifier>, String> {
-        let file = File::open(artefact).map_err(|error| error.to_string())?;
-        let classifier =
-            predict::Classifier::from_artefact(BufReader::new(file)).map_err(|error| error_chain(&error))?;
+        let classifier = scones_onnx::Classifier::open(artefact, &self.runtime).map_err(|error| error_chain(&error))?;
         Ok(Arc::new(classifier))
     }
 }
 
-impl Classifier for predict::Classifier {
+impl Classifier for scones_onnx::Classifier {
     fn classify(&self, image: &[u8]) -> Result<Vec<f32>, ClassifyError> {
         Self::classify(self, image).map_err(|error| match &error {
-            predict::Error::Decode(_) => ClassifyError::Image(error_chain(&error)),
-            predict::Error::Network(_) => ClassifyError::Internal(error_chain(&error)),
+            scones_onnx::ClassifyError::Image(_) => ClassifyError::Image(error_chain(&error)),
+            scones_onnx::ClassifyError::Own(_) | scones_onnx::ClassifyError::Onnx(_) => {
+                ClassifyError::Internal(error_chain(&error))
+            }
         })
     }
 }

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    config::{DataArgs, ServerArgs},
+    config::{DataArgs, OnnxArgs, ServerArgs},
     source::SourceArgs,
 };
 
@@ -104,6 +104,8 @@ pub(crate) struct EnvArgs {
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) onnx: OnnxArgs,
     /// Print a JSON document instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -155,9 +157,11 @@ pub(crate) struct PredictArgs {
     /// PNG or JPEG files
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<PathBuf>,
-    /// The model: a `model.tar.gz` of `scones train` or of a training job
+    /// The model: a `model.tar.gz` of `scones train`, of a training job, or with a model in ONNX
     #[arg(long, value_name = "FILE", default_value = MODEL)]
     pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) onnx: OnnxArgs,
     /// Print a JSON document instead of text
     #[arg(long)]
     pub(crate) json: bool,

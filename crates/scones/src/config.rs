@@ -48,6 +48,21 @@ impl DataArgs {
     }
 }
 
+/// Which ONNX Runtime runs models in ONNX.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct OnnxArgs {
+    /// ONNX Runtime's shared library, for models in ONNX [default: where the system finds it]
+    #[arg(long, env = scones_onnx::LIBRARY_VARIABLE, value_name = "FILE")]
+    onnx_runtime: Option<PathBuf>,
+}
+
+impl OnnxArgs {
+    /// It is loaded when a model needs it.
+    pub(crate) fn runtime(&self) -> scones_onnx::Runtime {
+        scones_onnx::Runtime::new(self.onnx_runtime.clone())
+    }
+}
+
 /// What a server is started with.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ServerArgs {
@@ -65,6 +80,8 @@ pub(crate) struct ServerArgs {
     /// Step Functions Local's mock configuration, for executions of ARN#TestCase
     #[arg(long, env = "SFN_MOCK_CONFIG", value_name = "FILE")]
     sfn_mock_config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) onnx: OnnxArgs,
 }
 
 impl ServerArgs {

@@ -82,6 +82,7 @@ impl Instance {
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock: Arc::new(SystemClock),
             mocks: Arc::new(mocks),
+            onnx_runtime: arguments.onnx.runtime(),
         };
         let (services, router) = base
             .services(&endpoint, &key)
@@ -178,6 +179,7 @@ struct Base {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     mocks: Arc<Mocks>,
+    onnx_runtime: scones_onnx::Runtime,
 }
 
 impl Base {
@@ -296,7 +298,9 @@ impl Base {
         let dependencies = scones_sagemaker::Dependencies {
             objects: Arc::new(Objects(Arc::clone(s3))),
             logs: Arc::new(JobLogs(Arc::clone(logs))),
-            loader: Arc::new(VisionLoader),
+            loader: Arc::new(VisionLoader {
+                runtime: self.onnx_runtime.clone(),
+            }),
         };
         let options = scones_sagemaker::Options {
             training_command: self.program(&["worker", "train"]),

@@ -112,7 +112,7 @@ fn training_leaves_a_model_that_classifies() {
             .unwrap();
     }
     std::fs::write(&path, archive.into_inner().unwrap().finish().unwrap()).unwrap();
-    let classifier = VisionLoader.load(&path).unwrap();
+    let classifier = VisionLoader::default().load(&path).unwrap();
     let mut image = Cursor::new(Vec::new());
     RgbImage::new(32, 32)
         .write_to(&mut image, image::ImageFormat::Png)

@@ -48,6 +48,7 @@ pub(crate) fn run(arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
         database(&directory),
         running_server(&directory, &arguments.data.option()),
         dataset(&arguments.data.downloads()?),
+        onnx_runtime(&arguments.onnx.runtime()),
     ];
     if arguments.json {
         terminal::print(serde_json::to_string_pretty(&checks)?);
@@ -181,5 +182,13 @@ fn dataset(downloads: &Path) -> Check {
             Verdict::Note,
             "CIFAR-100 has not been downloaded; the demo tries to, or draws images itself",
         )
+    }
+}
+
+fn onnx_runtime(runtime: &scones_onnx::Runtime) -> Check {
+    let subject = "ONNX Runtime";
+    match runtime.check() {
+        Ok(build) => Check::new(subject, Verdict::Ok, format!("models in ONNX run ({build})")),
+        Err(error) => Check::new(subject, Verdict::Note, error.to_string()),
     }
 }

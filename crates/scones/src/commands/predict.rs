@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use crate::{cli::PredictArgs, failure::WithHint as _, terminal};
 
 pub(crate) fn run(arguments: &PredictArgs) -> anyhow::Result<ExitCode> {
-    let classifier = classifier(&arguments.model)?;
+    let runtime = arguments.onnx.runtime();
+    let classifier = scones_onnx::Classifier::read(open(&arguments.model)?, &runtime)
+        .with_context(|| format!("cannot read the model {}", arguments.model.display()))?;
     let mut answers = Vec::new();
     for path in &arguments.images {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -52,7 +54,7 @@ pub(crate) fn run(arguments: &PredictArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The likeliest class, or all that are as likely as not, with their probabilities.
-fn said(classifier: &Classifier, probabilities: &[f32]) -> String {
+fn said(classifier: &scones_onnx::Classifier, probabilities: &[f32]) -> String {
     let with_share = |class: &usize| format!("{} ({:.3})", classifier.classes()[*class], probabilities[*class]);
     let likeliest = best(probabilities);
     if classifier.labels() == LabelKind::Single {
@@ -69,11 +71,13 @@ fn said(classifier: &Classifier, probabilities: &[f32]) -> String {
     }
 }
 
-/// The classifier of a `model.tar.gz`.
+/// The classifier of a `model.tar.gz` that Scones made.
 pub(super) fn classifier(path: &Path) -> anyhow::Result<Classifier> {
-    let cannot = || format!("cannot read the model {}", path.display());
-    let file = fs::File::open(path)
-        .with_context(cannot)
-        .hint("`scones train` makes one; --model names another")?;
-    Classifier::from_artefact(file).with_context(cannot)
+    Classifier::from_artefact(open(path)?).with_context(|| format!("cannot read the model {}", path.display()))
+}
+
+fn open(path: &Path) -> anyhow::Result<fs::File> {
+    fs::File::open(path)
+        .with_context(|| format!("cannot read the model {}", path.display()))
+        .hint("`scones train` makes one; --model names another")
 }

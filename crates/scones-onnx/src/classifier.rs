@@ -1,0 +1,63 @@
+//! A classifier of either kind: the one place where they are told apart.
+
+use std::{
+    fs::File,
+    io::{BufReader, Read, Seek},
+    path::Path,
+};
+
+use scones_vision::predict;
+
+use crate::{ClassifyError, Error, OnnxClassifier, Runtime, archive};
+
+/// A model ready to answer. Shared by reference among any number of threads.
+pub enum Classifier {
+    /// A network of Scones's own.
+    Own(Box<predict::Classifier>),
+    /// A model of another program.
+    Onnx(Box<OnnxClassifier>),
+}
+
+impl Classifier {
+    /// Opens the `model.tar.gz` in a file. Blocks, and for an ONNX model takes up to three times
+    /// its size in memory.
+    ///
+    /// # Errors
+    /// Each [`Error`].
+    pub fn open(artefact: &Path, runtime: &Runtime) -> Result<Self, Error> {
+        Self::read(BufReader::new(File::open(artefact).map_err(Error::Archive)?), runtime)
+    }
+
+    /// Opens a `model.tar.gz`.
+    ///
+    /// # Errors
+    /// Each [`Error`]; never panics on any bytes.
+    pub fn read(mut artefact: impl Read + Seek, runtime: &Runtime) -> Result<Self, Error> {
+        if let Some(name) = archive::find_model(&mut artefact)? {
+            let classifier = OnnxClassifier::read(artefact, &name, runtime)?;
+            return Ok(Self::Onnx(Box::new(classifier)));
+        }
+        artefact.rewind().map_err(Error::Archive)?;
+        Ok(Self::Own(Box::new(predict::Classifier::from_artefact(artefact)?)))
+    }
+
+    /// Names of the classes, in the order of the probabilities.
+    #[must_use]
+    pub fn classes(&self) -> &[String] {
+        match self {
+            Self::Own(classifier) => classifier.classes(),
+            Self::Onnx(classifier) => classifier.classes(),
+        }
+    }
+
+    /// The probability of each class for an encoded PNG or JPEG.
+    ///
+    /// # Errors
+    /// Each [`ClassifyError`].
+    pub fn classify(&self, image: &[u8]) -> Result<Vec<f32>, ClassifyError> {
+        match self {
+            Self::Own(classifier) => Ok(classifier.classify(image)?),
+            Self::Onnx(classifier) => classifier.classify(image),
+        }
+    }
+}
