@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 use crate::Error;
 
 /// Most bytes that an artefact unpacks to, whatever it holds beside the model.
-pub const ARCHIVE_BYTES_MAX: u64 = 4 << 30;
+pub const ARCHIVE_BYTES_MAX: u64 = 2 << 30;
 /// Most bytes of the ONNX file, its description and its weights together.
 pub const MODEL_BYTES_MAX: u64 = 1 << 30;
 /// The folder that an inference container runs code from.

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use scones_vision::predict;
+use scones_vision::{model, predict};
 
 use crate::{ClassifyError, Error, OnnxClassifier, Runtime, archive};
 
@@ -38,7 +38,11 @@ impl Classifier {
             return Ok(Self::Onnx(Box::new(classifier)));
         }
         artefact.rewind().map_err(Error::Archive)?;
-        Ok(Self::Own(Box::new(predict::Classifier::from_artefact(artefact)?)))
+        match predict::Classifier::from_artefact(artefact) {
+            Ok(classifier) => Ok(Self::Own(Box::new(classifier))),
+            Err(model::Error::Member(name)) => Err(Error::Neither(name)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Names of the classes, in the order of the probabilities.

@@ -12,6 +12,12 @@ pub enum Error {
     /// An artefact of Scones's own that cannot be read.
     #[error(transparent)]
     Own(#[from] model::Error),
+    /// Neither an artefact of Scones's own nor a model in ONNX.
+    #[error(
+        "the model archive holds {0:?} and no .onnx file: a model is one .onnx file, or model.json with \
+         model.safetensors as Scones makes them"
+    )]
+    Neither(String),
     /// The stream failed, or is no gzipped archive.
     #[error("the model archive cannot be read; it may be cut short")]
     Archive(#[source] io::Error),

@@ -1,6 +1,7 @@
 //! ONNX Runtime: found, loaded, and set up once for the process.
 
 use std::{
+    error::Error as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -62,19 +63,33 @@ impl Runtime {
     }
 
     fn load(&self) -> Result<Environment, String> {
-        let names = LIBRARY_NAMES.map(Path::new);
         let tried = match &self.library {
-            Some(library) => std::slice::from_ref(&library.as_path()).to_vec(),
-            None => names.to_vec(),
+            Some(library) => vec![library.as_path()],
+            None => LIBRARY_NAMES.map(Path::new).to_vec(),
         };
         let mut problems = Vec::new();
         for library in tried {
             match ort::init_from(library) {
                 Ok(_) => return environment().map_err(|error| error.to_string()),
-                Err(error) => problems.push(error.to_string()),
+                Err(error) => problems.push(told(&error)),
             }
         }
         Err(problems.join("; "))
+    }
+}
+
+/// Why a library does not load, with what the system's loader says.
+fn told(error: &ort::LoadDynamicError) -> String {
+    match error {
+        ort::LoadDynamicError::Dlopen { error, path } => {
+            let said = error.source().map(ToString::to_string);
+            format!(
+                "{} cannot be loaded: {}",
+                path.display(),
+                said.unwrap_or_else(|| error.to_string())
+            )
+        }
+        error => error.to_string(),
     }
 }
 

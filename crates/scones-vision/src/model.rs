@@ -36,7 +36,7 @@ pub enum Error {
     #[error("the model archive cannot be read or written; it may be cut short")]
     Archive(#[source] std::io::Error),
     /// A member that a model does not have.
-    #[error("the model archive holds {0:?}; a model holds only model.json and model.safetensors, or one .onnx file")]
+    #[error("the model archive holds {0:?}; a model holds only model.json and model.safetensors")]
     Member(String),
     /// A member twice, or a link or folder in a file's place.
     #[error("the model archive's member {0} is no plain file or is there twice")]
