@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use scones_vision::{model, predict};
+use scones_vision::{dataset::LabelKind, model, predict};
 
 use crate::{ClassifyError, Error, OnnxClassifier, Runtime, archive};
 
@@ -51,6 +51,16 @@ impl Classifier {
         match self {
             Self::Own(classifier) => classifier.classes(),
             Self::Onnx(classifier) => classifier.classes(),
+        }
+    }
+
+    /// Whether an image has one class or any number of them. A model in ONNX does not say: its
+    /// images are taken to have one.
+    #[must_use]
+    pub fn labels(&self) -> LabelKind {
+        match self {
+            Self::Own(classifier) => classifier.labels(),
+            Self::Onnx(_) => LabelKind::Single,
         }
     }
 

@@ -6,7 +6,7 @@ use std::{error::Error as _, io::Cursor, path::PathBuf};
 use flate2::{Compression, write::GzEncoder};
 use scones_onnx::{Classifier, Error, Runtime};
 use scones_vision::{
-    dataset::synthetic,
+    dataset::{LabelKind, synthetic},
     model::{Model, Provenance},
     preprocessing::Preprocessing,
 };
@@ -170,6 +170,7 @@ fn artefacts_of_scones_open_as_before() {
     let model = Model {
         network: scones_nn::Network::new(architecture, 3).unwrap(),
         classes: synthetic::CLASSES.map(str::to_owned).to_vec(),
+        labels: LabelKind::Single,
         preprocessing: Preprocessing {
             width: 16,
             height: 16,
