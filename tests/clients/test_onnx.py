@@ -218,7 +218,7 @@ def through(operation, image=IMAGE, scores=SCORES, more=(), **attributes):
         ({"model.onnx": through("Relu", scores=onnx_models.value("scores", (1, 3, 8, 8)))}, "has the shape [1, 3, 8, 8]"),
         ({"model.onnx": through("Shape", scores=onnx_models.value("scores", (4,), 7))}, "is no tensor of 32-bit floats"),
         ({"model.onnx": classifier(classes=1)}, "with at least two classes"),
-        ({"model.onnx": classifier(scale=1e38)}, "it gives the score"),
+        ({"model.onnx": classifier(scale=float("inf"))}, "it gives the score"),
         ({"model.onnx": classifier(), "model.json": b'{"classes": ["a", "b"]}'}, "3 scores, and model.json names 2 classes"),
         ({"model.onnx": classifier(), "model.json": b'{"width": 64}'}, "model.json says width 64"),
         ({"model.onnx": classifier(), "model.json": b'{"output": "y"}'}, 'model.json says "output" "y", and it has scores'),

@@ -54,7 +54,8 @@ impl Classifier {
         }
     }
 
-    /// Whether an image has one class, as with every model of another program, or any number.
+    /// Whether an image has one class or any number of them. A model in ONNX does not say: its
+    /// images are taken to have one.
     #[must_use]
     pub fn labels(&self) -> LabelKind {
         match self {
