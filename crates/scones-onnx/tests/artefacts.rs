@@ -1,5 +1,6 @@
 //! What artefacts are refused for, on a machine without ONNX Runtime. What runs with it is tested
 //! with real clients.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::{error::Error as _, io::Cursor, path::PathBuf};
 
