@@ -1,6 +1,6 @@
 //! The channels of a training job as datasets.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use scones_vision::{
     dataset::{
@@ -49,7 +49,8 @@ impl ChannelConfig {
 
 const RECORD_IO: &str = "application/x-recordio";
 
-pub(super) type Channels = HashMap<String, ChannelConfig>;
+/// By name, so that the same one of several problems is always told.
+pub(super) type Channels = BTreeMap<String, ChannelConfig>;
 
 /// The channels that the job has, as far as the algorithm demands them.
 pub(super) fn read_channels(directory: &JobDirectory) -> Result<Channels, End> {
