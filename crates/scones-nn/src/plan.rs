@@ -20,7 +20,7 @@ const GROUP_PIXELS: usize = 256;
 
 /// Blocks in a row whose activations training does not keep. More would save
 /// memory and cost time.
-const RECOMPUTED_IDENTITIES_MAX: usize = 3;
+const RECOMPUTED_IDENTITIES_MAX: usize = 2;
 
 #[derive(Debug)]
 pub(crate) struct Plan {

@@ -93,6 +93,6 @@ fn steps_and_inference_allocate_nothing_and_a_trainer_little() {
     let before = HELD.load(Ordering::Relaxed);
     let trainer = Trainer::new(network, 64, Optimizer::default(), 2).unwrap();
     let held = HELD.load(Ordering::Relaxed) - before;
-    assert!(held < 62_000_000, "a trainer of ResNet-20 holds {held} bytes");
+    assert!(held < 66_000_000, "a trainer of ResNet-20 holds {held} bytes");
     drop(trainer);
 }
