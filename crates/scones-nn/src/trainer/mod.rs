@@ -75,7 +75,7 @@ struct Packed {
 impl Trainer {
     /// A trainer for batches of at most `batch_size_max` images, on `threads`
     /// threads of its own. Allocates all it will need: the results of a batch's
-    /// convolutions, about half of its activations, and a few times the weights.
+    /// convolutions, few of its activations, and what the optimiser remembers.
     ///
     /// # Errors
     /// [`Error::Count`] for a batch size or thread count out of range,
