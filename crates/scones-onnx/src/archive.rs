@@ -1,11 +1,11 @@
 //! The files of a `model.tar.gz`, read where they lie: nothing is unpacked to disk.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    io::{self, Read, Seek},
+    collections::BTreeMap,
+    io::{Read, Seek},
 };
 
-use flate2::read::GzDecoder;
+use scones_vision::archive::{self, Archive, Member};
 
 use crate::Error;
 
@@ -17,51 +17,49 @@ pub const MODEL_BYTES_MAX: u64 = 1 << 30;
 /// <https://sagemaker.readthedocs.io/en/stable/frameworks/pytorch/using_pytorch.html#model-directory-structure>
 const SCRIPTS: &str = "code/";
 
-/// The name of the only `.onnx` file, if there is one. An artefact without is not looked at further.
+/// The name of the only `.onnx` file, if there is one.
 pub(crate) fn find_model(artefact: &mut (impl Read + Seek)) -> Result<Option<String>, Error> {
-    let (mut models, mut script) = (Vec::new(), None);
+    let (mut model, mut script) = (None, None);
     visit(artefact, |name, _| {
-        if is_model(name) {
-            models.push(name.to_owned());
-        }
         if name.starts_with(SCRIPTS) {
-            script = Some(name.to_owned());
+            script.get_or_insert_with(|| name.clone());
         }
-        Ok(())
+        if !is_model(&name) {
+            return Ok(());
+        }
+        match model.replace(name.clone()) {
+            Some(first) => Err(Error::Several(format!("{first}, {name}"))),
+            None => Ok(()),
+        }
     })?;
-    match (models.len(), script) {
-        (0, _) => Ok(None),
-        (1, None) => Ok(models.pop()),
-        (1, Some(script)) => Err(Error::Script(script)),
-        _ => Err(Error::Several(models.join(", "))),
+    match (model, script) {
+        (Some(_), Some(script)) => Err(Error::Script(script)),
+        (model, _) => Ok(model),
     }
 }
 
-/// The contents of those files that are there, by name.
+/// The contents of those files that are there, by name. Each has a maximum of its own, and all
+/// together have no more bytes than are `left`, which are counted down.
 pub(crate) fn read(
     artefact: &mut (impl Read + Seek),
-    wanted: &BTreeSet<String>,
+    wanted: &BTreeMap<String, u64>,
+    left: &mut u64,
 ) -> Result<BTreeMap<String, Vec<u8>>, Error> {
     let mut files = BTreeMap::new();
-    let mut left = MODEL_BYTES_MAX;
-    visit(artefact, |name, entry| {
-        if !wanted.contains(name) {
+    visit(artefact, |name, member| {
+        let Some(max) = wanted.get(&name) else {
             return Ok(());
+        };
+        if files.contains_key(&name) {
+            return Err(archive::Error::Kind(name).into());
         }
-        if !entry.header().entry_type().is_file() || files.contains_key(name) {
-            return Err(Error::MemberKind(name.to_owned()));
-        }
-        let size = entry.size();
-        left = left.checked_sub(size).ok_or_else(|| Error::TooLarge {
+        // Its own maximum has better words.
+        let counted = member.size().min(*max);
+        *left = left.checked_sub(counted).ok_or_else(|| Error::TooLarge {
             what: format!("model with {name}"),
             max: MODEL_BYTES_MAX,
         })?;
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(Error::Archive)?;
-        if bytes.len() as u64 != size {
-            return Err(Error::Archive(io::ErrorKind::UnexpectedEof.into()));
-        }
-        files.insert(name.to_owned(), bytes);
+        files.insert(name, member.read(*max)?);
         Ok(())
     })?;
     Ok(files)
@@ -86,27 +84,23 @@ fn is_model(name: &str) -> bool {
     extension.is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) && !file.starts_with("._")
 }
 
-/// Shows every member but folders, by its plain name.
+/// Shows every member but folders, and its plain name.
 fn visit<R: Read + Seek>(
     artefact: &mut R,
-    mut see: impl FnMut(&str, &mut tar::Entry<'_, io::Take<GzDecoder<&mut R>>>) -> Result<(), Error>,
+    mut see: impl FnMut(String, Member<'_, &mut R>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    artefact.rewind().map_err(Error::Archive)?;
-    let mut archive = tar::Archive::new(GzDecoder::new(artefact).take(ARCHIVE_BYTES_MAX));
-    let mut unpacked = 0_u64;
-    for entry in archive.entries().map_err(Error::Archive)? {
-        let mut entry = entry.map_err(Error::Archive)?;
-        unpacked = unpacked.saturating_add(entry.size());
-        if unpacked > ARCHIVE_BYTES_MAX {
+    artefact.rewind().map_err(archive::Error::Unreadable)?;
+    for member in Archive::new(artefact, ARCHIVE_BYTES_MAX).members()? {
+        let member = member?;
+        if member.end() > ARCHIVE_BYTES_MAX {
             return Err(Error::TooLarge {
                 what: "content".to_owned(),
                 max: ARCHIVE_BYTES_MAX,
             });
         }
-        let written = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let name = plain(&written).ok_or(Error::Name(written))?;
-        if !entry.header().entry_type().is_dir() {
-            see(&name, &mut entry)?;
+        let name = plain(&member.name).ok_or_else(|| Error::Name(member.name.clone()))?;
+        if !member.is_folder() {
+            see(name, member)?;
         }
     }
     Ok(())

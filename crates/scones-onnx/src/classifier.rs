@@ -6,9 +6,9 @@ use std::{
     path::Path,
 };
 
-use scones_vision::{dataset::LabelKind, model, predict};
+use scones_vision::{archive, dataset::LabelKind, model, predict};
 
-use crate::{ClassifyError, Error, OnnxClassifier, Runtime, archive};
+use crate::{ClassifyError, Error, OnnxClassifier, Runtime, archive::find_model};
 
 /// A model ready to answer. Shared by reference among any number of threads.
 pub enum Classifier {
@@ -25,7 +25,8 @@ impl Classifier {
     /// # Errors
     /// Each [`Error`].
     pub fn open(artefact: &Path, runtime: &Runtime) -> Result<Self, Error> {
-        Self::read(BufReader::new(File::open(artefact).map_err(Error::Archive)?), runtime)
+        let artefact = File::open(artefact).map_err(archive::Error::Unreadable)?;
+        Self::read(BufReader::new(artefact), runtime)
     }
 
     /// Opens a `model.tar.gz`.
@@ -33,16 +34,15 @@ impl Classifier {
     /// # Errors
     /// Each [`Error`]; never panics on any bytes.
     pub fn read(mut artefact: impl Read + Seek, runtime: &Runtime) -> Result<Self, Error> {
-        if let Some(name) = archive::find_model(&mut artefact)? {
-            let classifier = OnnxClassifier::read(artefact, &name, runtime)?;
-            return Ok(Self::Onnx(Box::new(classifier)));
-        }
-        artefact.rewind().map_err(Error::Archive)?;
-        match predict::Classifier::from_artefact(artefact) {
-            Ok(classifier) => Ok(Self::Own(Box::new(classifier))),
-            Err(model::Error::Member(name)) => Err(Error::Neither(name)),
-            Err(error) => Err(error.into()),
-        }
+        artefact.rewind().map_err(archive::Error::Unreadable)?;
+        let other = match predict::Classifier::from_artefact(&mut artefact) {
+            Ok(classifier) => return Ok(Self::Own(Box::new(classifier))),
+            Err(model::Error::Member(other)) => other,
+            Err(error) => return Err(error.into()),
+        };
+        let name = find_model(&mut artefact)?.ok_or(Error::Neither(other))?;
+        let classifier = OnnxClassifier::read(artefact, &name, runtime)?;
+        Ok(Self::Onnx(Box::new(classifier)))
     }
 
     /// Names of the classes, in the order of the probabilities.

@@ -5,15 +5,13 @@ use std::collections::HashSet;
 use scones_vision::decode::IMAGE_SIDE_MAX;
 use serde::Deserialize;
 
-use crate::Error;
+use crate::{Error, Scores, error::shown};
 
-/// Longest `model.json` read.
-pub(crate) const DESCRIPTION_BYTES_MAX: usize = 4 << 20;
 /// Mean of red, green and blue over ImageNet's photographs: most published models expect it.
 /// <https://docs.pytorch.org/vision/stable/models.html>
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 /// Their standard deviation.
-const IMAGENET_DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
+const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// What a model's author may say; everything has a default.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -30,8 +28,8 @@ pub struct Description {
     pub resize: Option<u32>,
     /// Taken from each channel, whose values go from 0 to 1. Default: ImageNet's.
     pub mean: [f32; 3],
-    /// Each channel is divided by it. Default: ImageNet's.
-    pub deviation: [f32; 3],
+    /// Standard deviation: each channel is divided by it. Default: ImageNet's.
+    pub std: [f32; 3],
     /// The order of the input's dimensions. Default: by which of them is 3.
     pub layout: Option<Layout>,
     /// Which of several outputs has the scores. Default: the only one.
@@ -51,16 +49,6 @@ pub enum Layout {
     Nhwc,
 }
 
-/// What a model's scores are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scores {
-    /// Any numbers; their softmax is answered.
-    Logits,
-    /// From 0 to 1, answered as they are.
-    Probabilities,
-}
-
 impl Default for Description {
     fn default() -> Self {
         Self {
@@ -69,7 +57,7 @@ impl Default for Description {
             height: None,
             resize: None,
             mean: IMAGENET_MEAN,
-            deviation: IMAGENET_DEVIATION,
+            std: IMAGENET_STD,
             layout: None,
             output: None,
             scores: None,
@@ -83,12 +71,6 @@ impl Description {
     /// # Errors
     /// Malformed or unknown members, impossible values.
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
-        if json.len() > DESCRIPTION_BYTES_MAX {
-            return Err(Error::TooLarge {
-                what: "model.json".to_owned(),
-                max: DESCRIPTION_BYTES_MAX as u64,
-            });
-        }
         let description: Self = serde_json::from_slice(json).map_err(Error::Description)?;
         description.validate().map_err(Error::Invalid)?;
         Ok(description)
@@ -103,17 +85,13 @@ impl Description {
         if !self.mean.iter().all(|mean| mean.is_finite()) {
             return Err("mean must be finite".to_owned());
         }
-        if !self
-            .deviation
-            .iter()
-            .all(|deviation| deviation.is_normal() && *deviation > 0.0)
-        {
-            return Err("deviation must be above 0".to_owned());
+        if !self.std.iter().all(|std| std.is_normal() && *std > 0.0) {
+            return Err("std must be above 0".to_owned());
         }
         let classes = self.classes.as_deref().unwrap_or_default();
         let mut seen = HashSet::new();
         match classes.iter().find(|class| !seen.insert(class.as_str())) {
-            Some(twice) => Err(format!("the class {twice:?} is there twice")),
+            Some(twice) => Err(format!("the class {:?} is there twice", shown(twice))),
             None => Ok(()),
         }
     }
@@ -128,7 +106,7 @@ mod tests {
         assert_eq!(Description::parse(b"{}").unwrap(), Description::default());
         let said = Description::parse(
             br#"{"classes": ["cat", "dog"], "width": 64, "height": 32, "resize": 72, "mean": [0, 0, 0],
-                "deviation": [1, 1, 1], "layout": "NHWC", "output": "scores", "scores": "probabilities"}"#,
+                "std": [1, 1, 1], "layout": "NHWC", "output": "scores", "scores": "probabilities"}"#,
         );
         let expect = Description {
             classes: Some(vec!["cat".into(), "dog".into()]),
@@ -136,7 +114,7 @@ mod tests {
             height: Some(32),
             resize: Some(72),
             mean: [0.0; 3],
-            deviation: [1.0; 3],
+            std: [1.0; 3],
             layout: Some(Layout::Nhwc),
             output: Some("scores".into()),
             scores: Some(Scores::Probabilities),
@@ -156,8 +134,8 @@ mod tests {
             (r#"{"resize": 9000}"#, "resize must be from 1 to 8192"),
             (r#"{"mean": [0.5]}"#, "invalid length 1"),
             (r#"{"mean": [1e40, 0, 0]}"#, "mean must be finite"),
-            (r#"{"deviation": [1, 0, 1]}"#, "deviation must be above 0"),
-            (r#"{"deviation": [1, -1, 1]}"#, "deviation must be above 0"),
+            (r#"{"std": [1, 0, 1]}"#, "std must be above 0"),
+            (r#"{"std": [1, -1, 1]}"#, "std must be above 0"),
             (r#"{"layout": "CHW"}"#, "unknown variant `CHW`"),
             (r#"{"scores": "softmax"}"#, "unknown variant `softmax`"),
         ] {

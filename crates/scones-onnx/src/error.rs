@@ -1,8 +1,6 @@
 //! What can be wrong with an artefact, with the machine, and with an answer.
 
-use std::io;
-
-use scones_vision::{decode::DecodeError, model, predict};
+use scones_vision::{archive, decode::DecodeError, model, predict};
 
 use crate::{LIBRARY_VARIABLE, RUNTIME_VERSION_MIN};
 
@@ -18,9 +16,9 @@ pub enum Error {
          model.safetensors as Scones makes them"
     )]
     Neither(String),
-    /// The stream failed, or is no gzipped archive.
-    #[error("the model archive cannot be read; it may be cut short")]
-    Archive(#[source] io::Error),
+    /// The archive cannot be read.
+    #[error(transparent)]
+    Archive(#[from] archive::Error),
     /// More bytes than are read.
     #[error("the model archive's {what} has over {max} bytes")]
     TooLarge {
@@ -32,9 +30,6 @@ pub enum Error {
     /// A name that leads out of the archive.
     #[error("the model archive holds {0:?}, a name that leads out of it")]
     Name(String),
-    /// A link, or a name twice, where a file is needed.
-    #[error("the model archive's member {0} is no plain file or is there twice")]
-    MemberKind(String),
     /// More than one model.
     #[error("the model archive holds several ONNX files ({0}): leave one")]
     Several(String),
@@ -123,5 +118,16 @@ impl From<predict::Error> for ClassifyError {
             predict::Error::Decode(error) => Self::Image(error),
             error => Self::Own(error),
         }
+    }
+}
+
+/// Most letters of a name or a message that are not Scones's own.
+const SHOWN_MAX: usize = 200;
+
+/// A text from a model, short enough to be told.
+pub(crate) fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }

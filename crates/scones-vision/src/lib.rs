@@ -14,11 +14,13 @@
 //! - [`training`]: augmentation, the training loop, its progress and AWS's log lines.
 //! - [`evaluation`]: accuracy with its uncertainty, calibration, stratified folds.
 //! - [`model`]: the trained model and its file, `model.tar.gz`.
+//! - [`archive`]: the members of an archive, within limits.
 //! - [`predict`]: answers to images, shared by many threads.
 //! - [`backbone`]: the network that ships with the program, and how it was trained.
 //! - [`random`]: the seeded generator below all of it.
 #![doc(test(attr(deny(warnings))))]
 
+pub mod archive;
 pub mod backbone;
 pub mod dataset;
 pub mod decode;

@@ -32,26 +32,18 @@ pub const ACTIVATION_FLOATS_MAX: usize = 1 << 25;
 /// Why a model could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The stream failed, or is no gzipped archive.
-    #[error("the model archive cannot be read or written; it may be cut short")]
-    Archive(#[source] std::io::Error),
+    /// The stream failed.
+    #[error("the model archive cannot be written")]
+    Write(#[source] std::io::Error),
+    /// The archive cannot be read.
+    #[error(transparent)]
+    Archive(#[from] crate::archive::Error),
     /// A member that a model does not have.
     #[error("the model archive holds {0:?}; a model holds only model.json and model.safetensors")]
     Member(String),
-    /// A member twice, or a link or folder in a file's place.
-    #[error("the model archive's member {0} is no plain file or is there twice")]
-    MemberKind(&'static str),
     /// A member that is not there.
     #[error("the model archive holds no {0}: it was not made by this program")]
     Missing(&'static str),
-    /// A member beyond its limit.
-    #[error("the model archive's member {member} has over {max} bytes")]
-    TooLarge {
-        /// Which.
-        member: &'static str,
-        /// The limit, in bytes.
-        max: u64,
-    },
     /// `model.json` is malformed.
     #[error("model.json is malformed")]
     Description(#[source] serde_json::Error),
@@ -140,7 +132,7 @@ impl Model {
     /// # Errors
     /// What the stream reports.
     pub fn write(&self, out: impl Write) -> Result<(), Error> {
-        archive::write(out, &self.files()?).map_err(Error::Archive)
+        archive::write(out, &self.files()?).map_err(Error::Write)
     }
 
     /// Writes `model.tar.gz` with its weights in half precision: half the size, and answers that
@@ -149,7 +141,7 @@ impl Model {
     /// # Errors
     /// What the stream reports.
     pub fn write_half(&self, out: impl Write) -> Result<(), Error> {
-        archive::write(out, &self.encoded(Precision::Half)?).map_err(Error::Archive)
+        archive::write(out, &self.encoded(Precision::Half)?).map_err(Error::Write)
     }
 
     /// The names and contents of the files that `model.tar.gz` holds.

@@ -2,9 +2,10 @@
 
 use std::io::{self, Read, Write};
 
-use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use flate2::{Compression, write::GzEncoder};
 
 use super::{DESCRIPTION_BYTES_MAX, Error, WEIGHTS_BYTES_MAX};
+use crate::archive::{self, Archive};
 
 pub(super) const DESCRIPTION: &str = "model.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
@@ -25,42 +26,22 @@ pub(super) fn write(out: impl Write, files: &[(&str, Vec<u8>)]) -> io::Result<()
 /// The description and the weights.
 pub(super) fn read(artefact: impl Read) -> Result<(Vec<u8>, Vec<u8>), Error> {
     let all = DESCRIPTION_BYTES_MAX + WEIGHTS_BYTES_MAX + OVERHEAD_BYTES_MAX;
-    let mut archive = tar::Archive::new(GzDecoder::new(artefact).take(all));
     let (mut description, mut weights) = (None, None);
-    for entry in archive.entries().map_err(Error::Archive)? {
-        let mut entry = entry.map_err(Error::Archive)?;
-        let path = entry.path_bytes().into_owned();
-        match path.strip_prefix(b"./").unwrap_or(&path) {
-            b"" if entry.header().entry_type().is_dir() => {}
-            b"model.json" => member(&mut entry, DESCRIPTION, DESCRIPTION_BYTES_MAX, &mut description)?,
-            b"model.safetensors" => member(&mut entry, WEIGHTS, WEIGHTS_BYTES_MAX, &mut weights)?,
-            other => return Err(Error::Member(String::from_utf8_lossy(other).into_owned())),
+    for member in Archive::new(artefact, all).members()? {
+        let member = member?;
+        let (into, max) = match member.name.strip_prefix("./").unwrap_or(&member.name) {
+            "" if member.is_folder() => continue,
+            DESCRIPTION => (&mut description, DESCRIPTION_BYTES_MAX),
+            WEIGHTS => (&mut weights, WEIGHTS_BYTES_MAX),
+            other => return Err(Error::Member(other.to_owned())),
+        };
+        if into.is_some() {
+            return Err(archive::Error::Kind(member.name).into());
         }
+        *into = Some(member.read(max)?);
     }
     Ok((
         description.ok_or(Error::Missing(DESCRIPTION))?,
         weights.ok_or(Error::Missing(WEIGHTS))?,
     ))
-}
-
-fn member(
-    entry: &mut tar::Entry<'_, impl Read>,
-    name: &'static str,
-    max: u64,
-    into: &mut Option<Vec<u8>>,
-) -> Result<(), Error> {
-    if !entry.header().entry_type().is_file() || into.is_some() {
-        return Err(Error::MemberKind(name));
-    }
-    let size = entry.size();
-    if size > max {
-        return Err(Error::TooLarge { member: name, max });
-    }
-    let mut bytes = Vec::new();
-    entry.read_to_end(&mut bytes).map_err(Error::Archive)?;
-    if bytes.len() as u64 != size {
-        return Err(Error::Archive(io::ErrorKind::UnexpectedEof.into()));
-    }
-    *into = Some(bytes);
-    Ok(())
 }
