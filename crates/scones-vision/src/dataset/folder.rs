@@ -12,7 +12,8 @@ use crate::preprocessing::Fit;
 /// their extension are skipped; an image that does not decode is an error with its name.
 ///
 /// # Errors
-/// Labels that folders do not tell of; a folder that cannot be listed, no class folder, a class without images, a damaged image, more
+/// Labels that folders do not tell of; a folder that cannot be listed, no class folder, a class
+/// without images, a damaged image, more
 /// images than [`IMAGES_MEMORY_MAX`] holds.
 pub fn read<L: Label>(root: &Path) -> Result<Dataset<L>, Error> {
     read_fitted(root, None)

@@ -16,6 +16,7 @@ const WEIGHT_DECAY_DEFAULT: f32 = 5e-4;
 /// Little: more makes the answers less sure than they should be.
 const LABEL_SMOOTHING_DEFAULT: f32 = 0.03;
 const ADAM_LEARNING_RATE_DEFAULT: f32 = 2e-3;
+const RMSPROP_LEARNING_RATE_DEFAULT: f32 = 1e-3;
 const SGD_LEARNING_RATE_DEFAULT: f32 = 0.1;
 
 /// The same for a training that begins with the shipped network: half a minute on two cores.
@@ -193,11 +194,10 @@ impl Settings {
             let own = Self::new(given.num_training_samples, seed, threads);
             (own, (width, height, given.resize))
         };
-        let adam = matches!(given.optimizer, Some(hyperparameters::Optimizer::Adam { .. }));
-        let learning_rate = if adam {
-            ADAM_LEARNING_RATE_DEFAULT
-        } else {
-            own.learning_rate
+        let learning_rate = match given.optimizer {
+            Some(hyperparameters::Optimizer::Adam { .. }) => ADAM_LEARNING_RATE_DEFAULT,
+            Some(hyperparameters::Optimizer::RmsProp { .. }) => RMSPROP_LEARNING_RATE_DEFAULT,
+            Some(hyperparameters::Optimizer::Sgd { .. }) | None => own.learning_rate,
         };
         Self {
             network: given.num_layers.map_or(own.network, NetworkChoice::Depth),
