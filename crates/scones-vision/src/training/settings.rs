@@ -20,11 +20,10 @@ const RMSPROP_LEARNING_RATE_DEFAULT: f32 = 1e-3;
 const SGD_LEARNING_RATE_DEFAULT: f32 = 0.1;
 
 /// The same for a training that begins with the shipped network: half a minute on two cores.
-const FINE_TUNING_IMAGES_DEFAULT: usize = 10_000;
+const FINE_TUNING_IMAGES_DEFAULT: usize = 15_000;
 const FINE_TUNING_EPOCHS_MIN_DEFAULT: u32 = 3;
 const FINE_TUNING_EPOCHS_MAX_DEFAULT: u32 = 30;
-const FINE_TUNING_BATCH_SIZE_DEFAULT: usize = 32;
-const FINE_TUNING_LEARNING_RATE_DEFAULT: f32 = 0.02;
+const FINE_TUNING_LEARNING_RATE_DEFAULT: f32 = 0.06;
 
 /// The shape of the network.
 #[derive(Debug, Clone, PartialEq)]
@@ -176,7 +175,6 @@ impl Settings {
         let epochs = (FINE_TUNING_IMAGES_DEFAULT / training_samples.max(1)) as u32;
         Self {
             network: backbone::settings(threads).network,
-            batch_size: FINE_TUNING_BATCH_SIZE_DEFAULT,
             epochs: epochs.clamp(FINE_TUNING_EPOCHS_MIN_DEFAULT, FINE_TUNING_EPOCHS_MAX_DEFAULT),
             learning_rate: FINE_TUNING_LEARNING_RATE_DEFAULT,
             ..Self::new(training_samples, seed, threads)
