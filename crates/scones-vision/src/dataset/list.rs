@@ -268,17 +268,19 @@ pub fn read_fitted<L: Label>(
         label.map_err(|problem| at_line(row.line, problem.into()))
     };
     let labels: Vec<L> = rows.iter().map(label).collect::<Result<_, _>>()?;
-    let paths: Vec<PathBuf> = rows.iter().map(|row| root.join(&row.path)).collect();
-    let images = read_images(list, &paths, read_image, fit, IMAGES_MEMORY_MAX).map_err(|(at, error)| match error {
-        Error::Io {
-            ref source, ref path, ..
-        } if source.kind() == std::io::ErrorKind::NotFound => at_line(rows[at].line, RowProblem::Missing(path.clone())),
-        Error::Image { path, source } => {
-            let reason = source.to_string();
-            at_line(rows[at].line, RowProblem::Image { path, reason })
-        }
-        other => other,
-    })?;
+    let image = |row: &Row| {
+        read_image(&root.join(&row.path)).map_err(|error| match error {
+            Error::Io { source, path, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                at_line(row.line, RowProblem::Missing(path))
+            }
+            Error::Image { path, source } => {
+                let reason = source.to_string();
+                at_line(row.line, RowProblem::Image { path, reason })
+            }
+            other => other,
+        })
+    };
+    let images = read_images(list, &rows, image, fit, IMAGES_MEMORY_MAX)?;
     let samples = images.into_iter().zip(labels).zip(&rows);
     let samples = samples.map(|((image, label), row)| Sample {
         image,

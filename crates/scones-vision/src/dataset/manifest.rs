@@ -169,7 +169,7 @@ pub fn read_fitted<L: Label>(
             other => other,
         })
     };
-    let images = read_images(manifest, &entries, image, fit, IMAGES_MEMORY_MAX).map_err(|(_, error)| error)?;
+    let images = read_images(manifest, &entries, image, fit, IMAGES_MEMORY_MAX)?;
     let samples = images.into_iter().zip(labels).zip(entries);
     let samples = samples.map(|((image, label), entry)| Sample {
         image,

@@ -98,7 +98,7 @@ pub fn read_fitted<L: Label>(path: &Path, classes: &[String], fit: Option<Fit>) 
         let (_, image) = parse(&bytes).map_err(extent.failed(path))?;
         decode::decode(image).map_err(|error| extent.failed(path)(Problem::Image(error.to_string())))
     };
-    let images = read_images(path, &extents, image, fit, IMAGES_MEMORY_MAX).map_err(|(_, error)| error)?;
+    let images = read_images(path, &extents, image, fit, IMAGES_MEMORY_MAX)?;
     let samples = images.into_iter().zip(extents).zip(labels);
     let samples = samples.map(|((image, extent), label)| Sample {
         image,
