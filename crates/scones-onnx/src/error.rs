@@ -42,7 +42,7 @@ pub enum Error {
     #[error("the model archive holds {0:?}, a script for inference, which is not run here: leave the folder out")]
     Script(String),
     /// Not an ONNX model.
-    #[error("{file} is no ONNX model, or is damaged: {problem}")]
+    #[error("{file} is damaged, or no ONNX model that is taken here: {problem}")]
     Damaged {
         /// Its name in the archive.
         file: String,

@@ -8,7 +8,7 @@
 //!
 //! The map, in the order in which an ONNX model passes it:
 //! - `archive`: the files of an artefact.
-//! - `graph`: what an ONNX file says of itself, read without ONNX Runtime.
+//! - `graph`: what an ONNX file says of itself, read without ONNX Runtime; below it `protobuf`.
 //! - [`Description`]: `model.json` beside it, what the file does not say.
 //! - [`Runtime`]: the library, found and loaded.
 //! - [`OnnxClassifier`]: the model in memory.
@@ -20,6 +20,7 @@ mod description;
 mod error;
 mod graph;
 mod onnx;
+mod protobuf;
 mod runtime;
 
 pub use archive::{ARCHIVE_BYTES_MAX, MODEL_BYTES_MAX};

@@ -46,17 +46,18 @@ impl OnnxClassifier {
         let wanted = BTreeSet::from([name.to_owned(), beside.clone()]);
         let mut files = archive::read(&mut artefact, &wanted)?;
         let model = files.remove(name).ok_or_else(|| Error::MemberKind(name.to_owned()))?;
-        let facts = graph::read(&model).map_err(|problem| Error::Damaged {
+        let damaged = |problem| Error::Damaged {
             file: name.to_owned(),
             problem,
-        })?;
+        };
+        let weight_files = graph::weight_files(&model).map_err(damaged)?;
         let described = files.remove(&beside).map(|json| Description::parse(&json));
         let description = described.transpose()?.unwrap_or_default();
-        let weights = weights(&mut artefact, name, &facts.weight_files)?;
+        let weights = weights(&mut artefact, name, &weight_files)?;
         let session = session(runtime, &model, weights).map_err(|error| error.of(name))?;
         let input = Input::of(session.inputs(), &description)?;
         let output = output(session.outputs(), description.output.as_deref())?;
-        let by_operation = match facts.probabilities.contains(&output) {
+        let by_operation = match graph::gives_probabilities(&model, &output).map_err(damaged)? {
             true => Scores::Probabilities,
             false => Scores::Logits,
         };
@@ -333,6 +334,8 @@ fn session(runtime: &Runtime, model: &[u8], weights: BTreeMap<String, Arc<[u8]>>
     // ONNX Runtime would also take its own format, which nobody has looked through.
     let mut builder: SessionBuilder =
         Session::builder(&environment)?.with_config_entry("session.load_model_format", "ONNX")?;
+    // Should it look for a weight on the disk all the same, it is to look where nothing can be.
+    builder = builder.with_config_entry("session.model_external_initializers_file_folder_path", "/dev/null")?;
     for (name, bytes) in weights {
         builder = builder.with_external_initializer_file_in_memory(name, bytes)?;
     }

@@ -96,7 +96,7 @@ fn artefacts_that_are_wrong_say_how() {
     );
     refused(
         &archive(&[("model.onnx", b"")]),
-        "model.onnx is no ONNX model, or is damaged: it holds no graph",
+        "model.onnx is damaged, or no ONNX model that is taken here: it holds no graph",
     );
     refused(&archive(&[("model.onnx", &ONNX[..9])]), "its fields do not add up");
     refused(
