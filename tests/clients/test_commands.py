@@ -425,3 +425,87 @@ def test_an_output_that_is_not_empty_is_left_alone(tmp_path, photos):
     )
     assert "not an empty folder" in stderr
     assert [path.name for path in (tmp_path / "output").iterdir()] == ["mine"]
+
+
+# train, predict
+
+
+@pytest.fixture
+def classes(tmp_path, photos):
+    """The photos in a folder for each class."""
+    for label in "01":
+        (tmp_path / "classes" / label).mkdir(parents=True)
+        for path in photos.glob(f"{label}-*.png"):
+            path.rename(tmp_path / "classes" / label / path.name)
+    return tmp_path / "classes"
+
+
+def train(classes, *more):
+    """Runs `scones train` for one epoch of a small network; the model goes to `model.tar.gz` beside the classes."""
+    output = classes.parent / "model.tar.gz"
+    arguments = ["train", classes, "--output", output, "-H", "epochs=1", "--data-dir", classes.parent / "cache", *more]
+    return run_program(*arguments, check=False), output
+
+
+def test_a_closed_pipe_does_not_cost_the_model(tmp_path, classes):
+    output = tmp_path / "model.tar.gz"
+    arguments = ["train", classes, "--output", output, "-H", "epochs=2", "-H", "num_layers=20"]
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run([PROGRAM, *arguments], stdout=write, stderr=write, env=clean_environment(), timeout=120)
+    os.close(write)
+    assert (ended.returncode, output.is_file()) == (0, True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="of Linux")
+def test_a_result_that_cannot_be_written_is_a_failure(tmp_path):
+    (tmp_path / "a.json").write_text('{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}')
+    with open("/dev/full", "w") as full:
+        arguments = [PROGRAM, "asl", "check", tmp_path / "a.json"]
+        ended = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, env=clean_environment())
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: cannot write to stdout: ")
+
+
+def test_a_depth_alone_trains_from_scratch_and_images_are_fitted(classes):
+    ended, output = train(classes, "-H", "num_layers=20", "-H", "image_shape=3,16,16")
+    assert ended.returncode == 0, ended.stderr
+    assert "num_layers=20: training begins from scratch" in ended.stderr
+    assert "20 of 20 images have another size than 16x16 pixels and are fitted to it" in ended.stderr
+    assert "to which the temperature was fitted too" in ended.stdout
+    with tarfile.open(output) as archive:
+        model = json.load(archive.extractfile("model.json"))
+    assert model["architecture"]["stem_channels"] == 16
+
+
+def test_num_classes_is_that_of_the_images(classes):
+    for source in (classes, listed(classes, [(0, path.name[0], f"{path.parent.name}/{path.name}") for path in classes.glob("*/*.png")])):
+        ended, output = train(source, "-H", "num_classes=3")
+        assert (ended.returncode, output.exists()) == (1, False)
+        assert "num_classes is 3, but " in ended.stderr
+        assert "has 2 classes (0, 1): leave num_classes out" in ended.stderr
+
+
+def test_unusable_images_are_named_together(classes):
+    for name in ("a.png", "b.jpg"):
+        (classes / "0" / name).write_text("<html>")
+    (classes / "1" / "cut.jpg").write_bytes(JPEG[: len(JPEG) // 2])
+    ended, _ = train(classes)
+    assert ended.returncode == 1
+    assert "3 images cannot be used:" in ended.stderr
+    for name in ("0/a.png", "0/b.jpg", "1/cut.jpg"):
+        assert f"{name}; replace or remove the file" in ended.stderr
+
+
+def test_an_unusable_image_does_not_cost_the_other_answers(tmp_path, classes):
+    _, model = train(classes, "-H", "num_layers=20")
+    good, bad = sorted((classes / "0").iterdir())[0], tmp_path / "bad.png"
+    bad.write_text("<html>")
+    ended = run_program("predict", "--model", model, good, bad, good, "--json", check=False)
+    answers = json.loads(ended.stdout)
+    assert ended.returncode == 1
+    assert [answer["image"] for answer in answers] == [str(good), str(bad), str(good)]
+    assert "not a PNG or JPEG image" in answers[1]["error"]
+    assert answers[0] == answers[2]
+    assert set(answers[0]) == {"image", "class", "probabilities"}
+    assert f"error: cannot classify {bad}" in ended.stderr

@@ -115,7 +115,7 @@ def from_manifests(aws, bucket, write, content_type="application/x-recordio", **
 
 def test_the_metrics_are_the_average_accuracy_over_all_classes(listed):
     metrics = {metric["MetricName"]: metric["Value"] for metric in listed["FinalMetricDataList"]}
-    assert set(metrics) == {"train:accuracy", "validation:accuracy"}
+    assert set(metrics) == {"train:accuracy", "validation:accuracy", "validation:calibration_error"}
     # A multiple of one answer to one class of one picture, and not of one picture.
     answers = metrics["validation:accuracy"] * COUNTS["validation"] * len(COLOURS)
     assert abs(answers - round(answers)) < 0.01

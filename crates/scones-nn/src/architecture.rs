@@ -25,6 +25,7 @@ const SMALL_SIDE_MAX: usize = 64;
 
 /// The size of an input image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Shape {
     /// Rows of pixels.
     pub height: usize,
@@ -43,6 +44,7 @@ impl Shape {
 
 /// A run of residual blocks of equal width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Stage {
     /// Channels of every 3×3 convolution; a bottleneck block gives four times
     /// as many.
@@ -131,6 +133,7 @@ impl Block {
 /// changes the shape has a 1×1 convolution as its shortcut (their option B);
 /// behind a [`Transition::Pooled`] no basic block does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Architecture {
     /// The size of an input image.
     pub input: Shape,
@@ -235,8 +238,12 @@ impl Architecture {
 
     /// Channels that reach the dense layer.
     pub(crate) fn features(&self) -> usize {
-        let last = self.stages.last();
-        last.map_or(self.stem_channels, |stage| stage.channels * self.block.expansion())
+        self.stages
+            .last()
+            .map_or(self.stem_channels, |stage| match stage.blocks {
+                0 => stage.channels,
+                _ => stage.channels * self.block.expansion(),
+            })
     }
 
     /// Kernel side and stride of the stem.

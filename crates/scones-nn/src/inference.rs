@@ -20,7 +20,7 @@ use crate::kernels::norm::{Activate, Addend, Normalised};
 use crate::kernels::pool::{AveragePool, MaxPool};
 use crate::network::Network;
 use crate::norm::EPSILON;
-use crate::plan::{Plan, Pooled, Shortcut, Unit, runs};
+use crate::plan::{IndexedFrame, Plan, Shortcut, Unit, runs};
 use crate::simd::SimdLevel;
 
 /// Images that go through the network together: few for their activations to
@@ -40,7 +40,7 @@ pub struct Inference {
     architecture: Architecture,
     plan: Arc<Plan>,
     level: SimdLevel,
-    units: Vec<Folded>,
+    units: Vec<Prepared>,
     head_weights: Buffer,
     head_bias: Vec<f32>,
     /// By node: which of the scratch's buffers holds its activation.
@@ -49,12 +49,12 @@ pub struct Inference {
     slot_frames: Vec<Frame>,
 }
 
-/// A convolution that does its normalisation's work, or one that is pooled
-/// before.
-struct Folded {
+/// A convolution that does its normalisation's work, or one whose results are
+/// pooled before that.
+struct Prepared {
     weights: Buffer,
     bias: Buffer,
-    /// What the convolution has not done.
+    /// What the convolution has not done: of one that is pooled.
     norm: Option<FixedNorm>,
 }
 
@@ -65,7 +65,7 @@ struct FixedNorm {
     shift: Buffer,
 }
 
-impl Folded {
+impl Prepared {
     fn new(unit: &Unit, is_pooled: bool, values: &[f32]) -> Self {
         let channels = unit.gamma.len();
         let mut weights = values[unit.weights.clone()].to_vec();
@@ -127,8 +127,8 @@ impl Pooling {
     /// For at most so many images.
     fn new(plan: &Plan, images: usize) -> Self {
         let lengths = plan.nodes.iter().filter_map(|node| {
-            let pooled = node.pooled?;
-            let before = node.group().min(images) * pooled.frame.length();
+            let unpooled = node.unpooled?;
+            let before = node.group().min(images) * unpooled.frame.length();
             Some((before, node.frame.plain().length()))
         });
         let (before, after) = lengths.fold((0, 0), |most, of| (most.0.max(of.0), most.1.max(of.1)));
@@ -147,9 +147,9 @@ impl Inference {
         let mut head_weights = Buffer::zeros(plan.head.packed_weights());
         plan.head.pack(values, &mut head_weights);
         let (slots, slot_frames) = assign_slots(plan);
-        let is_pooled = |unit| (plan.nodes.iter()).any(|node| node.main == unit && node.pooled.is_some());
+        let is_pooled = |unit| (plan.nodes.iter()).any(|node| node.main == unit && node.unpooled.is_some());
         let units = plan.units.iter().enumerate();
-        let units = units.map(|(index, unit)| Folded::new(unit, is_pooled(index), values));
+        let units = units.map(|(index, unit)| Prepared::new(unit, is_pooled(index), values));
         let units = units.collect();
         Self {
             architecture: network.architecture().clone(),
@@ -314,8 +314,8 @@ impl Inference {
         };
         let main = &self.units[node.main];
         for group in runs(count, node.group()) {
-            if let (Some(pooled), Some(norm)) = (node.pooled, &main.norm) {
-                let length = group.len() * pooled.frame.length();
+            if let (Some(unpooled), Some(norm)) = (node.unpooled, &main.norm) {
+                let length = group.len() * unpooled.frame.length();
                 let images = Images {
                     input: before(1).images(&group),
                     output: &mut pooling.before[..length],
@@ -323,7 +323,7 @@ impl Inference {
                     rectify: false,
                 };
                 run(node.main, images);
-                self.pool(pooled, node.frame, norm, pooling, output.images_mut(&group));
+                self.pool(unpooled, node.frame, norm, pooling, output.images_mut(&group));
                 continue;
             }
             let start = match node.shortcut {
@@ -353,7 +353,7 @@ impl Inference {
     }
 
     /// Activations of what a convolution gave before it is pooled.
-    fn pool(&self, from: Pooled, frame: Frame, norm: &FixedNorm, pooling: &mut Pooling, outputs: &mut [f32]) {
+    fn pool(&self, from: IndexedFrame, frame: Frame, norm: &FixedNorm, pooling: &mut Pooling, outputs: &mut [f32]) {
         let Pooling { before, after, choices } = pooling;
         let length = frame.plain().length();
         let inputs = before.chunks_exact(from.frame.length());

@@ -46,7 +46,7 @@ pub use architecture::{
 };
 pub use error::Error;
 pub use inference::{Inference, Scratch};
-pub use loss::{ClassWeights, Loss, sigmoid, softmax};
+pub use loss::{ClassWeights, Loss, binary_cross_entropy, sigmoid, softmax};
 pub use network::Network;
 pub use optimizer::{Optimizer, OptimizerMemory};
 pub use simd::SimdLevel;

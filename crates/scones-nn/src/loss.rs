@@ -30,6 +30,16 @@ pub struct ClassWeights {
     pub absent: f32,
 }
 
+impl ClassWeights {
+    /// What the two sides of a target from 0 to 1 count.
+    fn shared(self, target: f64) -> (f64, f64) {
+        (
+            f64::from(self.present) * target,
+            f64::from(self.absent) * (1.0 - target),
+        )
+    }
+}
+
 impl Default for ClassWeights {
     /// Both count alike.
     fn default() -> Self {
@@ -86,9 +96,9 @@ impl Loss {
                 let answers = logits.iter().zip(targets);
                 Answer {
                     correct: answers
-                        .filter(|(logit, target)| (**logit > 0.0) == (**target > 0.5))
+                        .filter(|(logit, target)| (**logit >= 0.0) == (**target >= 0.5))
                         .count(),
-                    loss: binary_cross_entropy(logits, targets, weights, share),
+                    loss: binary_cross_entropies(logits, targets, weights, share),
                 }
             }
         }
@@ -140,21 +150,25 @@ fn cross_entropy(logits: &mut [f32], targets: &[f32], share: f32) -> f64 {
     loss
 }
 
-/// Sum over the classes of the binary cross entropy of one image's logits
-/// against its soft labels, in nats. Replaces the logits by `share` times the
-/// loss's gradient.
-fn binary_cross_entropy(logits: &mut [f32], targets: &[f32], weights: &[ClassWeights], share: f32) -> f64 {
+/// Binary cross entropy of the logit of a class against its target, from 0 to
+/// 1, in nats. Finite for any finite logit.
+pub fn binary_cross_entropy(logit: f64, target: f64, weights: ClassWeights) -> f64 {
+    let (present, absent) = weights.shared(target);
+    // The logarithm of one plus e to the logit, for any logit.
+    let softplus = logit.max(0.0) + (-logit.abs()).exp().ln_1p();
+    present * (softplus - logit) + absent * softplus
+}
+
+/// Sum over the classes of the binary cross entropy of one image. Replaces the
+/// logits by `share` times the loss's gradient.
+fn binary_cross_entropies(logits: &mut [f32], targets: &[f32], weights: &[ClassWeights], share: f32) -> f64 {
     let mut loss = 0.0;
     for ((logit, &target), weights) in logits.iter_mut().zip(targets).zip(weights) {
-        let value = f64::from(*logit);
-        let present = f64::from(weights.present) * f64::from(target);
-        let absent = f64::from(weights.absent) * (1.0 - f64::from(target));
-        // The logarithm of one plus e to the value, for any value.
-        let softplus = value.max(0.0) + (-value.abs()).exp().ln_1p();
-        loss += present * (softplus - value) + absent * softplus;
+        let (value, target) = (f64::from(*logit), f64::from(target));
+        loss += binary_cross_entropy(value, target, *weights);
+        let (present, absent) = weights.shared(target);
         let probability = 1.0 / (1.0 + (-value).exp());
-        let slope = (present + absent) * probability - present;
-        *logit = (slope * f64::from(share)) as f32;
+        *logit = (((present + absent) * probability - present) * f64::from(share)) as f32;
     }
     loss
 }

@@ -18,8 +18,10 @@ const BORDER: usize = 1;
 /// that the weights of layers with small images are fetched less often.
 const GROUP_PIXELS: usize = 256;
 
-/// Blocks in a row whose activations training does not keep. More would save
-/// memory and cost time.
+/// Identities in a row through which training computes an activation again
+/// instead of keeping it: the activations of one block more are not kept. More
+/// would save memory and cost time; docs/explanation/how-the-network-computes.md
+/// has both.
 const RECOMPUTED_IDENTITIES_MAX: usize = 2;
 
 #[derive(Debug)]
@@ -45,8 +47,9 @@ pub(crate) struct Node {
     pub(crate) frame: Frame,
     /// Its index among the plan's.
     pub(crate) frame_index: usize,
-    /// What the main unit's convolution gives, where that is pooled.
-    pub(crate) pooled: Option<Pooled>,
+    /// What the main unit's convolution gives, where the largest of each 2×2 of
+    /// its pixels become the node's.
+    pub(crate) unpooled: Option<IndexedFrame>,
     /// Index of the unit that reads the activation before.
     pub(crate) main: usize,
     pub(crate) shortcut: Shortcut,
@@ -56,9 +59,9 @@ pub(crate) struct Node {
     pub(crate) is_kept: bool,
 }
 
-/// Images of which the largest of each 2×2 pixels become a node's.
+/// How images lie in memory.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pooled {
+pub(crate) struct IndexedFrame {
     pub(crate) frame: Frame,
     /// Its index among the plan's.
     pub(crate) frame_index: usize,
@@ -97,13 +100,13 @@ impl Node {
     }
 
     /// The frame of what its convolutions give, by its index.
-    pub(crate) fn slopes_index(&self) -> usize {
-        self.pooled.map_or(self.frame_index, |pooled| pooled.frame_index)
+    pub(crate) fn convolved_index(&self) -> usize {
+        self.unpooled.map_or(self.frame_index, |unpooled| unpooled.frame_index)
     }
 
     /// How many images are convolved together.
     pub(crate) fn group(&self) -> usize {
-        group_of(self.pooled.map_or(self.frame, |pooled| pooled.frame))
+        group_of(self.unpooled.map_or(self.frame, |unpooled| unpooled.frame))
     }
 }
 
@@ -202,12 +205,12 @@ impl Plan {
                 // Its node, the last of the block, is already there.
                 Some(node) if is_projection => node.shortcut = Shortcut::Projection(unit),
                 _ => {
-                    let Pooled { frame, frame_index } = frames.of(shape.pooled(), shape.outputs);
+                    let IndexedFrame { frame, frame_index } = frames.of(shape.pooled(), shape.outputs);
                     nodes.push(Node {
                         frame,
                         frame_index,
                         // Of a single pixel there is nothing to pool.
-                        pooled: (output.frame != frame).then_some(output),
+                        unpooled: (output.frame != frame).then_some(output),
                         main: unit,
                         shortcut: if ends_branch {
                             Shortcut::Identity
@@ -355,7 +358,7 @@ struct Frames(Vec<Frame>);
 
 impl Frames {
     /// The frame of activations, and its index.
-    fn of(&mut self, (height, width): (usize, usize), channels: usize) -> Pooled {
+    fn of(&mut self, (height, width): (usize, usize), channels: usize) -> IndexedFrame {
         let frame = Frame {
             height,
             width,
@@ -366,7 +369,7 @@ impl Frames {
             self.0.push(frame);
             self.0.len() - 1
         });
-        Pooled { frame, frame_index }
+        IndexedFrame { frame, frame_index }
     }
 }
 

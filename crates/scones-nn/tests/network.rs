@@ -55,6 +55,7 @@ fn architectures() -> Vec<Architecture> {
         pooled(architecture((7, 4, 2), 17, &[(18, 1, 2), (3, 0, 2)], 2)),
         pooled(architecture((3, 1, 2), 3, &[(3, 1, 2), (4, 0, 2), (5, 1, 2)], 2)),
         pooled(bottleneck(architecture((4, 6, 2), 3, &[(5, 1, 2), (2, 1, 1)], 2))),
+        pooled(bottleneck(architecture((4, 6, 2), 3, &[(5, 1, 2), (4, 0, 2)], 2))),
     ]
 }
 
@@ -173,9 +174,14 @@ fn gradients_are_the_slopes_of_the_loss() {
 #[test]
 #[cfg_attr(miri, ignore = "too large for an interpreter")]
 fn gradients_of_wide_layers_are_the_slopes_of_the_loss() {
-    let wide = bottleneck(architecture((2, 2, 1), 80, &[(272, 1, 1)], 2));
-    let network = stirred(&wide);
-    let (images, targets) = batch(&wide, 2);
+    check_gradients_along_a_direction(&bottleneck(architecture((2, 2, 1), 80, &[(272, 1, 1)], 2)));
+    // A convolution in two parts beside a shortcut in one.
+    check_gradients_along_a_direction(&architecture((2, 2, 1), 80, &[(272, 1, 1)], 2));
+}
+
+fn check_gradients_along_a_direction(architecture: &Architecture) {
+    let network = stirred(architecture);
+    let (images, targets) = batch(architecture, 2);
     let reference = Reference::new(&network);
     for (name, gradient) in gradient(&network, 2, 2, SimdLevel::detect()) {
         // Along some direction, so that no weight is left out.

@@ -109,6 +109,7 @@ impl Worker<'_> {
     }
 
     fn print(&mut self, level: &str, text: &str) {
+        let text = self.without_folder(text);
         let time = self.surroundings.clock.now().to_utc().format("%m/%d/%Y %H:%M:%S");
         (self.surroundings.print)(&format!("[{time} {level} {}] {text}", std::process::id()));
     }
@@ -253,6 +254,11 @@ impl Worker<'_> {
         self.say(&format!(
             "Final validation accuracy: {:.6} (95% interval {:.4} to {:.4})",
             accuracy.value, accuracy.low, accuracy.high
+        ));
+        self.say(&format!(
+            "Final validation calibration error: {:.6} (loss {:.6}; both are optimistic, for the temperature of {:.3} was \
+             fitted on the same images)",
+            validation.calibration_error, validation.loss, trained.model.temperature
         ));
         if trained.model.labels == LabelKind::Multi {
             self.say(&format!(

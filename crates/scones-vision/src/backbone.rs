@@ -53,7 +53,7 @@ pub fn settings(threads: usize) -> Settings {
         },
         whitened_stem: true,
         batch_size: 128,
-        epochs: 26,
+        epochs: 34,
         learning_rate: 0.2,
         schedule: Schedule::WarmUpCosine,
         weight_decay: 5e-4,
@@ -62,11 +62,15 @@ pub fn settings(threads: usize) -> Settings {
             nesterov: true,
         },
         augmentation: Augmentation {
+            rotation: 10.0,
+            scale: 0.5,
+            aspect: 0.1,
+            colour: [10.0, 25.0, 25.0],
             cutout: 0.5,
             cutout_side: 0.4,
             ..Augmentation::CROP
         },
-        label_smoothing: 0.1,
+        label_smoothing: 0.0,
         averaging: 0.998,
         ..Settings::new(50_000, 0, threads)
     }

@@ -28,7 +28,7 @@ use std::{
 
 use image::RgbImage;
 pub use label::{ClassSet, Label, LabelKind};
-use rayon::prelude::*;
+use rayon::{iter::Either, prelude::*};
 
 use crate::{
     decode::{self, DecodeError, IMAGE_BYTES_MAX},
@@ -37,6 +37,9 @@ use crate::{
 
 /// Most memory that the decoded images of one list or folder may take, in bytes.
 pub const IMAGES_MEMORY_MAX: u64 = 8 << 30;
+
+/// Most unusable images that one error describes.
+pub const IMAGES_SHOWN_MAX: usize = 10;
 
 /// One labelled image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +126,14 @@ pub enum Error {
         #[source]
         source: DecodeError,
     },
+    /// Several images that cannot be used.
+    #[error("{count} images cannot be used:\n{}", shown.join("\n"))]
+    Images {
+        /// How many.
+        count: usize,
+        /// Of the first [`IMAGES_SHOWN_MAX`], which and why.
+        shown: Vec<String>,
+    },
     /// A row of an image list that cannot be used.
     #[error("{} line {line}: {problem}", list.display())]
     ListRow {
@@ -202,37 +213,53 @@ impl Error {
 }
 
 /// Reads the images of `origin`, several at a time, and fits each before the next one takes its
-/// place in memory. The error is of the first source in order that fails, with its position.
+/// place in memory. All that cannot be used are told together, so that they can be mended at once.
 fn read_images<S: Sync>(
     origin: &Path,
     sources: &[S],
     read: impl Fn(&S) -> Result<RgbImage, Error> + Sync,
     fit: Option<Fit>,
     memory: u64,
-) -> Result<Vec<RgbImage>, (usize, Error)> {
+) -> Result<Vec<RgbImage>, Error> {
     let taken = AtomicU64::new(0);
     let read = |source: &S| {
-        if taken.load(Ordering::Relaxed) <= memory {
-            let image = read(source)?;
-            let image = fit.and_then(|fit| fit.apply(&image)).unwrap_or(image);
-            let bytes = image.as_raw().len() as u64;
-            if taken.fetch_add(bytes, Ordering::Relaxed) + bytes <= memory {
-                return Ok(image);
-            }
+        if taken.load(Ordering::Relaxed) > memory {
+            return Ok(None);
         }
-        let problem = format!(
+        let image = read(source)?;
+        let image = fit.and_then(|fit| fit.apply(&image)).unwrap_or(image);
+        let bytes = image.as_raw().len() as u64;
+        Ok((taken.fetch_add(bytes, Ordering::Relaxed) + bytes <= memory).then_some(image))
+    };
+    let (errors, images): (Vec<_>, Vec<_>) = sources.par_iter().map(read).partition_map(Either::from);
+    if !errors.is_empty() {
+        return Err(together(errors));
+    }
+    let images: Option<Vec<RgbImage>> = images.into_iter().collect();
+    images.ok_or_else(|| Error::Layout {
+        path: origin.to_owned(),
+        problem: format!(
             "once decoded, its {} would take more than {memory} bytes of memory: make them smaller, or use fewer",
             check::counted(sources.len(), "image")
-        );
-        let path = origin.to_owned();
-        Err(Error::Layout { path, problem })
+        ),
+    })
+}
+
+/// One error as it is, several as one.
+fn together(mut errors: Vec<Error>) -> Error {
+    if errors.len() == 1 {
+        return errors.remove(0);
+    }
+    let said = |error: &Error| match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     };
-    let images: Vec<Result<RgbImage, Error>> = sources.par_iter().map(read).collect();
-    images
-        .into_iter()
-        .enumerate()
-        .map(|(at, image)| image.map_err(|error| (at, error)))
-        .collect()
+    let mut shown: Vec<String> = errors.iter().take(IMAGES_SHOWN_MAX).map(said).collect();
+    let count = errors.len();
+    if count > shown.len() {
+        shown.push(format!("and {} more", count - shown.len()));
+    }
+    Error::Images { count, shown }
 }
 
 fn read_image(path: &PathBuf) -> Result<RgbImage, Error> {
@@ -282,8 +309,7 @@ mod tests {
             resize: None,
         };
         let check = |fit: Option<Fit>, memory: u64, expect: Result<usize, &str>| {
-            let images =
-                read_images(folder.path(), &paths, read_image, fit, memory).map_err(|(_, error)| error.to_string());
+            let images = read_images(folder.path(), &paths, read_image, fit, memory).map_err(|error| error.to_string());
             let expect = expect.map_err(|problem| format!("{}: {problem}", folder.path().display()));
             assert_eq!(images.map(|images| images.len()), expect);
         };

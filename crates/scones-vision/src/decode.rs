@@ -3,7 +3,8 @@
 use std::io::Cursor;
 
 use image::{
-    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage, error::LimitErrorKind,
+    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage,
+    error::{DecodingError, LimitErrorKind},
 };
 
 /// Longest encoded image taken. InvokeEndpoint's body limit is 25 MB.
@@ -61,6 +62,11 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
 }
 
 fn decode_as(bytes: &[u8], format: ImageFormat) -> Result<RgbImage, ImageError> {
+    // The decoder paints what a JPEG lacks grey; of PNGs it refuses such.
+    if format == ImageFormat::Jpeg && !has_end(bytes) {
+        let error = DecodingError::new(format.into(), "it ends before its end-of-image marker");
+        return Err(ImageError::Decoding(error));
+    }
     let mut limits = Limits::default();
     limits.max_image_width = Some(IMAGE_SIDE_MAX);
     limits.max_image_height = Some(IMAGE_SIDE_MAX);
@@ -72,6 +78,30 @@ fn decode_as(bytes: &[u8], format: ImageFormat) -> Result<RgbImage, ImageError> 
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
     Ok(image.into_rgb8())
+}
+
+/// Whether a JPEG goes on to the marker of its end, behind all segments and scans. Whatever follows,
+/// such as a second image, is not looked at.
+fn has_end(jpeg: &[u8]) -> bool {
+    const START: u8 = 0xD8;
+    const END: u8 = 0xD9;
+    // Within a scan these are an escaped byte, a restart, and padding before a marker.
+    let is_marker = |byte: u8| !matches!(byte, 0x00 | 0x01 | 0xD0..=0xD7 | 0xFF);
+    let mut rest = jpeg;
+    while let Some(at) = rest.windows(2).position(|pair| pair[0] == 0xFF && is_marker(pair[1])) {
+        let behind = &rest[at + 2..];
+        rest = match (rest[at + 1], behind) {
+            (END, _) => return true,
+            (START, _) => behind,
+            // Any other begins a segment, whose length counts itself. Thumbnails in it have ends of their own.
+            (_, [high, low, ..]) => {
+                let length = u16::from_be_bytes([*high, *low]);
+                behind.get(usize::from(length)..).unwrap_or_default()
+            }
+            _ => return false,
+        };
+    }
+    false
 }
 
 fn refusal(source: ImageError, format: &'static str) -> DecodeError {
@@ -137,6 +167,28 @@ mod tests {
             &vec![0; IMAGE_BYTES_MAX + 1],
             "the image is too large: 25000001 bytes, at most 25000000",
         );
+    }
+
+    #[test]
+    fn a_jpeg_that_was_cut_is_refused() {
+        let noise = |x: u32, y: u32| image::Rgb([(x * 37 + y * 91) as u8, (x * y) as u8, (x ^ y) as u8]);
+        let noise = DynamicImage::ImageRgb8(RgbImage::from_fn(40, 30, noise));
+        let jpeg = encode(&noise, ImageFormat::Jpeg);
+        for length in [jpeg.len() / 2, jpeg.len() * 9 / 10, jpeg.len() - 2] {
+            let refused = decode(&jpeg[..length]).unwrap_err().to_string();
+            assert_eq!(
+                refused,
+                "the JPEG image does not decode; it may be truncated or damaged"
+            );
+        }
+        let whole = decode(&jpeg).unwrap();
+        assert_eq!(decode(&[&jpeg[..], b"and what a camera adds"].concat()).unwrap(), whole);
+        // A thumbnail is a whole JPEG in a segment: its end is not that of the image.
+        let thumbnail = encode(&DynamicImage::new_rgb8(8, 8), ImageFormat::Jpeg);
+        let length = u16::try_from(thumbnail.len() + 2).unwrap().to_be_bytes();
+        let with_thumbnail = [&jpeg[..2], &[0xFF, 0xE5], &length, &thumbnail, &jpeg[2..]].concat();
+        assert_eq!(decode(&with_thumbnail).unwrap(), whole);
+        assert!(decode(&with_thumbnail[..with_thumbnail.len() / 2]).is_err());
     }
 
     proptest! {

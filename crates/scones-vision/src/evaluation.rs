@@ -110,7 +110,7 @@ impl Evaluation {
             for &class in label.classes() {
                 counts[class].images += 1;
             }
-            loss += surprise(row, label);
+            loss += negative_log_likelihood(row, label);
         }
         let (exact, images) = (Share::new(exact, labels.len()), labels.len());
         let wrong: usize = counts.iter().map(Counts::wrong).sum();
@@ -149,22 +149,26 @@ impl Counts {
     }
 }
 
+/// Least probability of a class's absence: half of what single precision tells from none next to
+/// a presence of 1.
+const ABSENCE_MIN: f32 = f32::EPSILON / 4.0;
+
 /// The negative log probability of a label, in nats: of its class, or the mean of the answers for
 /// all classes.
-fn surprise<L: Label>(row: &[f32], label: &L) -> f64 {
+fn negative_log_likelihood<L: Label>(row: &[f32], label: &L) -> f64 {
     let of = |probability: f32| -f64::from(probability.max(f32::MIN_POSITIVE)).ln();
     match L::KIND {
         LabelKind::Single => label.classes().iter().map(|class| of(row[*class])).sum(),
         LabelKind::Multi => {
             claims(row, label)
-                .map(|(share, has)| of(if has { share } else { 1.0 - share }))
+                .map(|(share, has)| of(if has { share } else { (1.0 - share).max(ABSENCE_MIN) }))
                 .sum::<f64>()
                 / row.len().max(1) as f64
         }
     }
 }
 
-/// The probability of each class, and whether the label has it.
+/// The probability, or the logit, of each class, and whether the label has it.
 fn claims<L: Label>(row: &[f32], label: &L) -> impl Iterator<Item = (f32, bool)> {
     let mut classes = label.classes().iter().peekable();
     let has = move |class: usize| classes.next_if(|next| **next == class).is_some();
@@ -232,15 +236,7 @@ pub fn probabilities_of(kind: LabelKind, logits: &[f32], classes: usize, tempera
 pub fn probabilities(logits: &[f32], classes: usize, temperature: f32) -> Vec<f32> {
     let mut out: Vec<f32> = logits.iter().map(|logit| logit / temperature).collect();
     for row in out.chunks_exact_mut(classes) {
-        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut sum = 0.0;
-        for value in row.iter_mut() {
-            *value = (*value - largest).exp();
-            sum += *value;
-        }
-        for value in row.iter_mut() {
-            *value /= sum;
-        }
+        scones_nn::softmax(row);
     }
     out
 }

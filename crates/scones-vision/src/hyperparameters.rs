@@ -53,7 +53,7 @@ pub enum Error {
         expected: String,
     },
     /// Valid on AWS, and not built here.
-    #[error("hyperparameter '{name}' has the value '{value}', which is not supported here yet: {instead}")]
+    #[error("hyperparameter '{name}' has the value '{value}', which is not supported here: {instead}")]
     Unsupported {
         /// Which.
         name: &'static str,

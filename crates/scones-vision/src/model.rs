@@ -16,10 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{dataset::LabelKind, preprocessing::Preprocessing};
 
-/// Version of `model.json` with single labels, which every release reads.
+/// Version of `model.json`, which every release reads. A release that adds a field whose absence
+/// changes answers gives it a new version; unknown fields are refused.
 const FORMAT: u32 = 1;
-/// Version of `model.json` with any labels.
-const FORMAT_WITH_LABELS: u32 = 2;
 /// Longest `model.json` read.
 pub const DESCRIPTION_BYTES_MAX: u64 = 4 << 20;
 /// Longest `model.safetensors` read.
@@ -106,6 +105,7 @@ pub struct Model {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Description {
     format: u32,
     architecture: Architecture,
@@ -116,14 +116,6 @@ struct Description {
     temperature: f32,
     mirror_averaging: bool,
     provenance: Provenance,
-}
-
-/// The version that a model of such labels is written in.
-fn format(labels: LabelKind) -> u32 {
-    match labels {
-        LabelKind::Single => FORMAT,
-        LabelKind::Multi => FORMAT_WITH_LABELS,
-    }
 }
 
 impl Model {
@@ -182,7 +174,7 @@ impl Model {
 
     fn description(&self) -> Description {
         Description {
-            format: format(self.labels),
+            format: FORMAT,
             architecture: self.network.architecture().clone(),
             classes: self.classes.clone(),
             labels: self.labels,
@@ -237,16 +229,10 @@ impl Description {
             ..
         } = self;
         let invalid = |problem: String| Err(Error::Invalid(problem));
-        if !(FORMAT..=FORMAT_WITH_LABELS).contains(&self.format) {
+        if self.format != FORMAT {
             return invalid(format!(
-                "format {} is not known, only {FORMAT} to {FORMAT_WITH_LABELS}; a newer release may read it",
+                "format {} is not known, only {FORMAT}; a newer release may read it",
                 self.format
-            ));
-        }
-        if self.format < format(self.labels) {
-            return invalid(format!(
-                "labels are {:?}, which format {} has not",
-                self.labels, self.format
             ));
         }
         architecture.validate().map_err(Error::Network)?;

@@ -128,8 +128,8 @@ impl Classifier {
         Ok(rows?.concat())
     }
 
-    /// The network's answer before temperature and softmax or sigmoids, averaged over the image and its mirror
-    /// image if the model wants that.
+    /// The network's answer before temperature and softmax or sigmoids, averaged over the image and
+    /// its mirror image if the model wants that.
     ///
     /// # Errors
     /// A network whose numbers overflow.

@@ -14,6 +14,7 @@ const DEVIATION_MIN: f32 = 1.0 / 255.0;
 
 /// How an image becomes the network's input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Preprocessing {
     /// Width of the input, in pixels.
     pub width: u32,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::terminal;
+
 /// A hint that travels with an error and is printed apart from it.
 #[derive(Debug)]
 struct Hint(String);
@@ -43,9 +45,8 @@ pub(crate) fn text(error: &anyhow::Error) -> String {
 }
 
 /// Prints the error on stderr.
-#[expect(clippy::print_stderr, reason = "this is where errors reach the user")]
 pub(crate) fn print(error: &anyhow::Error) {
-    eprint!("{}", text(error));
+    terminal::say(text(error).trim_end());
 }
 
 #[cfg(test)]

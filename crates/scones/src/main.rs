@@ -24,6 +24,7 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match commands::run(cli.command) {
+        Ok(_) if terminal::has_lost() => ExitCode::FAILURE,
         Ok(code) => code,
         Err(error) => {
             failure::print(&error);

@@ -1,24 +1,43 @@
 //! Progress on stderr: bars on a terminal, plain lines elsewhere.
 
-use std::{borrow::Cow, io::IsTerminal as _, path::PathBuf, time::Duration};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Whether a person watches stderr.
 pub(crate) fn is_interactive() -> bool {
-    std::io::stderr().is_terminal()
+    io::stderr().is_terminal()
 }
 
-/// One line on stderr.
-#[expect(clippy::print_stderr, reason = "stderr is where progress goes")]
+/// One line on stderr. Where nobody reads it any more, the work goes on.
 pub(crate) fn say(line: impl std::fmt::Display) {
-    eprintln!("{line}");
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// One line on stdout.
-#[expect(clippy::print_stdout, reason = "stdout is where results go")]
+/// Whether a result was lost on its way to stdout.
+static HAS_LOST: AtomicBool = AtomicBool::new(false);
+
+/// One line on stdout. A reader that has seen enough is no failure; a full disk is one, of which
+/// [`has_lost`] tells at the end.
 pub(crate) fn print(line: impl std::fmt::Display) {
-    println!("{line}");
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            say(format_args!("error: cannot write to stdout: {error}"));
+            HAS_LOST.store(true, Ordering::Relaxed);
+        }
+        _ => {}
+    }
+}
+
+/// Whether [`print()`] could not write.
+pub(crate) fn has_lost() -> bool {
+    HAS_LOST.load(Ordering::Relaxed)
 }
 
 /// A word as a shell takes it.

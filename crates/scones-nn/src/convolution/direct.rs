@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::packing::Packing;
-use super::{Images, WeightSlopes};
+use super::{Images, WeightGradientOf};
 use crate::architecture::ConvolutionShape;
 use crate::buffer::Frame;
 use crate::kernels::convolve::{Convolve, Walk};
@@ -159,12 +159,15 @@ impl Direct {
         }
     }
 
-    pub(super) fn add_weight_gradient(&self, level: SimdLevel, of: WeightSlopes<'_>) {
+    pub(super) fn add_weight_gradient(&self, level: SimdLevel, of: WeightGradientOf<'_>) {
         for phase in &self.phases {
             level.run(WeightGradient {
-                walk: &phase.walk.over(of.slopes.len() / self.to.length()).only(&of.blocks),
+                walk: &phase
+                    .walk
+                    .over(of.output_gradient.len() / self.to.length())
+                    .only(&of.blocks),
                 input: of.input,
-                output_gradient: of.slopes,
+                output_gradient: of.output_gradient,
                 gradient: &mut of.gradient[phase.weights_start..],
             });
         }

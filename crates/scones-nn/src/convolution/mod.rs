@@ -62,10 +62,9 @@ pub(crate) struct Images<'a> {
 }
 
 /// What the gradient of a layer's weights is made of, and added to.
-pub(crate) struct WeightSlopes<'a> {
+pub(crate) struct WeightGradientOf<'a> {
     pub(crate) input: &'a [f32],
-    /// The gradient of the output.
-    pub(crate) slopes: &'a [f32],
+    pub(crate) output_gradient: &'a [f32],
     /// The output channels whose weights are meant, in blocks of sixteen.
     pub(crate) blocks: Range<usize>,
     /// Of those, packed as the weights of the forward pass.
@@ -135,7 +134,7 @@ impl Convolution {
     }
 
     /// Adds some images' part to the gradient of the weights.
-    pub(crate) fn add_weight_gradient(&self, level: SimdLevel, of: WeightSlopes<'_>, workspace: &mut [f32]) {
+    pub(crate) fn add_weight_gradient(&self, level: SimdLevel, of: WeightGradientOf<'_>, workspace: &mut [f32]) {
         match &self.forward.method {
             Method::Direct(direct) => direct.add_weight_gradient(level, of),
             Method::Winograd(winograd) => winograd.add_weight_gradient(level, of, workspace),
@@ -413,9 +412,9 @@ mod tests {
             let mut got = vec![9.0; weights.len()];
             for blocks in [0..1, 1..all].into_iter().filter(|blocks| !blocks.is_empty()) {
                 let mut gradient = Buffer::zeros(layer.gradient_length(&blocks));
-                let of = WeightSlopes {
+                let of = WeightGradientOf {
                     input: &input,
-                    slopes: &slope,
+                    output_gradient: &slope,
                     blocks: blocks.clone(),
                     gradient: &mut gradient,
                 };

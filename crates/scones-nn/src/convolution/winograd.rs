@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::packing::Packing;
-use super::{Images, WeightSlopes};
+use super::{Images, WeightGradientOf};
 use crate::architecture::ConvolutionShape;
 use crate::buffer::Frame;
 use crate::kernels::convolve::{Convolve, Start, Walk};
@@ -148,23 +148,23 @@ impl Winograd {
         }
     }
 
-    pub(super) fn add_weight_gradient(&self, level: SimdLevel, of: WeightSlopes<'_>, workspace: &mut [f32]) {
-        for tiles in bands(self.tiles(of.slopes.len())) {
+    pub(super) fn add_weight_gradient(&self, level: SimdLevel, of: WeightGradientOf<'_>, workspace: &mut [f32]) {
+        for tiles in bands(self.tiles(of.output_gradient.len())) {
             let walk = self.product(tiles.len()).only(&of.blocks);
-            let (transformed, slopes) = self.transform_input(level, of.input, &tiles, workspace);
+            let (transformed, output_gradients) = self.transform_input(level, of.input, &tiles, workspace);
             level.run(TransformGradient {
                 frame: self.to,
-                gradient: of.slopes,
+                gradient: of.output_gradient,
                 tiles: tiles.clone(),
-                output: &mut *slopes,
+                output: &mut *output_gradients,
             });
             let positions = transformed.chunks_exact(tiles.len() * self.from.depth);
-            let slopes = slopes.chunks_exact(tiles.len() * self.to.depth);
-            for (position, (transformed, slopes)) in positions.zip(slopes).enumerate() {
+            let output_gradients = output_gradients.chunks_exact(tiles.len() * self.to.depth);
+            for (position, (transformed, output_gradients)) in positions.zip(output_gradients).enumerate() {
                 level.run(WeightGradient {
                     walk: &walk,
                     input: transformed,
-                    output_gradient: slopes,
+                    output_gradient: output_gradients,
                     gradient: &mut of.gradient[position * self.from.depth * LANES..],
                 });
             }

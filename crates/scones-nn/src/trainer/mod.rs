@@ -249,13 +249,20 @@ struct Update<'a> {
 }
 
 impl Update<'_> {
-    /// Moves the numbers from `start` by their gradients.
-    fn run(&mut self, start: usize, gradient: &[f32], decay: f32) {
+    /// Moves the numbers from `start` by their gradients, or none of them.
+    fn run(&mut self, start: usize, gradient: &[f32], decay: f32) -> Result<(), NotFinite> {
+        if !gradient.iter().all(|value| value.is_finite()) {
+            return Err(NotFinite);
+        }
         let weights = &mut self.values[start..start + gradient.len()];
         let rate = self.settings.learning_rate;
         self.optimizer.update(start, weights, gradient, rate, decay);
+        Ok(())
     }
 }
+
+/// A gradient has an infinite number, or none.
+struct NotFinite;
 
 impl Pass<'_> {
     fn run(
@@ -287,7 +294,9 @@ impl Pass<'_> {
             return Err(diverged);
         }
         self.update.optimizer.begin_step();
-        self.update_head().and_then(|()| self.backward()).ok_or(diverged)?;
+        self.update_head()
+            .and_then(|()| self.backward())
+            .map_err(|NotFinite| diverged)?;
         for (unit, norm) in self.plan.units.iter().zip(&*self.norms) {
             // The variance follows the mean in the order of tensors.
             let (before, after) = self.update.values.split_at_mut(unit.running_variance.start);
@@ -340,8 +349,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Nothing if a gradient is not finite.
-    fn update_head(&mut self) -> Option<()> {
+    fn update_head(&mut self) -> Result<(), NotFinite> {
         let head = &self.plan.head;
         let gradient = &mut self.gradient[..head.weights.len() + head.bias.len()];
         gradient.fill(0.0);
@@ -350,12 +358,11 @@ impl Pass<'_> {
             shard.add_head_gradient(head, weights, bias);
         }
         let decay = self.update.settings.weight_decay;
-        is_finite(weights).then(|| self.update.run(head.weights.start, weights, decay))?;
-        is_finite(bias).then(|| self.update.run(head.bias.start, bias, 0.0))
+        self.update.run(head.weights.start, weights, decay)?;
+        self.update.run(head.bias.start, bias, 0.0)
     }
 
-    /// Nothing if a gradient is not finite.
-    fn backward(&mut self) -> Option<()> {
+    fn backward(&mut self) -> Result<(), NotFinite> {
         for (index, node) in self.plan.nodes.iter().enumerate().rev() {
             for unit in node.units() {
                 let parts = self.shards.iter().map(|shard| shard.totals(unit));
@@ -384,37 +391,31 @@ impl Pass<'_> {
                 self.update_norm(unit)?;
             }
         }
-        Some(())
+        Ok(())
     }
 
-    /// Some part of the weights of a unit, of some slot of a node. Nothing if a
-    /// gradient is not finite.
-    fn update_weights(&mut self, slot: usize, unit: usize, part: usize) -> Option<()> {
+    /// Some part of the weights of a unit, of some slot of a node.
+    fn update_weights(&mut self, slot: usize, unit: usize, part: usize) -> Result<(), NotFinite> {
         let of = &self.plan.units[unit];
         let Some(blocks) = of.convolution.gradient_parts().nth(part) else {
-            return Some(());
+            return Ok(());
         };
         let weights = of.convolution.weights_of(&blocks);
         let gradient = &mut self.gradient[..weights.len()];
         let parts = self.shards.iter().map(|shard| shard.weight_gradient(slot));
         of.convolution.unpack_sum(&blocks, parts, gradient);
         let decay = self.update.settings.weight_decay;
-        is_finite(gradient).then(|| self.update.run(of.weights.start + weights.start, gradient, decay))
+        self.update.run(of.weights.start + weights.start, gradient, decay)
     }
 
-    /// Nothing if a gradient is not finite.
-    fn update_norm(&mut self, unit: usize) -> Option<()> {
+    fn update_norm(&mut self, unit: usize) -> Result<(), NotFinite> {
         let of = &self.plan.units[unit];
         // Beta follows gamma in the order of tensors.
         let (gamma, beta) = self.gradient[..2 * of.gamma.len()].split_at_mut(of.gamma.len());
         self.norms[unit].gradients(gamma, beta);
-        is_finite(gamma).then(|| self.update.run(of.gamma.start, gamma, 0.0))?;
-        is_finite(beta).then(|| self.update.run(of.beta.start, beta, 0.0))
+        self.update.run(of.gamma.start, gamma, 0.0)?;
+        self.update.run(of.beta.start, beta, 0.0)
     }
-}
-
-fn is_finite(values: &[f32]) -> bool {
-    values.iter().all(|value| value.is_finite())
 }
 
 fn check_count(what: &'static str, value: usize, max: usize) -> Result<(), Error> {

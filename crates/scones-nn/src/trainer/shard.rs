@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use super::memory::{Layout, Memory};
 use crate::buffer::{Batch, Buffer, padded, place_image};
-use crate::convolution::{Images, WeightSlopes};
+use crate::convolution::{Images, WeightGradientOf};
 use crate::kernels::convolve::Start;
 use crate::kernels::dense::{Dense, DenseGradient};
 use crate::kernels::norm::{Activate, Addend, GradientSums, Moments, NormGradient, Normalised};
 use crate::kernels::pool::{AveragePool, ChosenGradient, MaxPool, SpreadGradient};
 use crate::loss::Loss;
 use crate::norm::{GradientTotals, Norm, Statistics};
-use crate::plan::{Head, Node, Plan, Pooled, Shortcut, group_of, runs};
+use crate::plan::{Head, IndexedFrame, Node, Plan, Shortcut, group_of, runs};
 use crate::simd::SimdLevel;
 
 pub(super) struct Shard {
@@ -30,7 +30,7 @@ pub(super) struct Shard {
     choices: Vec<Vec<u8>>,
     /// By frame of the plan: the gradients of a convolution's outputs, of the
     /// images that are convolved together.
-    slopes: Vec<Batch>,
+    output_gradients: Vec<Batch>,
     /// By unit of a node: the gradient of some of its weights, packed.
     weight_gradients: [Buffer; 2],
     /// Working memory of the convolutions.
@@ -73,9 +73,9 @@ impl Shard {
             choices: plan
                 .nodes
                 .iter()
-                .map(|node| vec![0; node.pooled.map_or(0, |_| images * node.frame.plain().length())])
+                .map(|node| vec![0; node.unpooled.map_or(0, |_| images * node.frame.plain().length())])
                 .collect(),
-            slopes: plan
+            output_gradients: plan
                 .frames
                 .iter()
                 .map(|&frame| Batch::zeros(frame, group_of(frame).min(images)))
@@ -172,10 +172,10 @@ impl Shard {
                 let input = source_images(plan, &self.images, &self.activations, source, &group);
                 let convolution = &plan.units[unit].convolution;
                 // What is pooled lies where its gradient will.
-                let (pass, output) = match node.pooled {
-                    Some(Pooled { frame_index, .. }) => (
+                let (pass, output) = match node.unpooled {
+                    Some(IndexedFrame { frame_index, .. }) => (
                         &convolution.forward,
-                        self.slopes[frame_index].images_mut(&(0..group.len())),
+                        self.output_gradients[frame_index].images_mut(&(0..group.len())),
                     ),
                     None => (&convolution.forward_plain, self.memory.results_mut(unit, &group)),
                 };
@@ -186,8 +186,8 @@ impl Shard {
                     rectify: false,
                 };
                 pass.run(self.level, packed, images, &mut self.workspace);
-                if let Some(pooled) = node.pooled {
-                    self.pool(plan, index, pooled, &group);
+                if let Some(unpooled) = node.unpooled {
+                    self.pool(plan, index, unpooled, &group);
                 }
                 let frame = node.frame.plain();
                 let [mean, deviation] = self.row.each_mut().map(|row| &mut row[..frame.depth]);
@@ -205,13 +205,13 @@ impl Shard {
     }
 
     /// Pools what the convolution of node `index` gave.
-    fn pool(&mut self, plan: &Plan, index: usize, pooled: Pooled, group: &Range<usize>) {
+    fn pool(&mut self, plan: &Plan, index: usize, unpooled: IndexedFrame, group: &Range<usize>) {
         let unit = plan.nodes[index].main;
         let length = plan.nodes[index].frame.plain().length();
         for (place, image) in group.clone().enumerate() {
             self.level.run(MaxPool {
-                frame: pooled.frame,
-                input: self.slopes[pooled.frame_index].image(place),
+                frame: unpooled.frame,
+                input: self.output_gradients[unpooled.frame_index].image(place),
                 output: self.memory.results_mut(unit, &(image..image + 1)),
                 choices: &mut self.choices[index][image * length..][..length],
             });
@@ -220,16 +220,16 @@ impl Shard {
 
     /// Gives the gradient of the pooled images of node `index` to the pixels
     /// that were the largest.
-    fn unpool(&mut self, plan: &Plan, index: usize, pooled: Pooled, group: &Range<usize>) {
+    fn unpool(&mut self, plan: &Plan, index: usize, unpooled: IndexedFrame, group: &Range<usize>) {
         let node = &plan.nodes[index];
         let length = node.frame.plain().length();
         #[expect(clippy::expect_used, reason = "a pooled image is smaller")]
-        let [gradients, outputs] = (self.slopes)
-            .get_disjoint_mut([node.frame_index, pooled.frame_index])
+        let [gradients, outputs] = (self.output_gradients)
+            .get_disjoint_mut([node.frame_index, unpooled.frame_index])
             .expect("two frames");
         for (place, image) in group.clone().enumerate() {
             self.level.run(ChosenGradient {
-                frame: pooled.frame,
+                frame: unpooled.frame,
                 pooled: node.frame,
                 gradient: gradients.image(place),
                 choices: &self.choices[index][image * length..][..length],
@@ -340,7 +340,7 @@ impl Shard {
                 let source = index.checked_sub(plan.distance(unit == node.main));
                 let Some(blocks) = blocks_of(unit) else { continue };
                 self.require(plan, source, norms, &group);
-                self.slopes(plan, index, unit, &norms[unit], &group);
+                self.output_gradients(plan, index, unit, &norms[unit], &group);
                 self.weight_gradient_part(plan, (index, slot, unit), source, &group, blocks);
                 if let Some(source) = source.filter(|_| part == 0) {
                     self.propagate(plan, (index, unit), source, &group, &packed[slot]);
@@ -353,7 +353,7 @@ impl Shard {
     }
 
     /// The gradients of what the convolution of `unit` of node `index` gave.
-    fn slopes(&mut self, plan: &Plan, index: usize, unit: usize, norm: &Norm, group: &Range<usize>) {
+    fn output_gradients(&mut self, plan: &Plan, index: usize, unit: usize, norm: &Norm, group: &Range<usize>) {
         let node = &plan.nodes[index];
         for (place, image) in group.clone().enumerate() {
             self.level.run(NormGradient {
@@ -364,11 +364,11 @@ impl Shard {
                 slope: &norm.scale,
                 tilt: &norm.tilt,
                 offset: &norm.offset,
-                output: self.slopes[node.frame_index].image_mut(place),
+                output: self.output_gradients[node.frame_index].image_mut(place),
             });
         }
-        if let Some(pooled) = node.pooled {
-            self.unpool(plan, index, pooled, group);
+        if let Some(unpooled) = node.unpooled {
+            self.unpool(plan, index, unpooled, group);
         }
     }
 
@@ -383,9 +383,9 @@ impl Shard {
         blocks: Range<usize>,
     ) {
         let convolution = &plan.units[unit].convolution;
-        let of = WeightSlopes {
+        let of = WeightGradientOf {
             input: source_images(plan, &self.images, &self.activations, source, group),
-            slopes: self.slopes[plan.nodes[index].slopes_index()].images(&(0..group.len())),
+            output_gradient: self.output_gradients[plan.nodes[index].convolved_index()].images(&(0..group.len())),
             blocks,
             gradient: &mut self.weight_gradients[slot],
         };
@@ -408,7 +408,7 @@ impl Shard {
         // A shortcut has left its part before.
         let is_first = unit != node.main || plan.shortcut_from(source) == Shortcut::Nothing;
         let images = Images {
-            input: self.slopes[node.slopes_index()].images(&(0..group.len())),
+            input: self.output_gradients[node.convolved_index()].images(&(0..group.len())),
             output: self.memory.gradients_mut(source, group),
             start: if is_first { Start::Zero } else { Start::Output },
             rectify: false,

@@ -34,6 +34,20 @@ pub(crate) struct Downloader<'a> {
     pub space: u64,
 }
 
+/// Why a channel's data is not there.
+enum Problem {
+    /// It could not be fetched.
+    Fetch(String),
+    /// What was fetched does not say what else to fetch.
+    Content(String),
+}
+
+impl<T: Into<String>> From<T> for Problem {
+    fn from(problem: T) -> Self {
+        Self::Fetch(problem.into())
+    }
+}
+
 /// An object and the file that it becomes.
 struct Wanted {
     bucket: String,
@@ -52,10 +66,13 @@ impl Downloader<'_> {
         };
         let name = &channel.channel_name;
         let downloaded = self.data(name, source).await;
-        downloaded.map_err(|problem| format!("ClientError: Data download failed: channel {name}: {problem}"))
+        downloaded.map_err(|problem| match problem {
+            Problem::Fetch(problem) => format!("ClientError: Data download failed: channel {name}: {problem}"),
+            Problem::Content(problem) => format!("ClientError: channel {name}: {problem}"),
+        })
     }
 
-    async fn data(&mut self, name: &str, source: &S3DataSource) -> Result<usize, String> {
+    async fn data(&mut self, name: &str, source: &S3DataSource) -> Result<usize, Problem> {
         let place = Location::parse(&source.s3_uri).map_err(|error| error.message)?;
         let folder = self.directory.channel(name);
         let made = tokio::fs::create_dir_all(&folder).await;
@@ -63,7 +80,7 @@ impl Downloader<'_> {
         match source.data_type() {
             Some(DataType::ManifestFile) => self.listed(name, &place, &folder).await,
             Some(DataType::AugmentedManifestFile) => self.augmented(name, &place, source, &folder).await,
-            Some(DataType::S3Prefix) | None => self.prefix(&place, &folder).await,
+            Some(DataType::S3Prefix) | None => Ok(self.prefix(&place, &folder).await?),
         }
     }
 
@@ -103,13 +120,14 @@ impl Downloader<'_> {
     /// The objects that a manifest lists: a JSON array of a prefix and what follows it.
     ///
     /// <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html>
-    async fn listed(&mut self, name: &str, place: &Location, folder: &Path) -> Result<usize, String> {
+    async fn listed(&mut self, name: &str, place: &Location, folder: &Path) -> Result<usize, Problem> {
         let file = self.manifest(name, place).await?;
         let read = tokio::task::spawn_blocking(move || read_manifest(&file)).await;
         let (prefix, suffixes) = read
             .map_err(|error| error.to_string())?
-            .map_err(|problem| format!("the manifest {place} {problem}"))?;
-        let prefix = Location::parse(&prefix).map_err(|error| format!("the manifest {place}: {}", error.message))?;
+            .map_err(|problem| Problem::Content(format!("the manifest {place} {problem}")))?;
+        let prefix = Location::parse(&prefix)
+            .map_err(|error| Problem::Content(format!("the manifest {place}: {}", error.message)))?;
         let mut wanted = Vec::with_capacity(suffixes.len());
         for suffix in suffixes {
             let object = Location {
@@ -119,7 +137,7 @@ impl Downloader<'_> {
             let file = folder.join(plain_path(&prefix.key, &object.key)?);
             wanted.push(self.want(&object, file).await?);
         }
-        self.fetch(wanted).await
+        Ok(self.fetch(wanted).await?)
     }
 
     /// The images that an augmented manifest names, each under the name of its line.
@@ -129,7 +147,7 @@ impl Downloader<'_> {
         place: &Location,
         source: &S3DataSource,
         folder: &Path,
-    ) -> Result<usize, String> {
+    ) -> Result<usize, Problem> {
         let file = self.manifest(name, place).await?;
         let attributes = source
             .attributes()
@@ -138,18 +156,17 @@ impl Downloader<'_> {
             let file = file.clone();
             move || manifest::read_entries(&file, &attributes)
         });
-        let entries = read
-            .await
-            .map_err(|error| error.to_string())?
-            .map_err(|error| error_chain(&error).replace(&*file.to_string_lossy(), &place.to_string()))?;
+        let entries = read.await.map_err(|error| error.to_string())?.map_err(|error| {
+            Problem::Content(error_chain(&error).replace(&*file.to_string_lossy(), &place.to_string()))
+        })?;
         let mut wanted = Vec::with_capacity(entries.len());
         for entry in entries {
             let at_line = |problem: String| format!("{place} line {}: {problem}", entry.line);
-            let object = Location::parse(&entry.source).map_err(|error| at_line(error.message))?;
+            let object = Location::parse(&entry.source).map_err(|error| Problem::Content(at_line(error.message)))?;
             let file = manifest::image_path(folder, &entry);
             wanted.push(self.want(&object, file).await.map_err(at_line)?);
         }
-        self.fetch(wanted).await
+        Ok(self.fetch(wanted).await?)
     }
 
     /// Downloads the manifest of a channel.

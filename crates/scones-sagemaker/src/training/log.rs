@@ -148,15 +148,28 @@ pub(crate) fn metric_definitions() -> Vec<Value> {
         .into()
 }
 
-/// The metric in a line such as `... Epoch[3] Validation-accuracy=0.93`: `validation:accuracy`.
+/// Scones's own metric, and what stands before it in the log. It is in no `MetricDefinitions`, which
+/// are AWS's.
+const FINAL_METRIC: (&str, &str) = ("validation:calibration_error", "Final validation calibration error: ");
+
+/// The metric in a line, such as `validation:accuracy` in `... Epoch[3] Validation-accuracy=0.93`.
 fn metric(line: &str) -> Option<(String, f64)> {
+    let (name, value) = epoch_metric(line).or_else(|| {
+        let (name, before) = FINAL_METRIC;
+        Some((name, line.split_once(before)?.1))
+    })?;
+    let value: f64 = value.split_whitespace().next()?.parse().ok()?;
+    value.is_finite().then(|| (name.to_owned(), value))
+}
+
+/// The name of a metric of AWS's and the text that begins with its value.
+fn epoch_metric(line: &str) -> Option<(&'static str, &str)> {
     let (_, rest) = line.split_once("Epoch[")?;
     let (epoch, rest) = rest.split_once("] ")?;
     epoch.parse::<u64>().ok()?;
     let (printed, value) = rest.split_once('=')?;
     let (name, _) = METRICS.iter().find(|(_, known)| *known == printed)?;
-    let value: f64 = value.split_whitespace().next()?.parse().ok()?;
-    value.is_finite().then(|| ((*name).to_owned(), value))
+    Some((name, value))
 }
 
 #[cfg(test)]
@@ -183,6 +196,11 @@ mod tests {
         );
         check("Epoch[0] Train-accuracy=0.5 more", Some(("train:accuracy", 0.5)));
         check("Epoch[0] Train-accuracy=1.5e-1", Some(("train:accuracy", 0.15)));
+        check(
+            "[11/23/2026 05:00:00 INFO 7] Final validation calibration error: 0.02 (loss 0.3)",
+            Some(("validation:calibration_error", 0.02)),
+        );
+        check("Final validation accuracy: 0.9", None);
         check("Epoch[0] Validation-top_k_accuracy_2=1.0", None);
         check("Epoch[x] Train-accuracy=0.5", None);
         check("Epoch[0] Time cost=14.8", None);

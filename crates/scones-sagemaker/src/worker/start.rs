@@ -5,7 +5,12 @@
 
 use std::{fs::File, path::Path};
 
-use scones_vision::{backbone, hyperparameters::Hyperparameters, model::Model, training::Settings};
+use scones_vision::{
+    backbone,
+    hyperparameters::{Hyperparameters, Kind, TABLE},
+    model::Model,
+    training::{NetworkChoice, Settings},
+};
 
 use super::{End, data::Channels};
 use crate::{training::directory::JobDirectory, vision::error_chain as chain};
@@ -29,6 +34,10 @@ pub(super) fn read(
         let mut line = "Training goes on with the model of the channel model".to_owned();
         if model.labels != hyperparameters.labels {
             line += ", but for its last layer, which was trained with another multi_label and begins anew";
+        }
+        if hyperparameters.use_pretrained_model {
+            line += ", in the place of the network that use_pretrained_model=1 names; the settings that were left out \
+                     are still those of a training that begins with that network";
         }
         return Ok(Some((model, line)));
     }
@@ -76,14 +85,27 @@ fn fits(model: &Model, hyperparameters: &Hyperparameters, settings: &Settings) -
         return differs("image_shape", of_model, of_job);
     }
     let architecture = model.network.architecture();
+    let is_of = |depth: &u32| {
+        let network = NetworkChoice::Depth(*depth).architecture(architecture.input, architecture.classes);
+        network.is_ok_and(|network| network == *architecture)
+    };
     if let Some(depth) = hyperparameters.num_layers
         && !hyperparameters.use_pretrained_model
-        && settings
-            .network
-            .architecture(architecture.input, architecture.classes)
-            .is_ok_and(|asked| asked != *architecture)
+        && !is_of(&depth)
     {
-        return differs("num_layers", "another depth".to_owned(), depth.to_string());
+        let of_model = depths().find(is_of).map(|depth| depth.to_string());
+        let of_model = of_model.unwrap_or_else(|| "none (leave it out)".to_owned());
+        return differs("num_layers", of_model, depth.to_string());
     }
     Ok(())
+}
+
+/// All values of `num_layers`.
+fn depths() -> impl Iterator<Item = u32> {
+    let parameter = TABLE.iter().find(|parameter| parameter.name == "num_layers");
+    let words = match parameter.map(|parameter| parameter.kind) {
+        Some(Kind::OneOf(words)) => words,
+        _ => &[],
+    };
+    words.iter().filter_map(|word| word.parse().ok())
 }

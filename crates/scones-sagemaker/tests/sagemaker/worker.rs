@@ -93,6 +93,8 @@ fn training_leaves_a_model_that_classifies() {
     for part in [
         "] Epoch[0] Train-accuracy=",
         "] Epoch[0] Validation-accuracy=",
+        "] Final validation calibration error: 0.",
+        "both are optimistic, for the temperature of ",
         "24 training images, 8 validation images",
     ] {
         assert!(log.iter().any(|line| line.contains(part)), "{part}: {log:#?}");
@@ -240,6 +242,15 @@ fn incremental_training_goes_on_with_the_model_of_a_channel() {
         "{log:#?}"
     );
 
+    let mut given = small();
+    given["use_pretrained_model"] = json!("1");
+    let folder = tempfile::tempdir().unwrap();
+    lay_out_incremental(folder.path(), given, artefact_of(&settings));
+    let (code, log, ..) = run(folder.path());
+    assert_eq!(code, 0, "{log:#?}");
+    let said = "in the place of the network that use_pretrained_model=1 names";
+    assert!(log.iter().any(|line| line.contains(said)), "{log:#?}");
+
     let refused = |change: Value, settings: &Settings, expect: &str| {
         let folder = tempfile::tempdir().unwrap();
         let mut given = small();
@@ -254,7 +265,16 @@ fn incremental_training_goes_on_with_the_model_of_a_channel() {
     refused(
         json!({"num_layers": "32"}),
         &settings,
-        "num_layers must be that of the channel model",
+        "num_layers must be that of the channel model, which has 20; the job has 32",
+    );
+    let own = Settings {
+        epochs: 1,
+        ..Settings::new(24, 7, 1)
+    };
+    refused(
+        json!({}),
+        &own,
+        "num_layers must be that of the channel model, which has none (leave it out); the job has 20",
     );
     let larger = Settings {
         width: 48,
@@ -336,4 +356,28 @@ fn a_users_mistake_is_named() {
         },
         "'validation' is a required property",
     );
+}
+
+#[test]
+fn unusable_images_are_told_together_and_repeated_rows_by_their_place() {
+    let list = |root: &Path| root.join("input/data/train_lst/train.lst");
+    check(
+        |root| {
+            let rows = std::fs::read_to_string(list(root)).unwrap();
+            for row in rows.lines().take(2) {
+                let name = row.split('\t').nth(2).unwrap();
+                std::fs::write(root.join("input/data/train").join(name), "<html>").unwrap();
+            }
+        },
+        "2 images cannot be used:\n/opt/ml/input/data/train_lst/train.lst line 1: the image ",
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    lay_out(folder.path(), small());
+    let rows = std::fs::read_to_string(list(folder.path())).unwrap();
+    let rows = format!("{rows}{}\n", rows.lines().next().unwrap());
+    std::fs::write(list(folder.path()), rows).unwrap();
+    let (_, log, ..) = run(folder.path());
+    let warned = "/opt/ml/input/data/train_lst/train.lst: 1 row has the path of an earlier row";
+    assert!(log.iter().any(|line| line.contains(warned)), "{log:#?}");
 }

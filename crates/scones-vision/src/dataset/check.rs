@@ -144,13 +144,7 @@ pub(crate) fn lack_of_classes<L: Label>(dataset: &Dataset<L>) -> Option<(Problem
         1 => ("the only training image".to_owned(), "is", "has"),
         count => (format!("all {count} training images"), "are", "have"),
     };
-    let named: Vec<&str> = first
-        .label
-        .classes()
-        .iter()
-        .map(|class| dataset.classes[*class].as_str())
-        .collect();
-    let named = named.join(", ");
+    let named = named(&first.label, &dataset.classes);
     let message = match (L::KIND, first.label.classes()) {
         (LabelKind::Single, _) => {
             format!("{images}{of_origin} {are} of one class, {named}: add images of another class")
@@ -210,24 +204,30 @@ fn leaks<L: Label>(training: &HashMap<Pixels<'_>, &Sample<L>>, validation: &Data
     let leaked = validation
         .samples
         .iter()
-        .filter(|sample| training.contains_key(&pixels(sample)));
-    let files: Vec<String> = leaked.map(|sample| sample.name.clone()).collect();
-    if !files.is_empty() {
-        let images = match files.len() {
+        .filter_map(|sample| Some((sample, *training.get(&pixels(sample))?)));
+    let (same, conflicting): (Vec<_>, Vec<_>) = leaked.partition(|(sample, twin)| sample.label == twin.label);
+    let mut find = |leaked: &[(&Sample<L>, &Sample<L>)], problem, what: &str, pairs: Vec<String>| {
+        let images = match leaked.len() {
+            0 => return,
             1 => "1 validation image is also a training image".to_owned(),
             count => format!("{count} validation images are also training images"),
         };
-        let message = format!(
-            "{images}, so the validation accuracy will be too high; keep each in one set: {}",
-            shown(&files)
-        );
         findings.push(Finding {
             severity: Severity::Warning,
-            problem: Problem::Leak,
-            message,
-            files,
+            problem,
+            message: format!("{images}{what}: {}", shown(&pairs)),
+            files: leaked.iter().map(|(sample, _)| sample.name.clone()).collect(),
         });
-    }
+    };
+    let labelled = |sample: &Sample<L>| format!("{} is {}", sample.name, named(&sample.label, &validation.classes));
+    let pairs = conflicting.iter();
+    let pairs = pairs.map(|(sample, twin)| format!("{}, {}", labelled(sample), labelled(twin)));
+    let what = " under another label; keep the right one";
+    find(&conflicting, Problem::ConflictingLabels, what, pairs.collect());
+    let pairs = same.iter();
+    let pairs = pairs.map(|(sample, twin)| format!("{} (as {})", sample.name, twin.name));
+    let what = ", so the validation accuracy will be too high; keep each in one set";
+    find(&same, Problem::Leak, what, pairs.collect());
 }
 
 fn sizes<L>(dataset: &Dataset<L>, (width, height): (u32, u32), findings: &mut Vec<Finding>) {
@@ -250,6 +250,15 @@ fn sizes<L>(dataset: &Dataset<L>, (width, height): (u32, u32), findings: &mut Ve
             message,
             files,
         });
+    }
+}
+
+/// The names of the classes of a label.
+fn named<L: Label>(label: &L, classes: &[String]) -> String {
+    let names: Vec<&str> = label.classes().iter().map(|class| classes[*class].as_str()).collect();
+    match names.is_empty() {
+        true => "no class".to_owned(),
+        false => names.join(", "),
     }
 }
 
@@ -312,8 +321,15 @@ mod tests {
         Error Size: 2 images of another size than the 4x5 pixels (width x height) of image_shape; v has 4x4: set image_shape to the images' size, or resize to have them fitted ["v", "w"]
         Warning ConflictingLabels: 1 image occurs more than once in the training set under different labels; keep the right one: b, c ["b", "c"]
         Warning Duplicate: 1 image occurs more than once in the training set; keep one of each: a, d ["a", "d"]
-        Warning Leak: 1 validation image is also a training image, so the validation accuracy will be too high; keep each in one set: v ["v"]
+        Warning Leak: 1 validation image is also a training image, so the validation accuracy will be too high; keep each in one set: v (as b) ["v"]
         "#);
+    }
+
+    #[test]
+    fn a_label_that_differs_between_the_sets_is_told_from_a_leak() {
+        let training = dataset(&[("bike/a", 0, 1), ("moto/b", 1, 2)]);
+        let validation = dataset(&[("moto/a", 1, 1)]);
+        insta::assert_snapshot!(shown(&check(&training, Some(&validation), None)), @r#"Warning ConflictingLabels: 1 validation image is also a training image under another label; keep the right one: moto/a is moto, bike/a is bike ["moto/a"]"#);
     }
 
     #[test]

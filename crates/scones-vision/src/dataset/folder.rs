@@ -12,7 +12,8 @@ use crate::preprocessing::Fit;
 /// their extension are skipped; an image that does not decode is an error with its name.
 ///
 /// # Errors
-/// Labels that folders do not tell of; a folder that cannot be listed, no class folder, a class without images, a damaged image, more
+/// Labels that folders do not tell of; a folder that cannot be listed, no class folder, a class
+/// without images, a damaged image, more
 /// images than [`IMAGES_MEMORY_MAX`] holds.
 pub fn read<L: Label>(root: &Path) -> Result<Dataset<L>, Error> {
     read_fitted(root, None)
@@ -54,7 +55,7 @@ pub fn read_fitted<L: Label>(root: &Path, fit: Option<Fit>) -> Result<Dataset<L>
         labels.resize(paths.len(), label);
         classes.push(file_name(&folder));
     }
-    let images = read_images(root, &paths, read_image, fit, IMAGES_MEMORY_MAX).map_err(|(_, error)| error)?;
+    let images = read_images(root, &paths, read_image, fit, IMAGES_MEMORY_MAX)?;
     let samples = images
         .into_iter()
         .zip(paths.iter().zip(labels))
@@ -128,6 +129,19 @@ mod tests {
         std::fs::write(root.path().join("a/broken.png"), "nonsense").unwrap();
         let error = read::<usize>(root.path()).unwrap_err().to_string();
         assert!(error.contains("a/broken.png; replace or remove the file"), "{error}");
+        for at in 0..11 {
+            std::fs::write(root.path().join(format!("b/{at:02}.png")), "<html>").unwrap();
+        }
+        let error = read::<usize>(root.path()).unwrap_err().to_string();
+        let lines: Vec<&str> = error.lines().collect();
+        assert_eq!(
+            (lines[0], lines.len(), lines[11]),
+            ("12 images cannot be used:", 12, "and 2 more")
+        );
+        assert!(
+            lines[2].ends_with("b/00.png; replace or remove the file: not a PNG or JPEG image (it begins with \"<html>\"): convert it to PNG or JPEG"),
+            "{error}"
+        );
         std::fs::remove_dir_all(root.path().join("a")).unwrap();
         std::fs::create_dir(root.path().join("a")).unwrap();
         assert!(

@@ -8,7 +8,9 @@ use std::{fmt::Debug, hash::Hash};
 
 use serde::{Deserialize, Serialize};
 
-use super::list::LABELS_MAX;
+/// Labels are below this, and an image has at most as many: a wrong column cannot ask for a vast
+/// network.
+pub const LABELS_MAX: usize = 10_000;
 
 /// Whether an image has one class or any number of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -40,7 +42,7 @@ pub trait Label: Clone + Debug + Eq + Hash + Ord + Send + Sync {
     ///
     /// # Errors
     /// A value that is none.
-    fn from_value(value: &Value, format: LabelFormat, classes: usize) -> Result<Self, Problem>;
+    fn from_value(value: &Written, format: LabelFormat, classes: usize) -> Result<Self, Problem>;
 
     /// The label of all images in the folder of a class; nothing if a folder does not say enough.
     fn from_folder(class: usize) -> Option<Self>;
@@ -83,9 +85,9 @@ impl LabelFormat {
     }
 }
 
-/// A label in an augmented manifest.
+/// A label as it is written in an augmented manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum Written {
     /// One number.
     Number(u16),
     /// A list of numbers.
@@ -98,6 +100,9 @@ pub enum Problem {
     /// Nothing that could be a class.
     #[error("the label {0} is not a whole number from 0 to {max}", max = LABELS_MAX - 1)]
     Number(String),
+    /// More numbers than there can be classes.
+    #[error("it has {0} labels, and an image has at most {LABELS_MAX}")]
+    TooMany(usize),
     /// A class beyond those that there are.
     #[error("the label {label} is not one of the {classes} classes, which are numbered from 0")]
     Class {
@@ -158,10 +163,10 @@ impl Label for usize {
         }
     }
 
-    fn from_value(value: &Value, _: LabelFormat, classes: usize) -> Result<Self, Problem> {
+    fn from_value(value: &Written, _: LabelFormat, classes: usize) -> Result<Self, Problem> {
         match value {
-            Value::Number(number) => class(*number, classes),
-            Value::List(numbers) => Self::from_columns(numbers, classes),
+            Written::Number(number) => class(*number, classes),
+            Written::List(numbers) => Self::from_columns(numbers, classes),
         }
     }
 
@@ -217,21 +222,18 @@ impl Label for ClassSet {
         Ok(Self(present.map(|(class, _)| class).collect()))
     }
 
-    fn from_value(value: &Value, format: LabelFormat, classes: usize) -> Result<Self, Problem> {
+    fn from_value(value: &Written, format: LabelFormat, classes: usize) -> Result<Self, Problem> {
         match (value, format) {
-            (Value::Number(number), _) => Err(Problem::NoList(*number)),
-            (Value::List(flags), LabelFormat::MultiHot) => Self::from_columns(flags, classes),
-            (Value::List(numbers), LabelFormat::ClassId) => {
-                let named: Vec<usize> = numbers
-                    .iter()
-                    .map(|number| class(*number, classes))
-                    .collect::<Result<_, _>>()?;
-                let set = Self::new(named.iter().copied());
-                let twice = named
-                    .iter()
-                    .enumerate()
-                    .find(|(at, class)| named[..*at].contains(class));
-                twice.map_or(Ok(set), |(_, class)| Err(Problem::Twice(*class)))
+            (Written::Number(number), _) => Err(Problem::NoList(*number)),
+            (Written::List(flags), LabelFormat::MultiHot) => Self::from_columns(flags, classes),
+            (Written::List(numbers), LabelFormat::ClassId) => {
+                let named = numbers.iter().map(|number| class(*number, classes));
+                let mut named: Vec<usize> = named.collect::<Result<_, _>>()?;
+                named.sort_unstable();
+                match named.windows(2).find(|pair| pair[0] == pair[1]) {
+                    Some(twice) => Err(Problem::Twice(twice[0])),
+                    None => Ok(Self(named.into())),
+                }
             }
         }
     }
@@ -296,8 +298,8 @@ mod tests {
     #[test]
     fn values_of_manifests_follow_their_format() {
         use LabelFormat::{ClassId, MultiHot};
-        let list = |numbers: &[u16]| Value::List(numbers.to_vec());
-        let check = |value: Value, format: LabelFormat, expect: &str| {
+        let list = |numbers: &[u16]| Written::List(numbers.to_vec());
+        let check = |value: Written, format: LabelFormat, expect: &str| {
             assert_eq!(shown(ClassSet::from_value(&value, format, 3)), expect, "{value:?}");
         };
         check(list(&[1, 0, 1]), MultiHot, "ClassSet([0, 2])");
@@ -319,12 +321,12 @@ mod tests {
             "the label names the class 1 twice: name each class once",
         );
         check(
-            Value::Number(1),
+            Written::Number(1),
             ClassId,
             "the label 1 is no list: with multi_label=1 an image has a list of labels, such as [1, 0]",
         );
-        let single = |value: Value, expect: &str| assert_eq!(shown(usize::from_value(&value, MultiHot, 3)), expect);
-        single(Value::Number(1), "1");
+        let single = |value: Written, expect: &str| assert_eq!(shown(usize::from_value(&value, MultiHot, 3)), expect);
+        single(Written::Number(1), "1");
         single(list(&[2]), "2");
         single(
             list(&[1, 0, 0]),

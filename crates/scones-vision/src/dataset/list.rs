@@ -13,14 +13,14 @@ use std::{
 use super::{
     Dataset, Error, IMAGES_MEMORY_MAX, Label, LabelKind, Sample,
     check::{Finding, Problem, Severity, shown},
-    is_plain_file_name, label, read_image, read_images, read_limited,
+    is_plain_file_name,
+    label::{self, LABELS_MAX},
+    read_image, read_images, read_limited,
 };
 use crate::preprocessing::Fit;
 
 /// Longest image list read, in bytes.
 pub const LIST_BYTES_MAX: u64 = 256 << 20;
-/// Labels from 0 to one below this, so that a wrong column cannot ask for a vast network.
-pub const LABELS_MAX: usize = 10_000;
 
 /// One row of an image list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +97,9 @@ fn parse_row(line: usize, text: &str) -> Result<Row, RowProblem> {
     };
     if labels.is_empty() {
         return Err(RowProblem::Columns);
+    }
+    if labels.len() > LABELS_MAX {
+        return Err(label::Problem::TooMany(labels.len()).into());
     }
     let number = |label: &&str| parse_label(label).ok_or_else(|| label::Problem::Number(format!("{label:?}")));
     Ok(Row {
@@ -265,17 +268,19 @@ pub fn read_fitted<L: Label>(
         label.map_err(|problem| at_line(row.line, problem.into()))
     };
     let labels: Vec<L> = rows.iter().map(label).collect::<Result<_, _>>()?;
-    let paths: Vec<PathBuf> = rows.iter().map(|row| root.join(&row.path)).collect();
-    let images = read_images(list, &paths, read_image, fit, IMAGES_MEMORY_MAX).map_err(|(at, error)| match error {
-        Error::Io {
-            ref source, ref path, ..
-        } if source.kind() == std::io::ErrorKind::NotFound => at_line(rows[at].line, RowProblem::Missing(path.clone())),
-        Error::Image { path, source } => {
-            let reason = source.to_string();
-            at_line(rows[at].line, RowProblem::Image { path, reason })
-        }
-        other => other,
-    })?;
+    let image = |row: &Row| {
+        read_image(&root.join(&row.path)).map_err(|error| match error {
+            Error::Io { source, path, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                at_line(row.line, RowProblem::Missing(path))
+            }
+            Error::Image { path, source } => {
+                let reason = source.to_string();
+                at_line(row.line, RowProblem::Image { path, reason })
+            }
+            other => other,
+        })
+    };
+    let images = read_images(list, &rows, image, fit, IMAGES_MEMORY_MAX)?;
     let samples = images.into_iter().zip(labels).zip(&rows);
     let samples = samples.map(|((image, label), row)| Sample {
         image,

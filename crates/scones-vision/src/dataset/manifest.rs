@@ -9,8 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Dataset, Error, IMAGES_MEMORY_MAX, Label, Sample,
-    label::{self, LabelFormat},
-    list::LABELS_MAX,
+    label::{self, LABELS_MAX, LabelFormat},
     read_image, read_images, read_limited,
 };
 use crate::preprocessing::Fit;
@@ -35,7 +34,7 @@ pub struct Entry {
     /// Where the image is: `s3://BUCKET/KEY`.
     pub source: String,
     /// A number or a list of some; each is below [`LABELS_MAX`].
-    pub label: label::Value,
+    pub label: label::Written,
 }
 
 /// What is wrong with a line and what to do.
@@ -86,8 +85,8 @@ fn parse_line(line: usize, text: &str, attributes: &Attributes) -> Result<Entry,
         line,
         source: source.clone(),
         label: match attribute(&attributes.label)? {
-            Value::Array(numbers) => label::Value::List(numbers.iter().map(number).collect::<Result<_, _>>()?),
-            only => label::Value::Number(number(only)?),
+            Value::Array(numbers) => label::Written::List(numbers.iter().map(number).collect::<Result<_, _>>()?),
+            only => label::Written::Number(number(only)?),
         },
     })
 }
@@ -145,7 +144,8 @@ pub fn image_path(folder: &Path, entry: &Entry) -> PathBuf {
 /// [their names](image_path). Every image is fitted as it comes.
 ///
 /// # Errors
-/// As [`read_entries`]; a label that is none of the classes or not of the format; a missing or damaged image, with the line; more
+/// As [`read_entries`]; a label that is none of the classes or not of the format; a missing or
+/// damaged image, with the line; more
 /// images than [`IMAGES_MEMORY_MAX`] holds.
 pub fn read_fitted<L: Label>(
     manifest: &Path,
@@ -169,7 +169,7 @@ pub fn read_fitted<L: Label>(
             other => other,
         })
     };
-    let images = read_images(manifest, &entries, image, fit, IMAGES_MEMORY_MAX).map_err(|(_, error)| error)?;
+    let images = read_images(manifest, &entries, image, fit, IMAGES_MEMORY_MAX)?;
     let samples = images.into_iter().zip(labels).zip(entries);
     let samples = samples.map(|((image, label), entry)| Sample {
         image,
@@ -203,8 +203,8 @@ mod tests {
             Ok(entries) => entries
                 .iter()
                 .map(|e| match &e.label {
-                    label::Value::Number(number) => format!("{}:{number},{};", e.line, e.source),
-                    label::Value::List(numbers) => format!("{}:{numbers:?},{};", e.line, e.source),
+                    label::Written::Number(number) => format!("{}:{number},{};", e.line, e.source),
+                    label::Written::List(numbers) => format!("{}:{numbers:?},{};", e.line, e.source),
                 })
                 .collect(),
             Err((line, problem)) => format!("line {line}: {problem}"),

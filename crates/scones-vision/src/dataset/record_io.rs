@@ -3,7 +3,8 @@
 //! A record is a magic number, a word with its length and a flag, the bytes, and padding to four
 //! bytes. Bytes that hold the magic number themselves, at a multiple of four, are divided there
 //! into parts. They begin with a header of 24 bytes: how many labels follow it, the label if none
-//! do (with several classes an image one follows for each class, 0 or 1), and two numbers of the image's. All of it is little-endian.
+//! do (with several classes an image one follows for each class, 0 or 1), and two numbers of the
+//! image's. All of it is little-endian.
 //!
 //! <https://mxnet.apache.org/versions/1.9.1/api/faq/recordio>,
 //! <https://docs.aws.amazon.com/sagemaker/latest/dg/image-classification.html#IC-recordio-training>
@@ -15,7 +16,11 @@ use std::{
     path::Path,
 };
 
-use super::{Dataset, Error, IMAGES_MEMORY_MAX, Label, Sample, label, list::LABELS_MAX, read_images};
+use super::{
+    Dataset, Error, IMAGES_MEMORY_MAX, Label, Sample,
+    label::{self, LABELS_MAX},
+    read_images,
+};
 use crate::{
     decode::{self, IMAGE_BYTES_MAX},
     preprocessing::Fit,
@@ -93,7 +98,7 @@ pub fn read_fitted<L: Label>(path: &Path, classes: &[String], fit: Option<Fit>) 
         let (_, image) = parse(&bytes).map_err(extent.failed(path))?;
         decode::decode(image).map_err(|error| extent.failed(path)(Problem::Image(error.to_string())))
     };
-    let images = read_images(path, &extents, image, fit, IMAGES_MEMORY_MAX).map_err(|(_, error)| error)?;
+    let images = read_images(path, &extents, image, fit, IMAGES_MEMORY_MAX)?;
     let samples = images.into_iter().zip(extents).zip(labels);
     let samples = samples.map(|((image, extent), label)| Sample {
         image,

@@ -14,23 +14,22 @@ pub fn strata<'a, L: Label + 'a>(labels: impl Iterator<Item = &'a L> + Clone) ->
         .collect()
 }
 
-/// Splits samples into `count` validation sets with nearly equal shares of every class. Each
-/// position is in exactly one set; sets are in ascending order. A set is empty if there are fewer
+/// Splits samples into `count` validation sets with nearly equal shares of every label; of
+/// [`strata`] of sets, that is of every set, not of every class. Each position is in exactly one set; sets are in ascending order. A set is empty if there are fewer
 /// samples than sets.
 #[must_use]
 pub fn stratified_folds(labels: &[usize], count: usize, seed: u64) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..labels.len()).collect();
+    order.sort_by_key(|&at| labels[at]);
+    for members in order.chunk_by_mut(|&one, &other| labels[one] == labels[other]) {
+        let label = labels[members[0]] as u64;
+        Random::new(seed).part(label).shuffle(members);
+    }
+    // Where one label ends the next goes on, so that the sets' sizes differ by one at most.
     let mut folds = vec![Vec::new(); count];
-    let classes = labels.iter().max().map_or(0, |label| label + 1);
-    // Where one class ends the next goes on, so that the sets' sizes differ by one at most.
-    let mut next = 0;
-    for class in 0..classes {
-        let mut members: Vec<usize> = (0..labels.len()).filter(|&at| labels[at] == class).collect();
-        Random::new(seed).part(class as u64).shuffle(&mut members);
-        for member in members {
-            if let Some(fold) = folds.get_mut(next % count) {
-                fold.push(member);
-            }
-            next += 1;
+    for (next, member) in order.into_iter().enumerate() {
+        if let Some(fold) = folds.get_mut(next % count) {
+            fold.push(member);
         }
     }
     for fold in &mut folds {

@@ -136,7 +136,8 @@ impl Kind {
     }
 }
 
-/// The known name that is the fewest edits away, if few enough to be a slip.
+/// The known name that is the fewest edits away, if few enough to be a slip, or that has all the
+/// words of this one.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     let distances = TABLE
         .iter()
@@ -145,6 +146,14 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
         .min()
         .filter(|(distance, _)| *distance <= 2)
         .map(|(_, name)| name)
+        .or_else(|| longer(name))
+}
+
+/// `num_training_samples` for `num_samples`.
+fn longer(name: &str) -> Option<&'static str> {
+    let has = |known: &str, word: &str| known.split('_').any(|part| part == word);
+    let mut names = TABLE.iter().map(|parameter| parameter.name);
+    names.find(|known| name.contains('_') && name.split('_').all(|word| has(known, word)))
 }
 
 /// Levenshtein's distance between short names.

@@ -37,6 +37,15 @@ fn refusals_name_the_hyperparameter_and_what_is_valid() {
         "Additional hyperparameters are not allowed: 'colour' was unexpected",
     );
     refused(
+        "num_samples=3",
+        "Additional hyperparameters are not allowed: 'num_samples' was unexpected; did you mean 'num_training_samples'?",
+    );
+    refused(
+        "num_classes=4000000000",
+        "hyperparameter 'num_classes' has the value '4000000000', which is not supported here: a classifier has at most \
+         65536 classes",
+    );
+    refused(
         "num_classes=0",
         "hyperparameter 'num_classes' has the value '0': expected a whole number of at least 1",
     );
@@ -172,9 +181,11 @@ fn labels_are_of_one_kind() {
 
 #[test]
 fn harmless_values_are_noted() {
-    let notes = parse("kv_store=dist_sync precision_dtype=float16 gamma=0.5 beta_1=0.8 early_stopping_patience=2")
-        .unwrap()
-        .notes;
+    let notes = parse(
+        "learning_rate=0 kv_store=dist_sync precision_dtype=float16 gamma=0.5 beta_1=0.8 early_stopping_patience=2",
+    )
+    .unwrap()
+    .notes;
     assert_eq!(
         notes,
         [
@@ -182,6 +193,7 @@ fn harmless_values_are_noted() {
             "early_stopping_patience=2: it needs early_stopping=True",
             "gamma=0.5: only rmsprop uses it",
             "kv_store=dist_sync: one machine trains, so nothing is synchronised",
+            "learning_rate=0: nothing is learnt, the weights stay as they begin",
             "precision_dtype=float16: computed in float32",
         ]
     );

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, str::FromStr};
 
+use scones_nn::CLASSES_MAX;
+
 use super::{Augmentation, EarlyStopping, Error, Hyperparameters, Optimizer, Schedule, TABLE};
 use crate::dataset::LabelKind;
 
@@ -44,6 +46,9 @@ impl Values<'_> {
         let num_classes: usize = self.number("num_classes").unwrap_or_default();
         if num_classes < 2 {
             return Err(self.invalid("num_classes", "a classifier needs at least 2 classes"));
+        }
+        if num_classes > CLASSES_MAX {
+            return Err(self.unsupported("num_classes", "a classifier has at most 65536 classes"));
         }
         let top_k = self.number("top_k");
         if top_k.is_some_and(|k: usize| k > num_classes) {
@@ -220,6 +225,9 @@ impl Values<'_> {
                     "num_layers",
                     "use_pretrained_model=1 begins with the network that ships with this program, of its own depth",
                 ),
+                "learning_rate" if self.number("learning_rate") == Some(0.0_f32) => {
+                    note("learning_rate", "nothing is learnt, the weights stay as they begin");
+                }
                 name @ ("beta_1" | "beta_2") if optimizer != "adam" => note(name, "only adam uses it"),
                 "eps" if !["adam", "rmsprop"].contains(&optimizer) => {
                     note("eps", "only adam and rmsprop use it");

@@ -144,10 +144,10 @@ fn hostile_archives_are_refused() {
         assert!(text.contains(from), "{text}");
         whole(text.replacen(from, to, 1).as_bytes(), &weights)
     };
-    refused(&edited("\"format\": 1", "\"format\": 3"), "format 3 is not known");
+    refused(&edited("\"format\": 1", "\"format\": 2"), "format 2 is not known");
     refused(
-        &edited("\"labels\": \"single\"", "\"labels\": \"multi\""),
-        "labels are Multi, which format 1 has not",
+        &edited("\"stride\":", "\"dilation\": 2, \"stride\":"),
+        "unknown field `dilation`",
     );
     refused(
         &edited("\"classes\": 2", "\"classes\": 3"),

@@ -74,18 +74,13 @@ impl<'a, L: Label> Batches<'a, L> {
     }
 
     /// At most so many images, evenly spread, as they are when nothing is varied.
-    pub(super) fn plain(&self, most: usize) -> Vec<Vec<f32>> {
-        let images: Vec<_> = self
-            .fitted
-            .iter()
-            .step_by(self.fitted.len().div_ceil(most).max(1))
-            .collect();
-        let plain = images.par_iter().map(|image| {
+    pub(super) fn plain(&self, most: usize) -> impl IndexedParallelIterator<Item = Vec<f32>> {
+        let step = self.fitted.len().div_ceil(most).max(1);
+        self.fitted.par_iter().step_by(step).map(|image| {
             let mut out = vec![0.0; self.preprocessing.length()];
             self.preprocessing.write(image, false, &mut out);
             out
-        });
-        plain.collect()
+        })
     }
 
     /// The images and the targets of a batch. Every image comes once an epoch, in an order and in

@@ -11,9 +11,9 @@ use crate::dataset::Label;
 
 /// Images that are measured, at most: a few million patches are enough.
 const IMAGES_MAX: usize = 5000;
-/// Added to the variance along each direction, in units of the normalised images, so that noise is
+/// Added to the second moment along each direction, in units of the normalised images, so that noise is
 /// not blown up.
-const VARIANCE_MIN: f64 = 1e-3;
+const MOMENT_MIN: f64 = 1e-3;
 /// Sweeps of the rotations, at most; they converge quadratically, after some six.
 const SWEEPS_MAX: usize = 32;
 
@@ -27,8 +27,12 @@ pub(super) fn whitened(network: &Network, batches: &Batches<'_, impl Label>) -> 
     Network::from_tensors(network.architecture().clone(), |name, shape| {
         let mut values = tensors.next()?.2.to_vec();
         if let ("stem.conv.weight", [channels, 3, 3, 3]) = (name, shape) {
-            let images = batches.plain(IMAGES_MAX);
-            let filters = filters(&images, network.architecture().input.width, 3, *channels);
+            let filters = filters(
+                batches.plain(IMAGES_MAX),
+                network.architecture().input.width,
+                3,
+                *channels,
+            );
             values[..filters.len()].copy_from_slice(&filters);
         }
         Some(values)
@@ -37,14 +41,19 @@ pub(super) fn whitened(network: &Network, batches: &Batches<'_, impl Label>) -> 
 
 /// Filters of `kernel` x `kernel` pixels and three channels for at most `count` channels, as
 /// `[filter][channel][row][column]`, of images of `width` pixels a row: directions of falling
-/// variance, each followed by its negative. At most two for each number of a patch.
-pub(super) fn filters(images: &[Vec<f32>], width: usize, kernel: usize, count: usize) -> Vec<f32> {
-    let (values, vectors) = eigenvectors(covariance(images, width, kernel));
+/// second moment, each followed by its negative. At most two for each number of a patch.
+fn filters(
+    images: impl IndexedParallelIterator<Item = Vec<f32>>,
+    width: usize,
+    kernel: usize,
+    count: usize,
+) -> Vec<f32> {
+    let (values, vectors) = eigenvectors(second_moments(images, width, kernel));
     let length = vectors.len();
     let mut order: Vec<usize> = (0..length).collect();
     order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
     let filters = order.into_iter().flat_map(|index| {
-        let scale = 1.0 / (values[index].max(0.0) + VARIANCE_MIN).sqrt();
+        let scale = 1.0 / (values[index].max(0.0) + MOMENT_MIN).sqrt();
         [scale, -scale].map(|scale| {
             vectors
                 .iter()
@@ -55,10 +64,11 @@ pub(super) fn filters(images: &[Vec<f32>], width: usize, kernel: usize, count: u
     filters.take(count.min(2 * length)).flatten().collect()
 }
 
-/// Second moments of all patches inside the images.
-fn covariance(images: &[Vec<f32>], width: usize, kernel: usize) -> Vec<Vec<f64>> {
+/// Second moments of all patches inside the images: covariances, but for their mean, which
+/// normalised images have near zero.
+fn second_moments(images: impl IndexedParallelIterator<Item = Vec<f32>>, width: usize, kernel: usize) -> Vec<Vec<f64>> {
     let length = 3 * kernel * kernel;
-    let sums = images.par_chunks(64).map(|images| {
+    let sums = images.chunks(64).map(|images| {
         let mut sums = vec![vec![0.0; length]; length];
         let mut patch = vec![0.0; length];
         let mut patches = 0_usize;
@@ -155,13 +165,13 @@ mod tests {
     #[test]
     fn filtered_patches_are_uncorrelated_with_unit_variance() {
         let (images, kernel) = (images(), 3);
-        let filters = filters(&images, 6, kernel, 54);
+        let filters = filters(images.clone().into_par_iter(), 6, kernel, 54);
         let length = 27;
         assert_eq!(filters.len(), 54 * length);
-        let covariance = covariance(&images, 6, kernel);
+        let moments = second_moments(images.into_par_iter(), 6, kernel);
         let filters: Vec<&[f32]> = filters.chunks(length).collect();
         let moment = |a: &[f32], b: &[f32]| -> f64 {
-            let rows = covariance.iter().zip(a);
+            let rows = moments.iter().zip(a);
             rows.map(|(row, a)| f64::from(*a) * row.iter().zip(b).map(|(v, b)| v * f64::from(*b)).sum::<f64>())
                 .sum()
         };
@@ -178,7 +188,7 @@ mod tests {
     #[test]
     fn images_without_patches_or_contrast_give_finite_filters() {
         for images in [vec![], vec![vec![0.0; 12]], vec![vec![0.0; 300]]] {
-            let filters = filters(&images, 2, 3, 8);
+            let filters = filters(images.into_par_iter(), 2, 3, 8);
             assert!(filters.len() == 8 * 27 && filters.iter().all(|value| value.is_finite()));
         }
     }

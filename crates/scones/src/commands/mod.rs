@@ -63,5 +63,7 @@ fn log_to_stderr() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(ansi)
+        // Its own complaints about a closed stderr would go to stderr, and panic.
+        .log_internal_errors(false)
         .init();
 }

@@ -10,47 +10,59 @@ use scones_vision::{
 };
 use serde_json::{Value, json};
 
-use crate::{cli::PredictArgs, failure::WithHint as _, terminal};
+use crate::{
+    cli::PredictArgs,
+    failure::{self, WithHint as _},
+    terminal,
+};
 
 pub(crate) fn run(arguments: &PredictArgs) -> anyhow::Result<ExitCode> {
     let runtime = arguments.onnx.runtime();
     let classifier = scones_onnx::Classifier::read(open(&arguments.model)?, &runtime)
         .with_context(|| format!("cannot read the model {}", arguments.model.display()))?;
     let mut answers = Vec::new();
+    let mut code = ExitCode::SUCCESS;
     for path in &arguments.images {
-        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let probabilities = classifier
-            .classify(&bytes)
-            .with_context(|| format!("cannot classify {}", path.display()))?;
-        if arguments.json {
-            let named = classifier.classes().iter().zip(&probabilities);
-            let named: serde_json::Map<String, Value> =
-                named.map(|(class, share)| (class.clone(), json!(share))).collect();
-            let mut answer = json!({"image": path, "probabilities": named});
-            match classifier.labels() {
-                LabelKind::Single => answer["class"] = json!(classifier.classes()[best(&probabilities)]),
-                LabelKind::Multi => {
-                    let present = ClassSet::answer(&probabilities);
-                    let present = present
-                        .classes()
-                        .iter()
-                        .map(|class| json!(classifier.classes()[*class]));
-                    answer["classes"] = present.collect();
-                }
+        let answered = classify(&classifier, path).inspect_err(|error| {
+            failure::print(error);
+            code = ExitCode::FAILURE;
+        });
+        match answered {
+            Ok(probabilities) if arguments.json => answers.push(answer(&classifier, path, &probabilities)),
+            Err(error) if arguments.json => answers.push(json!({"image": path, "error": format!("{error:#}")})),
+            Ok(probabilities) => {
+                let said = said(&classifier, &probabilities);
+                terminal::print(format_args!("{}: {said}", path.display()));
             }
-            answers.push(answer);
-        } else {
-            terminal::print(format_args!(
-                "{}: {}",
-                path.display(),
-                said(&classifier, &probabilities)
-            ));
+            Err(_) => {}
         }
     }
     if arguments.json {
         terminal::print(serde_json::to_string_pretty(&answers)?);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
+}
+
+fn classify(classifier: &scones_onnx::Classifier, path: &Path) -> anyhow::Result<Vec<f32>> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let probabilities = classifier.classify(&bytes);
+    probabilities.with_context(|| format!("cannot classify {}", path.display()))
+}
+
+/// The class or classes of an image and all probabilities.
+fn answer(classifier: &scones_onnx::Classifier, path: &Path, probabilities: &[f32]) -> Value {
+    let classes = classifier.classes();
+    let named = classes.iter().zip(probabilities);
+    let named: serde_json::Map<String, Value> = named.map(|(class, share)| (class.clone(), json!(share))).collect();
+    let mut answer = json!({"image": path, "probabilities": named});
+    match classifier.labels() {
+        LabelKind::Single => answer["class"] = json!(classes[best(probabilities)]),
+        LabelKind::Multi => {
+            let present = ClassSet::answer(probabilities);
+            answer["classes"] = present.classes().iter().map(|class| json!(classes[*class])).collect();
+        }
+    }
+    answer
 }
 
 /// The likeliest class, or all that are as likely as not, with their probabilities.

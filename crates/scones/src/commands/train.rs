@@ -54,6 +54,9 @@ fn train_on<L: Label>(arguments: &TrainArgs, source: &Source<L>) -> anyhow::Resu
     }
     let threads = arguments.threads.or(std::thread::available_parallelism().ok());
     let settings = Settings::from_hyperparameters(&hyperparameters, arguments.seed, threads.map_or(1, Into::into));
+    if let Some(note) = source.fitted((settings.width, settings.height)) {
+        terminal::say(note);
+    }
     let backbone = match hyperparameters.use_pretrained_model {
         true => Some(backbone::model()?),
         false => None,
@@ -65,6 +68,13 @@ fn train_on<L: Label>(arguments: &TrainArgs, source: &Source<L>) -> anyhow::Resu
         backbone.as_ref().map_or(Start::Scratch, Start::Model),
     )?;
     let seconds = begun.elapsed().as_secs_f64();
+    if trained.stopped {
+        let epochs = terminal::counted(trained.epochs as usize, "whole epoch");
+        terminal::say(format_args!(
+            "stopped early: the model is the one after {epochs} of {}",
+            settings.epochs
+        ));
+    }
     write(&arguments.output, &trained.model)?;
     report(arguments, source, &trained, seconds)
 }
@@ -72,6 +82,12 @@ fn train_on<L: Label>(arguments: &TrainArgs, source: &Source<L>) -> anyhow::Resu
 /// The algorithm's hyperparameters: what the user gave, and what the images tell.
 fn hyperparameters<L: Label>(source: &Source<L>, given: &[(String, String)]) -> anyhow::Result<Hyperparameters> {
     let mut all: BTreeMap<String, String> = given.iter().cloned().collect();
+    if let (Some(depth), None) = (all.get("num_layers"), all.get("use_pretrained_model")) {
+        terminal::say(format_args!(
+            "num_layers={depth}: training begins from scratch; the network that ships with Scones has a depth of its own"
+        ));
+        all.insert("use_pretrained_model".to_owned(), "0".to_owned());
+    }
     let mut tell = |name: &str, value: String| {
         all.entry(name.to_owned()).or_insert(value);
     };
@@ -90,6 +106,16 @@ fn hyperparameters<L: Label>(source: &Source<L>, given: &[(String, String)]) -> 
         }
     }
     let parsed = Hyperparameters::parse(&all)?;
+    let classes = &source.train.classes;
+    if parsed.num_classes != classes.len() {
+        bail!(
+            "num_classes is {}, but {} has {} classes ({}): leave num_classes out, or make them equal",
+            parsed.num_classes,
+            source.description,
+            classes.len(),
+            classes.join(", ")
+        );
+    }
     if parsed.labels != L::KIND {
         bail!(
             "{}",
@@ -199,6 +225,7 @@ fn report<L: Label>(
         if let Value::Object(members) = &mut document {
             members.insert("model".to_owned(), json!(arguments.output));
             members.insert("epochs".to_owned(), json!(trained.epochs));
+            members.insert("stopped".to_owned(), json!(trained.stopped));
             members.insert("seconds".to_owned(), json!(seconds));
             members.insert("trainingImages".to_owned(), json!(source.train.samples.len()));
             members.insert("testImages".to_owned(), json!(source.test.samples.len()));
@@ -208,7 +235,8 @@ fn report<L: Label>(
     }
     let program = terminal::program();
     terminal::print(format_args!(
-        "{path}: {} of {} in {seconds:.1} s; on {} that were held back:",
+        "{path}: {} of {} in {seconds:.1} s; on {} that were held back, to which the temperature was fitted too, so that \
+         the loss and the calibration error are optimistic:",
         terminal::counted(trained.epochs as usize, "epoch"),
         terminal::counted(source.train.samples.len(), "image"),
         terminal::counted(source.test.samples.len(), "image"),

@@ -120,6 +120,19 @@ impl<L> Source<L> {
         let small = (16..=RESIZED_SIDE).contains(&width) && (16..=RESIZED_SIDE).contains(&height);
         (small && sizes.all(|size| size == (width, height))).then_some((height, width))
     }
+
+    /// What to say of images that have another size than the network takes, if there are any.
+    pub(crate) fn fitted(&self, (width, height): (u32, u32)) -> Option<String> {
+        let samples = || self.train.samples.iter().chain(&self.test.samples);
+        let other = samples().filter(|sample| sample.image.dimensions() != (width, height));
+        let count = other.count();
+        (count > 0).then(|| {
+            format!(
+                "{count} of {} images have another size than {width}x{height} pixels and are fitted to it",
+                samples().count()
+            )
+        })
+    }
 }
 
 /// A plain PNG file name for a sample, as image lists need it.
