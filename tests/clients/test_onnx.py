@@ -104,7 +104,7 @@ def test_a_model_without_a_description(hosting, bucket):
 
 def test_a_model_with_a_description(hosting, bucket):
     model = classifier(shape=(1, 32, 32, 3), channels_last=True, last="Softmax")
-    said = {"classes": ["a", "b", "c"], "mean": [0, 0, 0], "deviation": [1, 1, 1]}
+    said = {"classes": ["a", "b", "c"], "mean": [0, 0, 0], "std": [1, 1, 1]}
     endpoint = host(hosting, packed({"export/net.onnx": model, "export/model.json": json.dumps(said).encode()}))
     truth = expected(model, mean=[0, 0, 0], deviation=[1, 1, 1], channels_last=True, softmax=False)
     assert near(invoke(hosting, endpoint), truth)
@@ -178,7 +178,7 @@ def test_what_the_model_refuses_is_a_model_error(hosting, bucket):
         onnx_models.node("Div", "f f", "scores"),
     ]
     model = onnx_models.model(nodes, [], [onnx_models.value("image", (1, 3, 8, 8))], [onnx_models.value("scores", (1, 3))])
-    said = json.dumps({"mean": [0, 0, 0], "deviation": [1, 1, 1]}).encode()
+    said = json.dumps({"mean": [0, 0, 0], "std": [1, 1, 1]}).encode()
     endpoint = host(hosting, archive(model_onnx=model, model_json=said))
     assert near(invoke(hosting, endpoint, PIXELS[:8, :8]), [1 / 3] * 3)
     for body, status, words in [
