@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import pathlib
+import shutil
 import subprocess
 import urllib.request
 
@@ -255,6 +256,8 @@ def no_runtime(tmp_path):
 
 def old_runtime(tmp_path):
     """A library of the right kind that says that it is old."""
+    if not shutil.which("cc"):
+        pytest.skip("no C compiler to make an old library with")
     source, library = tmp_path / "old.c", tmp_path / "libonnxruntime.so"
     source.write_text(
         'static const char *version(void) { return "1.10.0"; }\n'
@@ -289,7 +292,7 @@ def test_without_onnx_runtime_the_endpoint_says_what_to_do(trained, tmp_path, ru
     assert server.stop() == 0
 
 
-def test_predict_and_doctor_know_it(tmp_path):
+def test_predict_evaluate_and_doctor_know_it(tmp_path):
     model = classifier(last="Softmax")
     (tmp_path / "m.tar.gz").write_bytes(archive(model_onnx=model, model_json=b'{"classes": ["x", "y", "z"]}'))
     (tmp_path / "i.png").write_bytes(png(PIXELS))
@@ -298,6 +301,16 @@ def test_predict_and_doctor_know_it(tmp_path):
     truth = expected(model, softmax=False)
     assert answer["class"] == "xyz"[truth.argmax()]
     assert near([answer["probabilities"][name] for name in "xyz"], truth)
+    folder = tmp_path / "photos"
+    for name in "xyz":
+        (folder / name).mkdir(parents=True)
+    right = "xyz"[truth.argmax()]
+    (folder / right / "i.png").write_bytes(png(PIXELS))
+    (folder / "xyz"[truth.argmin()] / "i.png").write_bytes(png(PIXELS))
+    evaluate = run_program("evaluate", folder, "--model", tmp_path / "m.tar.gz", "--json", "--onnx-runtime", LIBRARY)
+    measured = json.loads(evaluate.stdout)
+    assert measured["accuracy"] == 0.5 and near(measured["loss"], -numpy.log([truth.max(), truth.min()]).mean())
+    assert [(one["answer"], one["confidence"]) for one in measured["mistakes"]] == [(right, pytest.approx(truth.max()))]
     refusal = run_program(*predict, check=False, ORT_DYLIB_PATH="/nowhere/lib.so")
     assert refusal.returncode == 1 and "install ONNX Runtime 1.18 or newer" in refusal.stderr
 

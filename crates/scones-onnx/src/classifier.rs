@@ -6,7 +6,11 @@ use std::{
     path::Path,
 };
 
-use scones_vision::{archive, dataset::LabelKind, model, predict};
+use scones_vision::{
+    archive,
+    dataset::{Dataset, Label, LabelKind},
+    model, predict,
+};
 
 use crate::{ClassifyError, Error, OnnxClassifier, Runtime, archive::find_model};
 
@@ -72,6 +76,31 @@ impl Classifier {
         match self {
             Self::Own(classifier) => Ok(classifier.classify(image)?),
             Self::Onnx(classifier) => classifier.classify(image),
+        }
+    }
+
+    /// The probabilities of each class for each image of a dataset, row by row, computed on all
+    /// processors.
+    ///
+    /// # Errors
+    /// Of the first image that has no answer.
+    pub fn classify_all(&self, images: &Dataset<impl Label>) -> Result<Vec<f32>, ClassifyError> {
+        match self {
+            Self::Own(classifier) => Ok(classifier.classify_all(images)?),
+            Self::Onnx(classifier) => {
+                let images = images.samples.iter().map(|sample| &sample.image);
+                let rows: Result<Vec<_>, _> = images.map(|image| classifier.classify_image(image)).collect();
+                Ok(rows?.concat())
+            }
+        }
+    }
+
+    /// How many images are computed at the same time; other threads that ask meanwhile block.
+    #[must_use]
+    pub fn concurrency(&self) -> usize {
+        match self {
+            Self::Own(_) => usize::MAX,
+            Self::Onnx(_) => 1,
         }
     }
 }

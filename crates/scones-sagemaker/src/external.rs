@@ -64,6 +64,12 @@ pub trait Classifier: Send + Sync + 'static {
     /// # Errors
     /// Each [`ClassifyError`].
     fn classify(&self, image: &[u8]) -> Result<Vec<f32>, ClassifyError>;
+
+    /// How many images it computes at the same time, at least one. Further callers would only
+    /// block their threads.
+    fn concurrency(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// Turns model artefacts into classifiers.

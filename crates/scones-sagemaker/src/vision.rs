@@ -29,6 +29,10 @@ impl Classifier for scones_onnx::Classifier {
             }
         })
     }
+
+    fn concurrency(&self) -> usize {
+        Self::concurrency(self)
+    }
 }
 
 /// An error and all its causes, each said once.

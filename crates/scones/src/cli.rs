@@ -171,9 +171,11 @@ pub(crate) struct PredictArgs {
 pub(crate) struct EvaluateArgs {
     /// An image list, or a folder with one folder a class; of a folder with parts, `test`
     pub(crate) source: PathBuf,
-    /// The model: a `model.tar.gz` of `scones train` or of a training job
+    /// The model: a `model.tar.gz` of `scones train`, of a training job, or with a model in ONNX
     #[arg(long, value_name = "FILE", default_value = MODEL)]
     pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) onnx: OnnxArgs,
     /// Also draw the worst mistakes as one PNG, the most confident first
     #[arg(long, value_name = "FILE")]
     pub(crate) mistakes: Option<PathBuf>,

@@ -12,16 +12,9 @@ use scones_store::Error as StoreError;
 
 use super::{
     deployment::{Deployment, EndpointRecord, EndpointStatus},
-    fleet::{Loaded, LoadedVariant},
+    fleet::{Loaded, LoadedModel, LoadedVariant},
 };
-use crate::{
-    SageMaker,
-    capture::CapturePlan,
-    draws::Draws,
-    external::{Classifier, ObjectSummary},
-    limits,
-    location::Location,
-};
+use crate::{SageMaker, capture::CapturePlan, draws::Draws, external::ObjectSummary, limits, location::Location};
 
 impl SageMaker {
     /// Loads an endpoint's pending deployment in the background.
@@ -188,7 +181,7 @@ impl SageMaker {
     }
 
     async fn load(&self, endpoint: &str, deployment: &Deployment) -> Result<Loaded, String> {
-        let mut classifiers: HashMap<&str, Arc<dyn Classifier>> = HashMap::new();
+        let mut models: HashMap<&str, LoadedModel> = HashMap::new();
         let mut variants = Vec::new();
         let folder = self.models().join(&deployment.id);
         for variant in &deployment.variants {
@@ -199,15 +192,15 @@ impl SageMaker {
                     variant.name
                 ));
             };
-            let classifier = match classifiers.get(uri) {
-                Some(classifier) => Arc::clone(classifier),
+            let model = match models.get(uri) {
+                Some(model) => model.clone(),
                 None => self.load_artefact(uri, &variant.name, &folder).await?,
             };
-            classifiers.insert(uri, Arc::clone(&classifier));
+            models.insert(uri, model.clone());
             variants.push(LoadedVariant {
                 name: variant.name.clone(),
                 weight: variant.weight,
-                classifier,
+                model,
             });
         }
         let seed = self.options.seed;
@@ -221,14 +214,15 @@ impl SageMaker {
 
     /// Loads a variant's artefact from the deployment's own copy, which is made at the first time:
     /// what becomes of the object in S3 does not matter to an endpoint that serves.
-    async fn load_artefact(&self, uri: &str, variant: &str, folder: &Path) -> Result<Arc<dyn Classifier>, String> {
+    async fn load_artefact(&self, uri: &str, variant: &str, folder: &Path) -> Result<LoadedModel, String> {
         let copy = folder.join(format!("{variant}.tar.gz"));
         if !tokio::fs::try_exists(&copy).await.unwrap_or(false) {
             self.copy_artefact(uri, folder, &copy).await?;
         }
         let loader = Arc::clone(&self.dependencies.loader);
         let loading = tokio::task::spawn_blocking(move || loader.load(&copy));
-        loading.await.map_err(|error| error.to_string()).flatten().map_err(|reason| {
+        let loaded = loading.await.map_err(|error| error.to_string()).flatten();
+        loaded.map(LoadedModel::new).map_err(|reason| {
             format!(
                 "The primary container for production variant {variant} did not pass the ping health check: the model \
                  data at {uri} cannot be loaded: {reason}."

@@ -5,16 +5,32 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{capture::CapturePlan, draws::Draws, external::Classifier};
+
+/// A model in memory. Cheap to clone: clones share it and its turns.
+#[derive(Clone)]
+pub(crate) struct LoadedModel {
+    pub classifier: Arc<dyn Classifier>,
+    /// As many as it computes at the same time.
+    pub turns: Arc<Semaphore>,
+}
+
+impl LoadedModel {
+    pub fn new(classifier: Arc<dyn Classifier>) -> Self {
+        let turns = classifier.concurrency().clamp(1, Semaphore::MAX_PERMITS);
+        let turns = Arc::new(Semaphore::new(turns));
+        Self { classifier, turns }
+    }
+}
 
 /// A variant whose model is in memory.
 #[derive(Clone)]
 pub(crate) struct LoadedVariant {
     pub name: String,
     pub weight: f64,
-    pub classifier: Arc<dyn Classifier>,
+    pub model: LoadedModel,
 }
 
 /// A deployment that answers. It is replaced as a whole, never changed.
@@ -128,7 +144,7 @@ mod tests {
         let variants = weights.iter().enumerate().map(|(at, &weight)| LoadedVariant {
             name: at.to_string(),
             weight,
-            classifier: Arc::new(Silent),
+            model: LoadedModel::new(Arc::new(Silent)),
         });
         Loaded {
             variants: variants.collect(),

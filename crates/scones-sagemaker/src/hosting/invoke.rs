@@ -7,11 +7,11 @@ use std::{
 
 use bytes::Bytes;
 use scones_api::{ApiError, Arn};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     deployment::EndpointStatus,
-    fleet::{Loaded, LoadedVariant},
+    fleet::{Loaded, LoadedModel, LoadedVariant},
 };
 use crate::{
     SageMaker,
@@ -211,8 +211,8 @@ impl SageMaker {
             Ok(accepted) => accepted,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let place = self.inference_place().await?;
-        let (classifier, image) = (Arc::clone(&variant.classifier), call.body.clone());
+        let place = self.inference_place(&variant.model).await?;
+        let (classifier, image) = (Arc::clone(&variant.model.classifier), call.body.clone());
         let classified = tokio::task::spawn_blocking(move || {
             let classified = classifier.classify(&image);
             drop(place);
@@ -232,8 +232,9 @@ impl SageMaker {
         })
     }
 
-    /// A place among the inferences that run; the number of those that wait is bounded.
-    async fn inference_place(&self) -> Result<OwnedSemaphorePermit, InvokeError> {
+    /// The model's turn and a place among the inferences that run; the number of those that wait
+    /// is bounded.
+    async fn inference_place(&self, model: &LoadedModel) -> Result<[OwnedSemaphorePermit; 2], InvokeError> {
         let unavailable = || {
             ApiError::new(
                 503,
@@ -241,12 +242,15 @@ impl SageMaker {
                 "Too many inferences wait for a processor: try again.",
             )
         };
-        let places = Arc::clone(&self.inference_places);
-        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-            return Ok(place);
+        let both = || [&model.turns, &self.inference_places].map(Arc::clone);
+        if let [Ok(turn), Ok(place)] = both().map(Semaphore::try_acquire_owned) {
+            return Ok([turn, place]);
         }
         let _waiting = Waiting::begin(self).ok_or_else(unavailable)?;
-        places.acquire_owned().await.map_err(|_| unavailable().into())
+        // In this order: who waits for a slow model must not hold a place that others could use.
+        let [turn, place] = both().map(Semaphore::acquire_owned);
+        let turn = turn.await.map_err(|_| unavailable())?;
+        Ok([turn, place.await.map_err(|_| unavailable())?])
     }
 
     async fn model_error(&self, endpoint: &str, variant: &str, refusal: Refusal) -> ModelError {

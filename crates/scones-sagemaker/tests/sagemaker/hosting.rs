@@ -1,6 +1,10 @@
 //! Endpoints, inference and data capture with a stand-in for the classifier.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use scones_sagemaker::{InvokeEndpoint, InvokeError, Options};
 use serde_json::{Value, json};
@@ -383,7 +387,7 @@ async fn inferences_are_captured_as_aws_writes_them() {
     invoke(&server, identified).await;
     invoke(&server, request("half", "image")).await;
     invoke(&server, request("half", "broken")).await;
-    world.clock.advance(std::time::Duration::from_secs(3600));
+    world.clock.advance(Duration::from_secs(3600));
     invoke(&server, request("half", "later")).await;
     server.0.shutdown().await;
     let shown: Vec<String> = captured(&world)
@@ -470,7 +474,7 @@ async fn every_kind_is_listed_in_its_own_words() {
     let server = world.start("exit 1").await;
     for name in ["half", "quarter", "broken"] {
         deploy_or_fail(&server, name).await;
-        world.clock.advance(std::time::Duration::from_secs(1));
+        world.clock.advance(Duration::from_secs(1));
     }
     let check = async |operation: &str, member: &str, name: &str, input: Value, expect: &[&str]| {
         let answer = server.ok(operation, input.clone()).await;
@@ -563,4 +567,31 @@ async fn tags_belong_to_their_resource() {
         json!([])
     );
     server.0.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_model_that_takes_one_image_at_a_time_leaves_places_to_others() {
+    let world = World::new();
+    let options = Options {
+        inferences_at_once: 2,
+        directory: world.folder.path().join("work"),
+        ..Options::default()
+    };
+    let server = world.start_with(options).await;
+    deploy(&server, "alone", json!(null)).await;
+    deploy(&server, "half", json!(null)).await;
+    world.loader.slow.shut.store(true, Ordering::SeqCst);
+    let slow = [(); 3].map(|()| {
+        let service = Arc::clone(&server.0);
+        tokio::spawn(async move { service.invoke_endpoint(request("alone", "slow")).await })
+    });
+    let begun = || world.loader.slow.begun.load(Ordering::SeqCst);
+    until("a slow inference", || begun() == 1).await;
+    let other = tokio::time::timeout(Duration::from_secs(60), invoke(&server, request("half", "image")));
+    assert_eq!(other.await.unwrap(), "AllTraffic [0.5, 0.5]");
+    assert_eq!(begun(), 1);
+    world.loader.slow.shut.store(false, Ordering::SeqCst);
+    for answer in slow {
+        assert_eq!(&answer.await.unwrap().unwrap().body[..], b"[0.75, 0.25]");
+    }
 }

@@ -131,22 +131,45 @@ impl LogSink for LogLines {
     }
 }
 
-/// Artefacts are texts: `CLASSES` probabilities, the first of them the greatest.
-/// Loading waits while the gate is shut.
+/// Artefacts are texts: the probability of the first of two classes, and `alone` behind it if the
+/// model computes one image at a time. Loading waits while the gate is shut.
 #[derive(Default)]
 pub struct Loader {
     pub shut: AtomicBool,
+    pub slow: Arc<Slow>,
 }
 
-struct Even(f32);
+/// Inferences of the image `slow`: they last as long as the gate is shut.
+#[derive(Default)]
+pub struct Slow {
+    pub shut: AtomicBool,
+    pub begun: AtomicUsize,
+}
+
+struct Even {
+    share: f32,
+    concurrency: usize,
+    slow: Arc<Slow>,
+}
 
 impl Classifier for Even {
     fn classify(&self, image: &[u8]) -> Result<Vec<f32>, ClassifyError> {
         match image {
             b"panic" => panic!("as asked"),
             b"broken" => Err(ClassifyError::Image("not a PNG or JPEG image".to_owned())),
-            _ => Ok(vec![self.0, 1.0 - self.0]),
+            b"slow" => {
+                self.slow.begun.fetch_add(1, Ordering::SeqCst);
+                while self.slow.shut.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+                Ok(vec![self.share, 1.0 - self.share])
+            }
+            _ => Ok(vec![self.share, 1.0 - self.share]),
         }
+    }
+
+    fn concurrency(&self) -> usize {
+        self.concurrency
     }
 }
 
@@ -156,8 +179,15 @@ impl ModelLoader for Loader {
             std::thread::yield_now();
         }
         let text = std::fs::read_to_string(artefact).map_err(|error| error.to_string())?;
-        let share = text.parse().map_err(|_| "it is not a model".to_owned())?;
-        Ok(Arc::new(Even(share)))
+        let (share, concurrency) = match text.strip_suffix(" alone") {
+            Some(share) => (share, 1),
+            None => (text.as_str(), usize::MAX),
+        };
+        Ok(Arc::new(Even {
+            share: share.parse().map_err(|_| "it is not a model".to_owned())?,
+            concurrency,
+            slow: Arc::clone(&self.slow),
+        }))
     }
 }
 
@@ -182,6 +212,7 @@ impl World {
         objects.insert("data", "validation.lst", "3\t0\tc.png\n");
         objects.insert("data", "models/quarter.tar.gz", "0.25");
         objects.insert("data", "models/half.tar.gz", "0.5");
+        objects.insert("data", "models/alone.tar.gz", "0.75 alone");
         objects.insert("data", "models/broken.tar.gz", "nonsense");
         objects.insert("out", "here", "");
         Self {

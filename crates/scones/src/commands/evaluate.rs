@@ -8,7 +8,6 @@ use scones_vision::{
     RgbImage,
     dataset::{Dataset, Label, LabelKind},
     evaluation::{Evaluation, confusion, contact_sheet},
-    predict::Classifier,
 };
 use serde_json::{Value, json};
 
@@ -41,15 +40,15 @@ pub(super) struct Measured<'a, L> {
 }
 
 pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<ExitCode> {
-    let classifier = classifier(&arguments.model)?;
+    let classifier = classifier(&arguments.model, &arguments.onnx.runtime())?;
     match classifier.labels() {
         LabelKind::Single => {
             let images = source::labelled(&arguments.source, classifier.classes())?;
-            report(arguments, &measure(&classifier, &images)?)
+            report(arguments, &measure(&classifier.classify_all(&images)?, &images))
         }
         LabelKind::Multi => {
             let images = source::labelled_sets(&arguments.source, classifier.classes())?;
-            report(arguments, &measure(&classifier, &images)?)
+            report(arguments, &measure(&classifier.classify_all(&images)?, &images))
         }
     }
 }
@@ -66,12 +65,8 @@ fn report<L: Label>(arguments: &EvaluateArgs, measured: &Measured<'_, L>) -> any
     Ok(ExitCode::SUCCESS)
 }
 
-/// Classifies every image, on all processors.
-pub(super) fn measure<'a, L: Label>(
-    classifier: &Classifier,
-    images: &'a Dataset<L>,
-) -> anyhow::Result<Measured<'a, L>> {
-    let probabilities = classifier.classify_all(images)?;
+/// How good the probabilities are that a classifier gives for the images, row by row.
+pub(super) fn measure<'a, L: Label>(probabilities: &[f32], images: &'a Dataset<L>) -> Measured<'a, L> {
     let classes = images.classes.len();
     let labels: Vec<L> = images.samples.iter().map(|sample| sample.label.clone()).collect();
     let rows = images.samples.iter().zip(probabilities.chunks_exact(classes));
@@ -88,12 +83,12 @@ pub(super) fn measure<'a, L: Label>(
         .collect();
     mistakes.sort_by(|one, other| other.confidence.total_cmp(&one.confidence));
     mistakes.truncate(MISTAKES_MAX);
-    Ok(Measured {
-        evaluation: Evaluation::new(&probabilities, &labels, classes),
-        confusion: confusion(&probabilities, &labels, classes),
+    Measured {
+        evaluation: Evaluation::new(probabilities, &labels, classes),
+        confusion: confusion(probabilities, &labels, classes),
         mistakes,
         classes: &images.classes,
-    })
+    }
 }
 
 /// How sure a wrong answer is: the probability of a class that is wrongly there, or against one that

@@ -1,12 +1,12 @@
 //! `scones predict`: what a trained classifier makes of images.
 
-use std::{fs, path::Path, process::ExitCode};
+use std::{fs, io::BufReader, path::Path, process::ExitCode};
 
 use anyhow::Context as _;
+use scones_onnx::{Classifier, Runtime};
 use scones_vision::{
     dataset::{ClassSet, Label, LabelKind},
     evaluation::best,
-    predict::Classifier,
 };
 use serde_json::{Value, json};
 
@@ -17,9 +17,7 @@ use crate::{
 };
 
 pub(crate) fn run(arguments: &PredictArgs) -> anyhow::Result<ExitCode> {
-    let runtime = arguments.onnx.runtime();
-    let classifier = scones_onnx::Classifier::read(open(&arguments.model)?, &runtime)
-        .with_context(|| format!("cannot read the model {}", arguments.model.display()))?;
+    let classifier = classifier(&arguments.model, &arguments.onnx.runtime())?;
     let mut answers = Vec::new();
     let mut code = ExitCode::SUCCESS;
     for path in &arguments.images {
@@ -43,14 +41,14 @@ pub(crate) fn run(arguments: &PredictArgs) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-fn classify(classifier: &scones_onnx::Classifier, path: &Path) -> anyhow::Result<Vec<f32>> {
+fn classify(classifier: &Classifier, path: &Path) -> anyhow::Result<Vec<f32>> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let probabilities = classifier.classify(&bytes);
     probabilities.with_context(|| format!("cannot classify {}", path.display()))
 }
 
 /// The class or classes of an image and all probabilities.
-fn answer(classifier: &scones_onnx::Classifier, path: &Path, probabilities: &[f32]) -> Value {
+fn answer(classifier: &Classifier, path: &Path, probabilities: &[f32]) -> Value {
     let classes = classifier.classes();
     let named = classes.iter().zip(probabilities);
     let named: serde_json::Map<String, Value> = named.map(|(class, share)| (class.clone(), json!(share))).collect();
@@ -66,7 +64,7 @@ fn answer(classifier: &scones_onnx::Classifier, path: &Path, probabilities: &[f3
 }
 
 /// The likeliest class, or all that are as likely as not, with their probabilities.
-fn said(classifier: &scones_onnx::Classifier, probabilities: &[f32]) -> String {
+fn said(classifier: &Classifier, probabilities: &[f32]) -> String {
     let with_share = |class: &usize| format!("{} ({:.3})", classifier.classes()[*class], probabilities[*class]);
     let likeliest = best(probabilities);
     if classifier.labels() == LabelKind::Single {
@@ -83,13 +81,11 @@ fn said(classifier: &scones_onnx::Classifier, probabilities: &[f32]) -> String {
     }
 }
 
-/// The classifier of a `model.tar.gz` that Scones made.
-pub(super) fn classifier(path: &Path) -> anyhow::Result<Classifier> {
-    Classifier::from_artefact(open(path)?).with_context(|| format!("cannot read the model {}", path.display()))
-}
-
-fn open(path: &Path) -> anyhow::Result<fs::File> {
-    fs::File::open(path)
-        .with_context(|| format!("cannot read the model {}", path.display()))
-        .hint("`scones train` makes one; --model names another")
+/// The classifier in a `model.tar.gz`.
+pub(super) fn classifier(path: &Path, runtime: &Runtime) -> anyhow::Result<Classifier> {
+    let cannot = || format!("cannot read the model {}", path.display());
+    let artefact = fs::File::open(path)
+        .with_context(cannot)
+        .hint("`scones train` makes one; --model names another")?;
+    Classifier::read(BufReader::new(artefact), runtime).with_context(cannot)
 }

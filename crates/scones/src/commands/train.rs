@@ -218,7 +218,7 @@ fn report<L: Label>(
     seconds: f64,
 ) -> anyhow::Result<ExitCode> {
     let classifier = Classifier::new(&trained.model);
-    let measured = evaluate::measure(&classifier, &source.test)?;
+    let measured = evaluate::measure(&classifier.classify_all(&source.test)?, &source.test);
     let path = terminal::quoted(&arguments.output.to_string_lossy());
     if arguments.json {
         let mut document = measured.json();
