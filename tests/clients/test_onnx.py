@@ -302,11 +302,10 @@ def test_predict_evaluate_and_doctor_know_it(tmp_path):
     assert answer["class"] == "xyz"[truth.argmax()]
     assert near([answer["probabilities"][name] for name in "xyz"], truth)
     folder = tmp_path / "photos"
-    for name in "xyz":
+    right, wrong = "xyz"[truth.argmax()], "xyz"[truth.argmin()]
+    for name in [right, wrong]:
         (folder / name).mkdir(parents=True)
-    right = "xyz"[truth.argmax()]
-    (folder / right / "i.png").write_bytes(png(PIXELS))
-    (folder / "xyz"[truth.argmin()] / "i.png").write_bytes(png(PIXELS))
+        (folder / name / "i.png").write_bytes(png(PIXELS))
     evaluate = run_program("evaluate", folder, "--model", tmp_path / "m.tar.gz", "--json", "--onnx-runtime", LIBRARY)
     measured = json.loads(evaluate.stdout)
     assert measured["accuracy"] == 0.5 and near(measured["loss"], -numpy.log([truth.max(), truth.min()]).mean())
