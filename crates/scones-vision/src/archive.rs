@@ -40,10 +40,10 @@ impl<R: Read> Archive<R> {
         Self(tar::Archive::new(GzDecoder::new(packed).take(unpacked_max)))
     }
 
-    /// Its members, in their order.
+    /// Its members, in their order, from the first byte on.
     ///
     /// # Errors
-    /// Never before the first is asked for.
+    /// If they were asked for before: the stream has no way back.
     pub fn members(&mut self) -> Result<impl Iterator<Item = Result<Member<'_, R>, Error>>, Error> {
         // Not raw, `tar` would read long names whole, however long they are.
         let mut entries = self.0.entries()?.raw(true);
