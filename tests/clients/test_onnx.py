@@ -310,6 +310,9 @@ def test_predict_evaluate_and_doctor_know_it(tmp_path):
     measured = json.loads(evaluate.stdout)
     assert measured["accuracy"] == 0.5 and near(measured["loss"], -numpy.log([truth.max(), truth.min()]).mean())
     assert [(one["answer"], one["confidence"]) for one in measured["mistakes"]] == [(right, pytest.approx(truth.max()))]
+    (tmp_path / "twelve.tar.gz").write_bytes(archive(model_onnx=classifier(classes=12)))
+    other = ["evaluate", folder, "--model", tmp_path / "twelve.tar.gz", "--onnx-runtime", LIBRARY]
+    assert "apart 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ... (12 in all)" in run_program(*other, check=False).stderr
     refusal = run_program(*predict, check=False, ORT_DYLIB_PATH="/nowhere/lib.so")
     assert refusal.returncode == 1 and "install ONNX Runtime 1.18 or newer" in refusal.stderr
 

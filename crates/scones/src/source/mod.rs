@@ -107,6 +107,9 @@ pub(crate) struct Source<L = usize> {
     pub(crate) warnings: Vec<String>,
 }
 
+/// Most names of classes that an error shows.
+const CLASSES_SHOWN_MAX: usize = 10;
+
 /// The sides of the network's input for images of several sizes or large ones.
 pub(crate) const RESIZED_SIDE: u32 = 64;
 
@@ -290,6 +293,16 @@ pub(crate) fn labelled_sets(path: &Path, classes: &[String]) -> anyhow::Result<D
     }
 }
 
+/// The first of the names, and how many there are if not all are shown.
+fn listed(classes: &[String]) -> String {
+    let shown = classes.iter().take(CLASSES_SHOWN_MAX);
+    let shown = shown.map(String::as_str).collect::<Vec<_>>().join(", ");
+    match classes.len() {
+        ..=CLASSES_SHOWN_MAX => shown,
+        all => format!("{shown}, ... ({all} in all)"),
+    }
+}
+
 /// The labelled images that `path` names, for a model of `classes`: an image list, or a folder with
 /// one folder a class; of a folder with parts, the test part. Labels are positions in `classes`.
 pub(crate) fn labelled(path: &Path, classes: &[String]) -> anyhow::Result<Dataset> {
@@ -310,8 +323,8 @@ pub(crate) fn labelled(path: &Path, classes: &[String]) -> anyhow::Result<Datase
         return Err(anyhow!(
             "{} has the classes {}, but the model tells apart {}",
             path.display(),
-            dataset.classes.join(", "),
-            classes.join(", ")
+            listed(&dataset.classes),
+            listed(classes)
         ))
         .hint("name the class folders as they were named for the training");
     };
